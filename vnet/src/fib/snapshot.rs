@@ -1,0 +1,81 @@
+//! What workers read.
+
+use std::net::Ipv4Addr;
+
+use super::address::{Address, PrefixTrie};
+use super::adjacency::Adjacency;
+use super::balance::LoadBalance;
+use super::chunked::Chunked;
+use super::forward::Forward;
+use crate::ids::{AdjIndex, ForwardIndex, NodeId};
+
+pub(crate) type Forwards = Chunked<Forward, 1024>;
+pub(crate) type Adjacencies = Chunked<Adjacency, 64>;
+pub(crate) type LoadBalances = Chunked<LoadBalance, 64>;
+
+/// An address that somebody follows: see [`Rib::track`](super::Rib::track).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+#[repr(transparent)]
+pub struct TrackIndex(pub u32);
+
+/// All of a family's forwarding at one moment. It never changes; later versions share what is the same in them.
+///
+/// A clone copies one pointer per chunk (64 blocks of the trie, 1024 entries), so put it behind an `Arc` where it is
+/// cloned for other reasons than a change of routes.
+#[derive(Clone, Debug)]
+pub struct Snapshot<A: Address> {
+    pub(super) lookup: <A::Trie as PrefixTrie<A>>::Lookup,
+    pub(super) forwards: Forwards,
+    pub(super) adjacencies: Adjacencies,
+    pub(super) load_balances: LoadBalances,
+    pub(super) drop: NodeId,
+    pub(super) version: u64,
+}
+
+/// IPv4 forwarding at one moment.
+pub type Fib4Snapshot = Snapshot<Ipv4Addr>;
+
+impl Snapshot<Ipv4Addr> {
+    /// The entry for a destination address, given in host byte order (`Ipv4Addr::to_bits`). Entry 0 is "no route".
+    #[inline(always)]
+    pub fn lookup(&self, address: u32) -> ForwardIndex {
+        self.lookup.lookup(address)
+    }
+}
+
+impl<A: Address> Snapshot<A> {
+    /// What an entry says. An index that is not from this snapshot's own look-ups may give any entry or a drop.
+    #[inline(always)]
+    pub fn forward(&self, index: ForwardIndex) -> Forward {
+        self.forwards.get(index.index()).copied().unwrap_or(Forward::drop(self.drop))
+    }
+
+    /// Where packets to a followed address go now.
+    #[inline(always)]
+    pub fn tracked(&self, index: TrackIndex) -> Forward {
+        self.forward(ForwardIndex(index.0))
+    }
+
+    /// An adjacency; [`Adjacency::NONE`] if there is none of that number.
+    #[inline(always)]
+    pub fn adjacency(&self, index: AdjIndex) -> &Adjacency {
+        self.adjacencies.get(index.index()).unwrap_or(&Adjacency::NONE)
+    }
+
+    /// Several next hops: the index is that of a forward of kind `LoadBalance`.
+    #[inline(always)]
+    pub fn load_balance(&self, index: u32) -> Option<&LoadBalance> {
+        self.load_balances.get(index as usize)
+    }
+
+    /// The next hop that a flow's hash picks; a drop if there is no such load balance.
+    #[inline(always)]
+    pub fn pick(&self, load_balance: u32, flow_hash: u32) -> Forward {
+        self.load_balance(load_balance).and_then(|lb| lb.pick(flow_hash)).unwrap_or(Forward::drop(self.drop))
+    }
+
+    /// Counts up with every published change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}

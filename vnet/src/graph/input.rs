@@ -1,0 +1,195 @@
+//! Nodes that bring packets into the graph.
+
+use std::marker::PhantomData;
+
+use super::frame::{Frame, VECTOR};
+use super::node::{ErrorCodes, NextNodes, NoBuffers, Target};
+use super::parts::{Notice, Now, Parts};
+use super::{Dispatch, Held};
+use crate::ids::{IfIndex, NodeId};
+use crate::interface::IfStats;
+use crate::mem::Packet;
+use crate::tables::Tables;
+
+/// What an input node found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// Nothing to do until one of the watched descriptors is ready.
+    Idle,
+    /// So many packets; poll again at once.
+    Busy(usize),
+    /// Nothing to do before this time (nanoseconds since the router started).
+    Until(u64),
+}
+
+/// A node that brings packets into the graph, polled once per pass. An idle worker sleeps until one of the descriptors
+/// given to [`Worker::watch`](crate::Worker::watch) is readable, or mail arrives.
+pub trait InputNode: Send + Sized + 'static {
+    /// Where packets go.
+    type Next: NextNodes;
+    /// What can go wrong or is worth counting.
+    type Error: ErrorCodes;
+    /// State of the worker that several nodes share; `()` for none.
+    type Local: Send + 'static;
+    /// What `show trace` prints of the node.
+    type Trace: trace::Record;
+
+    /// Brings in at most a vector of packets.
+    fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll;
+}
+
+/// What `poll` may use.
+pub struct InputCx<'c, 'p, N: InputNode> {
+    /// Everything that is configured.
+    pub tables: &'c Tables,
+    /// The worker's state for the node's family.
+    pub local: &'c mut N::Local,
+    parts: &'c mut Parts<'p>,
+    nexts: &'c [NodeId],
+    delivered: usize,
+    _node: PhantomData<N>,
+}
+
+impl<N: InputNode> InputCx<'_, '_, N> {
+    /// The time of this pass.
+    #[inline(always)]
+    pub fn now(&self) -> Now {
+        self.parts.now
+    }
+
+    /// The number of the worker that runs the node.
+    pub fn worker(&self) -> usize {
+        self.parts.worker
+    }
+
+    /// Packets that may still be delivered in this pass: what is left of the vector, and of the pool.
+    #[inline(always)]
+    pub fn room(&self) -> usize {
+        (VECTOR - self.delivered.min(VECTOR)).min(self.parts.pool.available())
+    }
+
+    /// Counts an event.
+    #[inline(always)]
+    pub fn count(&self, error: N::Error, times: u64) {
+        self.parts.stats.errors[usize::from(error.code())].add(times);
+    }
+
+    /// This worker's counters of an interface.
+    #[inline(always)]
+    pub fn interface(&self, interface: IfIndex) -> &IfStats {
+        self.parts.interface(interface)
+    }
+
+    /// Makes a packet of `bytes` (a chain where they are long), lets `finish` complete it and sends it on. `record`
+    /// says what the trace remembers, if this packet is traced. The caller counts the interface's `rx`, once a vector.
+    ///
+    /// # Errors
+    /// When the pool is exhausted; the packet is lost and counted as the interface's `no_buffers`.
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        rx: IfIndex,
+        bytes: &[u8],
+        finish: impl FnOnce(&mut Packet<'_>) -> N::Next,
+        record: impl FnOnce(&Packet<'_>) -> N::Trace,
+    ) -> Result<(), NoBuffers> {
+        let Some(mut buffer) = self.parts.pool.alloc() else {
+            self.parts.interface(rx).no_buffers.add(1);
+            return Err(NoBuffers);
+        };
+        let memory = self.parts.memory;
+        let whole = memory.packet(&mut buffer).append_fresh(bytes);
+        if !whole && !self.parts.pool.append(&mut buffer, bytes) {
+            self.parts.pool.free(buffer);
+            self.parts.interface(rx).no_buffers.add(1);
+            return Err(NoBuffers);
+        }
+        let mut packet = memory.packet(&mut buffer);
+        packet.meta_mut().rx = rx;
+        let next = finish(&mut packet);
+        let node = match next.target() {
+            Target::Static(slot) => self.nexts[usize::from(slot)],
+            Target::To(node) => node,
+            Target::Hold => self.nexts[0],
+        };
+        let mut traced = false;
+        if self.parts.trace.wanted[self.parts.node.index()] != 0 {
+            traced = self.begin_trace(&mut packet, record);
+        }
+        self.delivered += 1;
+        self.parts.queues.push(node, buffer, traced);
+        Ok(())
+    }
+
+    #[cold]
+    fn begin_trace(&mut self, packet: &mut Packet<'_>, record: impl FnOnce(&Packet<'_>) -> N::Trace) -> bool {
+        let node = self.parts.node;
+        let Some(handle) = self.parts.trace.store.begin(node.0) else { return false };
+        self.parts.trace.wanted[node.index()] -= 1;
+        packet.meta_mut().trace = handle;
+        let stamp = self.parts.stamp();
+        self.parts.trace.store.add(handle, stamp, &self.parts.stats.name, record(packet));
+        true
+    }
+
+    /// Sends on a packet that was held in the worker's state.
+    pub fn release(&mut self, held: Held, change: impl FnOnce(&mut Packet<'_>) -> N::Next) {
+        let mut buffer = self.parts.pool.take_back(held);
+        let mut packet = self.parts.pool.packet(&mut buffer);
+        let (next, traced) = (change(&mut packet), packet.is_traced());
+        match next.target() {
+            Target::Static(slot) => self.parts.queues.push(self.nexts[usize::from(slot)], buffer, traced),
+            Target::To(node) => self.parts.queues.push(node, buffer, traced),
+            Target::Hold => self.parts.pool.free(buffer),
+        }
+    }
+
+    /// Notes why a packet is dropped and gives the way to drop.
+    pub fn drop(&self, packet: &mut Packet<'_>, error: N::Error) -> N::Next {
+        packet.meta_mut().error = u32::from(self.parts.node.0) << 16 | u32::from(error.code());
+        N::Next::drop()
+    }
+
+    /// Tells the control thread something; `false` where its queue is full.
+    pub fn notify(&mut self, notice: Notice) -> bool {
+        self.parts.notify(notice)
+    }
+}
+
+/// An [`InputNode`] and what running it needs.
+pub(crate) struct Input<N: InputNode> {
+    node: N,
+    nexts: Box<[NodeId]>,
+    local_slot: usize,
+}
+
+impl<N: InputNode> Input<N> {
+    pub(crate) fn new(node: N, nexts: Box<[NodeId]>, local_slot: usize) -> Self {
+        Input { node, nexts, local_slot }
+    }
+}
+
+impl<N: InputNode> Dispatch for Input<N> {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+        // Nobody sends to an input node; a table that did would lose its packets here, without a reason.
+        parts.pool.free_all(frame.buffers.drain(..));
+    }
+
+    fn poll(&mut self, parts: &mut Parts<'_>) -> Poll {
+        let mut locals = std::mem::take(parts.locals);
+        let poll = self.node.poll(&mut InputCx {
+            tables: parts.tables,
+            local: locals.at::<N::Local>(self.local_slot),
+            parts,
+            nexts: &self.nexts,
+            delivered: 0,
+            _node: PhantomData,
+        });
+        *parts.locals = locals;
+        poll
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        &mut self.node
+    }
+}

@@ -1,0 +1,58 @@
+//! The graph: nodes, the frames between them, and the loop that runs a node over a frame.
+
+mod adapter;
+mod frame;
+mod input;
+mod macros;
+mod node;
+mod parts;
+mod sink;
+mod stats;
+
+pub(crate) use adapter::PerPacket;
+pub use frame::Held;
+pub(crate) use frame::{Frame, Queues};
+pub use frame::VECTOR;
+pub use input::{InputCx, InputNode, Poll};
+pub(crate) use input::Input;
+pub use node::{Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Scope, Severity, Target};
+pub(crate) use parts::{Parts, TraceState};
+pub use parts::{Locals, Notice, Now};
+pub use sink::{SinkCx, SinkNode, Vector};
+pub(crate) use sink::Sink;
+pub use stats::NodeStats;
+
+use crate::ids::NodeId;
+
+/// What a worker calls to run a node; implemented by the three adapters.
+pub(crate) trait Dispatch: Send {
+    /// Runs the node over the frame and leaves it empty.
+    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame);
+    /// Input nodes: brings packets into the graph.
+    fn poll(&mut self, _: &mut Parts<'_>) -> Poll {
+        Poll::Idle
+    }
+    /// The node itself, for mail.
+    fn as_any(&mut self) -> &mut dyn std::any::Any;
+}
+
+/// The kinds of node, as `show node` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum NodeKind {
+    /// Gets frames from other nodes.
+    Internal,
+    /// Brings packets in.
+    Input,
+}
+
+impl std::fmt::Display for NodeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NodeKind::Internal => "internal",
+            NodeKind::Input => "input",
+        })
+    }
+}
+
+/// Number of the node that stands for "nobody": packets dropped without a reason count there.
+pub(crate) const NULL_NODE: NodeId = NodeId(0);

@@ -1,0 +1,130 @@
+//! Nodes at the ends of the graph: devices that transmit, and the places where packets are dropped.
+
+use super::Dispatch;
+use super::frame::{Frame, VECTOR};
+use super::node::ErrorCodes;
+use super::parts::{Notice, Now, Parts};
+use crate::ids::IfIndex;
+use crate::interface::IfStats;
+use crate::mem::{Memory, Packet};
+use crate::tables::Tables;
+
+/// A node that ends the life of packets: it sees a whole vector, and the engine frees what was in it afterwards.
+pub trait SinkNode: Send + Sized + 'static {
+    /// What can go wrong or is worth counting.
+    type Error: ErrorCodes;
+    /// What `show trace` prints of the node.
+    type Trace: trace::Record;
+
+    /// Transmits, counts, or forgets the packets.
+    fn consume(&mut self, cx: &mut SinkCx<'_, '_, Self>, vector: &mut Vector<'_>);
+
+    /// What to remember of a traced packet; called before [`consume`](SinkNode::consume).
+    fn trace(&self, tables: &Tables, packet: &Packet<'_>) -> Self::Trace;
+}
+
+/// The packets of one frame.
+pub struct Vector<'v> {
+    memory: &'v Memory,
+    frame: &'v mut Frame,
+}
+
+impl Vector<'_> {
+    /// How many there are; at least one.
+    #[inline(always)]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.frame.buffers.len().min(VECTOR)
+    }
+
+    /// The packet at this place.
+    ///
+    /// # Panics
+    /// When `at` is not below [`Vector::len`].
+    #[inline(always)]
+    pub fn packet(&mut self, at: usize) -> Packet<'_> {
+        self.memory.packet(&mut self.frame.buffers[at])
+    }
+}
+
+/// What `consume` may use.
+pub struct SinkCx<'c, 'p, N: SinkNode> {
+    /// Everything that is configured.
+    pub tables: &'c Tables,
+    parts: &'c mut Parts<'p>,
+    _node: std::marker::PhantomData<N>,
+}
+
+impl<N: SinkNode> SinkCx<'_, '_, N> {
+    /// The time of this pass.
+    pub fn now(&self) -> Now {
+        self.parts.now
+    }
+
+    /// Counts an event.
+    #[inline(always)]
+    pub fn count(&self, error: N::Error, times: u64) {
+        self.parts.stats.errors[usize::from(error.code())].add(times);
+    }
+
+    /// This worker's counters of an interface.
+    #[inline(always)]
+    pub fn interface(&self, interface: IfIndex) -> &IfStats {
+        self.parts.interface(interface)
+    }
+
+    /// Counts the reason that a node gave for dropping the packet, under that node.
+    #[inline]
+    pub fn count_reason(&self, packet: &Packet<'_>) {
+        let error = packet.meta().error;
+        if let Some(counter) = self
+            .parts
+            .all_stats
+            .get((error >> 16) as usize)
+            .and_then(|stats| stats.errors.get((error & 0xffff) as usize))
+        {
+            counter.add(1);
+        }
+    }
+
+    /// Tells the control thread something; `false` where its queue is full.
+    pub fn notify(&mut self, notice: Notice) -> bool {
+        self.parts.notify(notice)
+    }
+}
+
+/// A [`SinkNode`] and what running it needs.
+pub(crate) struct Sink<N: SinkNode>(pub(crate) N);
+
+impl<N: SinkNode> Dispatch for Sink<N> {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+        if frame.buffers.is_empty() {
+            return;
+        }
+        if frame.traced {
+            self.record(parts, frame);
+        }
+        let (tables, memory) = (parts.tables, parts.memory);
+        let mut cx = SinkCx { tables, parts, _node: std::marker::PhantomData };
+        self.0.consume(&mut cx, &mut Vector { memory, frame });
+        parts.pool.free_all(frame.buffers.drain(..));
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        &mut self.0
+    }
+}
+
+impl<N: SinkNode> Sink<N> {
+    #[cold]
+    fn record(&self, parts: &mut Parts<'_>, frame: &mut Frame) {
+        let stamp = parts.stamp();
+        for buffer in &mut frame.buffers {
+            let packet = parts.memory.packet(buffer);
+            if packet.is_traced() {
+                let record = self.0.trace(parts.tables, &packet);
+                parts.trace.store.add(packet.meta().trace, stamp, &parts.stats.name, record);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A large fixed array on huge pages, for tables that are hit at random.
+
+use super::mapping::{Mapping, PageKind};
+use std::ops::{Deref, DerefMut};
+
+/// `len` zeroed values of `T` on 2 MB pages where there are any.
+///
+/// Invariant: `start` points to `len` initialised values of `T` inside `mapping`, which nobody else can reach.
+pub struct HugeArray<T> {
+    start: std::ptr::NonNull<T>,
+    len: usize,
+    mapping: Mapping,
+}
+
+// SAFETY: the array owns its memory alone, like a `Vec<T>`.
+unsafe impl<T: Send> Send for HugeArray<T> {}
+// SAFETY: shared access only reads, like a `Vec<T>`.
+unsafe impl<T: Sync> Sync for HugeArray<T> {}
+
+impl<T: zerocopy::FromZeros> HugeArray<T> {
+    /// Maps the array.
+    ///
+    /// # Errors
+    /// When the kernel has no memory left for the mapping.
+    pub fn new(len: usize) -> std::io::Result<Self> {
+        const { assert!(align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>()) }
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        let mut mapping = Mapping::new(bytes.max(1))?;
+        // The mapping is aligned to a page, zeroed, and `T` may be all zeroes.
+        let start = std::ptr::NonNull::new(mapping.as_mut_ptr().cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        Ok(HugeArray { start, len, mapping })
+    }
+
+    /// The pages under the array.
+    pub fn pages(&self) -> PageKind {
+        self.mapping.kind
+    }
+}
+
+impl<T> Deref for HugeArray<T> {
+    type Target = [T];
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the type's invariant.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for HugeArray<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the type's invariant, and `&mut self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the engine and the nodes know about one packet besides its bytes.
+
+use crate::ids::IfIndex;
+
+bitflags::bitflags! {
+    /// Work that a device left to others, and facts about the packet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Offload: u16 {
+        /// The transport checksum is not yet computed: it covers the bytes from [`Meta::csum_start`] on and belongs at
+        /// [`Meta::csum_offset`] after that; the field holds the sum of the pseudo-header.
+        const CHECKSUM = 1 << 0;
+        /// A large segment: cut into pieces of [`Meta::gso_size`] bytes of payload (TCP over IPv4).
+        const GSO_TCP4 = 1 << 1;
+        /// The same for TCP over IPv6.
+        const GSO_TCP6 = 1 << 2;
+        /// The same for UDP (every piece a datagram of its own).
+        const GSO_UDP = 1 << 3;
+        /// The GSO segment has ECN's CWR flag set, to be kept on the first piece only.
+        const GSO_ECN = 1 << 4;
+        /// This router made the packet itself.
+        const LOCAL = 1 << 5;
+        /// The device vouches for the transport checksum.
+        const CHECKSUM_GOOD = 1 << 6;
+        /// Any of the kinds of large segment.
+        const GSO = Self::GSO_TCP4.bits() | Self::GSO_TCP6.bits() | Self::GSO_UDP.bits();
+        /// Anything that must be finished before the packet may be put into a tunnel.
+        const UNFINISHED = Self::CHECKSUM.bits() | Self::GSO.bits();
+    }
+}
+
+/// The metadata of a packet: one cache line.
+///
+/// Fields without `pub` belong to the engine. [`Meta::opaque`] is for the node that has the packet and the nodes it
+/// agrees with; every node may overwrite it.
+#[repr(C, align(64))]
+#[derive(Clone, Debug)]
+pub struct Meta {
+    /// Where the packet's first byte stands in the buffer, in bytes from the buffer's start.
+    pub(super) start: u16,
+    /// Bytes of the packet in this buffer.
+    pub(super) len: u16,
+    /// Work left to do and facts from devices.
+    pub offload: Offload,
+    /// Payload bytes per piece of a large segment.
+    pub gso_size: u16,
+    /// Where the unfinished checksum's range begins, in bytes from the buffer's start; see [`Packet::csum_start`](super::Packet::csum_start).
+    pub(super) csum_start: u16,
+    /// Where the unfinished checksum belongs, in bytes after the start of its range.
+    pub csum_offset: u16,
+    /// Where the Ethernet header stood, in bytes from the buffer's start.
+    pub(super) l2: u16,
+    /// Where the network header stood, in bytes from the buffer's start.
+    pub(super) l3: u16,
+    /// The next buffer of the chain, plus one; 0: none.
+    pub(super) next: u32,
+    /// Bytes in the buffers after this one.
+    pub(super) rest: u32,
+    /// The interface the packet came in by.
+    pub rx: IfIndex,
+    /// The interface the packet goes out by.
+    pub tx: IfIndex,
+    /// What the last look-up found: an adjacency, a load-balance object, a plugin's number.
+    pub forward: u32,
+    /// The forwarding entry itself (VPP's `dpo-idx`), for traces.
+    pub dpo: u32,
+    /// The flow hash, where a node computed one; 0 otherwise.
+    pub flow_hash: u32,
+    /// Why the packet is dropped: the node and its error.
+    pub(crate) error: u32,
+    /// The packet's trace; 0: not traced.
+    pub(crate) trace: u32,
+    /// Position in a feature arc.
+    pub(crate) feature: u16,
+    spare: u16,
+    /// For nodes to talk to the nodes they know.
+    pub opaque: [u32; 2],
+}
+
+const _: () = assert!(size_of::<Meta>() == 64, "the metadata of a packet is one cache line");
+
+impl Meta {
+    pub(super) const fn fresh(start: u16) -> Meta {
+        Meta {
+            start,
+            len: 0,
+            offload: Offload::empty(),
+            gso_size: 0,
+            csum_start: 0,
+            csum_offset: 0,
+            l2: start,
+            l3: start,
+            next: 0,
+            rest: 0,
+            rx: IfIndex(0),
+            tx: IfIndex(0),
+            forward: 0,
+            dpo: 0,
+            flow_hash: 0,
+            error: 0,
+            trace: 0,
+            feature: 0,
+            spare: 0,
+            opaque: [0; 2],
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What workers read: one immutable value, replaced as a whole.
+
+use std::any::{Any, TypeId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::arcs::{ArcIndex, ArcTable};
+use crate::fib::Snapshot;
+use crate::ids::IfIndex;
+use crate::interface::Interface;
+
+/// Everything that is configured, as of one moment. Cloning shares structure.
+#[derive(Clone)]
+pub struct Tables {
+    /// Counts publications.
+    pub version: u64,
+    /// IPv4 forwarding.
+    pub fib4: Snapshot,
+    /// The interfaces, by number; deleted ones leave an entry that is down.
+    pub interfaces: Vec<Interface>,
+    /// Addresses that are our own.
+    pub own4: OwnAddresses,
+    pub(crate) arcs: Vec<ArcTable>,
+    pub(crate) extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
+}
+
+impl Tables {
+    /// A plugin's part, at the slot that was found for this type when the graph was built.
+    #[inline(always)]
+    pub(crate) fn extension_at<T: Send + Sync + 'static>(&self, slot: usize) -> &T {
+        self.extensions[slot].1.downcast_ref().expect("the slot was found by this type")
+    }
+
+    /// A plugin's part, by type.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.extensions.iter().find(|(id, _)| *id == TypeId::of::<T>()).map(|(_, value)| value)
+    }
+
+    /// An interface; `local0` where there is none of that number.
+    #[inline(always)]
+    pub fn interface(&self, index: IfIndex) -> &Interface {
+        self.interfaces.get(index.index()).unwrap_or(&self.interfaces[0])
+    }
+
+    /// The features of interfaces in an arc.
+    #[inline(always)]
+    pub fn arc(&self, arc: ArcIndex) -> &ArcTable {
+        &self.arcs[usize::from(arc.0)]
+    }
+}
+
+/// The router's own IPv4 addresses: a sorted list behind a 256-bit filter, so that the common "no" costs one load.
+#[derive(Clone, Debug, Default)]
+pub struct OwnAddresses {
+    filter: [u64; 4],
+    sorted: Arc<[u32]>,
+}
+
+impl OwnAddresses {
+    pub(crate) fn new(addresses: impl IntoIterator<Item = u32>) -> OwnAddresses {
+        let mut sorted: Vec<u32> = addresses.into_iter().collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut filter = [0; 4];
+        for &address in &sorted {
+            let bit = Self::bit(address);
+            filter[bit >> 6] |= 1 << (bit & 63);
+        }
+        OwnAddresses { filter, sorted: sorted.into() }
+    }
+
+    /// Which of the filter's 256 bits: the top eight of a multiplicative hash.
+    #[inline(always)]
+    fn bit(address: u32) -> usize {
+        (address.wrapping_mul(0x9e37_79b1) >> 24) as usize
+    }
+
+    /// Whether the address is one of ours.
+    #[inline(always)]
+    pub fn contains(&self, address: u32) -> bool {
+        let bit = Self::bit(address);
+        self.filter[(bit >> 6) & 3] & (1 << (bit & 63)) != 0 && self.sorted.binary_search(&address).is_ok()
+    }
+}
+
+/// Where the control thread puts the newest tables and workers find them.
+pub(crate) struct Published {
+    current: ArcSwap<Tables>,
+    version: AtomicU64,
+}
+
+impl Published {
+    pub(crate) fn new(tables: Tables) -> Published {
+        Published { version: AtomicU64::new(tables.version), current: ArcSwap::from_pointee(tables) }
+    }
+
+    /// Replaces the tables; gives the old ones, which the caller must keep until no worker uses them.
+    pub(crate) fn replace(&self, tables: Arc<Tables>) -> Arc<Tables> {
+        let version = tables.version;
+        let old = self.current.swap(tables);
+        self.version.store(version, Ordering::SeqCst);
+        old
+    }
+
+    /// The newest version's number.
+    #[inline(always)]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn load(&self) -> Arc<Tables> {
+        self.current.load_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_addresses_are_found_and_others_are_not() {
+        let own = OwnAddresses::new((0..100).map(|i| i * 7919));
+        for address in 0..800_000u32 {
+            assert_eq!(own.contains(address), address % 7919 == 0 && address / 7919 < 100, "{address}");
+        }
+    }
+}
