@@ -90,7 +90,9 @@ impl fmt::Display for AdjacencyText<'_> {
             }
             AdjacencyKind::Incomplete => return write!(f, "nd-ipv6: via {} {interface}", adj.next_hop),
             AdjacencyKind::Glean => write!(f, "{family}-glean: [src:{}] {interface}", Network(adj))?,
-            AdjacencyKind::Complete | AdjacencyKind::Midchain => write!(f, "{family} via {} {interface}", adj.next_hop)?,
+            AdjacencyKind::Complete | AdjacencyKind::Midchain => {
+                write!(f, "{family} via {} {interface}", adj.next_hop)?
+            }
         }
         write!(f, ": mtu:{} next:{} flags:[]", adj.mtu, adj.node)?;
         if adj.rewrite_len > 0 {

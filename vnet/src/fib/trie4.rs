@@ -81,10 +81,7 @@ struct Paint {
 impl Default for Trie4 {
     fn default() -> Self {
         Trie4 {
-            fib: Fib4 {
-                root: std::array::from_fn(|_| Arc::new([0; ROOT_CHUNK])),
-                blocks: Chunked::default(),
-            },
+            fib: Fib4 { root: std::array::from_fn(|_| Arc::new([0; ROOT_CHUNK])), blocks: Chunked::default() },
             root_lens: vec![0; 65536],
             blocks: Vec::new(),
             free: Vec::new(),
