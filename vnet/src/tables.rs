@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::arcs::{ArcIndex, ArcTable};
-use crate::fib::Snapshot;
+use crate::fib::Fib4Snapshot;
 use crate::ids::IfIndex;
 use crate::interface::Interface;
 
@@ -17,7 +17,7 @@ pub struct Tables {
     /// Counts publications.
     pub version: u64,
     /// IPv4 forwarding.
-    pub fib4: Snapshot,
+    pub fib4: Fib4Snapshot,
     /// The interfaces, by number; deleted ones leave an entry that is down.
     pub interfaces: Vec<Interface>,
     /// Addresses that are our own.

@@ -22,7 +22,7 @@ pub struct TrackIndex(pub u32);
 ///
 /// A clone copies one pointer per chunk (64 blocks of the trie, 1024 entries), so put it behind an `Arc` where it is
 /// cloned for other reasons than a change of routes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Snapshot<A: Address> {
     pub(super) lookup: <A::Trie as PrefixTrie<A>>::Lookup,
     pub(super) forwards: Forwards,
@@ -30,6 +30,20 @@ pub struct Snapshot<A: Address> {
     pub(super) load_balances: LoadBalances,
     pub(super) drop: NodeId,
     pub(super) version: u64,
+}
+
+// Derived, this would ask for `A::Trie: Clone`, which is not needed.
+impl<A: Address> Clone for Snapshot<A> {
+    fn clone(&self) -> Self {
+        Snapshot {
+            lookup: self.lookup.clone(),
+            forwards: self.forwards.clone(),
+            adjacencies: self.adjacencies.clone(),
+            load_balances: self.load_balances.clone(),
+            drop: self.drop,
+            version: self.version,
+        }
+    }
 }
 
 /// IPv4 forwarding at one moment.

@@ -16,13 +16,13 @@ pub use frame::VECTOR;
 pub use input::{InputCx, InputNode, Poll};
 pub(crate) use input::Input;
 pub use node::{Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Scope, Severity, Target};
-pub(crate) use parts::{Parts, TraceState};
+pub(crate) use parts::{Outbox, Parts, TraceState};
 pub use parts::{Locals, Notice, Now};
 pub use sink::{SinkCx, SinkNode, Vector};
 pub(crate) use sink::Sink;
 pub use stats::NodeStats;
 
-use crate::ids::NodeId;
+
 
 /// What a worker calls to run a node; implemented by the three adapters.
 pub(crate) trait Dispatch: Send {
@@ -54,5 +54,3 @@ impl std::fmt::Display for NodeKind {
     }
 }
 
-/// Number of the node that stands for "nobody": packets dropped without a reason count there.
-pub(crate) const NULL_NODE: NodeId = NodeId(0);

@@ -2,6 +2,7 @@
 
 use super::frame::Held;
 use super::parts::{Notice, Now, Parts};
+use crate::arcs::{self, ArcIndex};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
 use crate::mem::Packet;
@@ -202,7 +203,7 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         build: impl FnOnce(&mut Packet<'_>) -> Option<N::Next>,
     ) -> Result<(), NoBuffers> {
         let (rx, trace) = (parent.meta().rx, parent.meta().trace);
-        let Some((buffer, node)) = self.parts.build(rx, trace, body, |packet| {
+        let Some((node, buffer)) = self.parts.build(rx, trace, body, |packet| {
             Some(match build(packet)?.target() {
                 Target::Static(slot) => self.nexts[usize::from(slot)],
                 Target::To(node) => node,
@@ -232,6 +233,25 @@ impl<N: PacketNode> Cx<'_, '_, N> {
     pub fn discard(&mut self, held: Held) {
         let buffer = self.parts.pool.take_back(held);
         self.parts.pool.free(buffer);
+    }
+
+    /// The first feature of an arc for a packet (by `interface`), or `end`; the packet remembers where it is.
+    #[inline(always)]
+    pub fn start_arc(&self, packet: &mut Packet<'_>, arc: ArcIndex, interface: IfIndex, end: NodeId) -> NodeId {
+        let (node, cursor) = self.tables.arc(arc).first(arc, interface, end);
+        packet.meta_mut().feature = cursor;
+        node
+    }
+
+    /// For a feature: the next feature of the packet's arc, or `None` at the arc's end.
+    #[inline]
+    pub fn next_feature(&self, packet: &mut Packet<'_>) -> Option<NodeId> {
+        let (cursor, meta) = (packet.meta().feature, packet.meta());
+        let arc = ArcIndex(arcs::arc_of(cursor) as u8);
+        let interface = if arc == arcs::INTERFACE_OUTPUT { meta.tx } else { meta.rx };
+        let (node, cursor) = self.tables.arc(arc).after(interface, cursor)?;
+        packet.meta_mut().feature = cursor;
+        Some(node)
     }
 
     /// Tells the control thread something; `false` where its queue is full.

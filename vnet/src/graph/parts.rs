@@ -1,7 +1,7 @@
 //! The parts of a worker that nodes reach while they run.
 
 use std::any::{Any, TypeId};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
@@ -40,7 +40,7 @@ pub enum Notice {
 /// The mailbox of the control thread.
 pub(crate) struct Outbox {
     pub(crate) queue: ArrayQueue<Notice>,
-    pub(crate) wake: Box<dyn Fn() + Send + Sync>,
+    pub(crate) waker: RwLock<Option<Box<dyn Fn() + Send + Sync>>>,
 }
 
 /// Worker-local state by type.
@@ -54,12 +54,7 @@ impl Locals {
         self.values.push(((*value).type_id(), value));
     }
 
-    /// Where the state of this type stands.
-    pub(crate) fn slot<T: 'static>(&self) -> Option<usize> {
-        self.values.iter().position(|(id, _)| *id == TypeId::of::<T>())
-    }
-
-    /// The state at a slot that [`Locals::slot`] gave for this type.
+    /// The state at a slot that the registry gave for this type.
     #[inline(always)]
     pub(crate) fn at<T: 'static>(&mut self, slot: usize) -> &mut T {
         self.values[slot].1.downcast_mut().expect("the slot was found by this type")
@@ -67,7 +62,7 @@ impl Locals {
 
     /// The state of this type.
     pub fn get<T: 'static>(&mut self) -> Option<&mut T> {
-        let slot = self.slot::<T>()?;
+        let slot = self.values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
         self.values[slot].1.downcast_mut()
     }
 }
@@ -110,9 +105,7 @@ impl Parts<'_> {
     }
 
     pub(crate) fn notify(&self, notice: Notice) -> bool {
-        let sent = self.outbox.queue.push(notice).is_ok();
-        (self.outbox.wake)();
-        sent
+        self.outbox.send(notice)
     }
 
     /// Makes a packet of `body`, finished by `build`; `Ok(None)` where `build` changed its mind.

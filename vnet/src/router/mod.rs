@@ -1,0 +1,161 @@
+//! The router: one value that owns everything, driven by one control thread.
+
+mod interfaces;
+mod ip4;
+mod neighbors;
+mod nodes;
+mod publish;
+mod threads;
+
+use std::any::{Any, TypeId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::AHashMap;
+
+use crate::fib::Rib4;
+use crate::graph::{Notice, Outbox};
+use crate::ids::NodeId;
+use crate::mem::PoolStats;
+use crate::neighbor::Neighbors4;
+use crate::registry::Registry;
+use crate::tables::{Published, Tables};
+use crate::worker::{Worker, WorkerShared};
+
+pub use interfaces::{InterfaceError, InterfaceRecord, InterfaceSpec};
+pub use ip4::Ip4Error;
+use threads::Thread;
+
+/// What the builder hands over.
+pub(crate) struct RouterParts {
+    pub(crate) registry: Registry,
+    pub(crate) arcs: Vec<(String, Vec<NodeId>)>,
+    pub(crate) rib: Rib4,
+    pub(crate) tables: Tables,
+    pub(crate) published: Arc<Published>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) states: AHashMap<TypeId, Box<dyn Any>>,
+    pub(crate) start: Instant,
+    pub(crate) workers: Vec<(Worker, Arc<WorkerShared>)>,
+    pub(crate) inline: bool,
+    pub(crate) cores: Vec<usize>,
+}
+
+/// A callback after every change of routes, neighbours or interfaces, before it is published.
+type Observer = Box<dyn FnMut(&mut Router)>;
+
+/// A router: the graph, its packet threads, and all that is configured.
+///
+/// Everything happens on the thread that owns this value, except the packets. Call [`Router::poll`] when the waker given
+/// to [`Router::set_waker`] fires and when [`Router::deadline`] has come.
+pub struct Router {
+    registry: Registry,
+    arcs: Vec<(String, Vec<NodeId>)>,
+    rib: Rib4,
+    neighbors: Neighbors4,
+    interfaces: Vec<Option<InterfaceRecord>>,
+    own_extra: Vec<(TypeId, u32)>,
+    /// The next version to be published.
+    tables: Tables,
+    dirty: bool,
+    published: Arc<Published>,
+    /// Versions that a worker may still use.
+    retired: VecDeque<Arc<Tables>>,
+    outbox: Arc<Outbox>,
+    states: AHashMap<TypeId, Box<dyn Any>>,
+    observers: Vec<Observer>,
+    start: Instant,
+    threads: Vec<Thread>,
+    pools: Vec<Box<dyn Fn() -> PoolStats + Send>>,
+    next_ageing: Instant,
+    cleared: Instant,
+}
+
+impl Router {
+    pub(crate) fn assemble(parts: RouterParts) -> std::io::Result<Router> {
+        let mut router = Router {
+            registry: parts.registry,
+            arcs: parts.arcs,
+            rib: parts.rib,
+            neighbors: Neighbors4::default(),
+            interfaces: Vec::new(),
+            own_extra: Vec::new(),
+            tables: parts.tables,
+            dirty: false,
+            published: parts.published,
+            retired: VecDeque::new(),
+            outbox: parts.outbox,
+            states: parts.states,
+            observers: Vec::new(),
+            start: parts.start,
+            threads: Vec::new(),
+            pools: parts.workers.iter().map(|(worker, _)| worker.pool_watcher()).collect(),
+            next_ageing: parts.start,
+            cleared: parts.start,
+        };
+        for (index, (worker, shared)) in parts.workers.into_iter().enumerate() {
+            let core = (!parts.cores.is_empty()).then(|| parts.cores[index % parts.cores.len()]);
+            router.threads.push(Thread::start(worker, shared, parts.inline, core)?);
+        }
+        router.install_local0();
+        Ok(router)
+    }
+
+    /// When the router started.
+    pub fn start_time(&self) -> Instant {
+        self.start
+    }
+
+    /// When the counters of `show runtime` were cleared last.
+    pub fn cleared_at(&self) -> Instant {
+        self.cleared
+    }
+
+    /// What fires when a packet thread has something to tell; call [`Router::poll`] then.
+    pub fn set_waker(&mut self, wake: impl Fn() + Send + Sync + 'static) {
+        self.outbox.set_waker(Box::new(wake));
+    }
+
+    /// Handles what packet threads told, ages neighbours, frees old tables.
+    pub fn poll(&mut self) {
+        // What arrives while this runs is left for the next call: a flood must not keep the control thread here.
+        for _ in 0..self.outbox.queue.len() {
+            match self.outbox.queue.pop() {
+                Some(Notice::Learn(learn)) => self.learn(learn),
+                Some(Notice::Unresolved(adjacency)) => self.solicit(adjacency),
+                Some(Notice::Call(call)) => call(self),
+                None => break,
+            }
+        }
+        let now = Instant::now();
+        if now >= self.next_ageing {
+            self.age_neighbors(now);
+        }
+        self.publish();
+        self.reclaim();
+    }
+
+    /// When [`Router::poll`] must be called next at the latest.
+    pub fn deadline(&self) -> Instant {
+        self.next_ageing
+    }
+
+    /// State of the control thread, by type.
+    pub fn state<T: 'static>(&mut self) -> Option<&mut T> {
+        self.states.get_mut(&TypeId::of::<T>())?.downcast_mut()
+    }
+
+    /// Runs `work` with state of the control thread and the router side by side. `None` where there is no such state.
+    pub fn with_state<T: 'static, R>(&mut self, work: impl FnOnce(&mut T, &mut Router) -> R) -> Option<R> {
+        let mut state = self.states.remove(&TypeId::of::<T>())?;
+        let result = state.downcast_mut().map(|state| work(state, self));
+        self.states.insert(TypeId::of::<T>(), state);
+        result
+    }
+
+    /// Calls `observer` after every change of routes, neighbours or interfaces, just before it is published.
+    pub fn observe(&mut self, observer: impl FnMut(&mut Router) + 'static) {
+        self.observers.push(Box::new(observer));
+    }
+}
