@@ -20,6 +20,8 @@ pub trait Address:
     const LONG: &'static str;
     /// The EtherType of the family's packets (RFC 7042, appendix B).
     const ETHERTYPE: [u8; 2];
+    /// Link destination and EtherType of the requests that a connected prefix sends (RFC 826: broadcast).
+    const REQUEST: ([u8; 6], [u8; 2]);
     /// The address of all zeros.
     const UNSPECIFIED: Self;
     /// The longest-prefix-match structure of the family.
@@ -59,6 +61,7 @@ impl Address for Ipv4Addr {
     const SHORT: &'static str = "ip4";
     const LONG: &'static str = "ipv4";
     const ETHERTYPE: [u8; 2] = [0x08, 0x00];
+    const REQUEST: ([u8; 6], [u8; 2]) = ([0xff; 6], [0x08, 0x06]);
     const UNSPECIFIED: Self = Ipv4Addr::UNSPECIFIED;
     type Trie = Trie4;
 
@@ -150,9 +153,9 @@ impl<A: Display> Display for Prefix<A> {
     }
 }
 
-impl<A: Display> Debug for Prefix<A> {
+impl<A: Debug> Debug for Prefix<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Display::fmt(self, f)
+        write!(f, "{:?}/{}", self.address, self.len)
     }
 }
 

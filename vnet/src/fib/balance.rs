@@ -18,7 +18,7 @@ pub struct LoadBalance {
 impl LoadBalance {
     /// Spreads the next hops over buckets by their weights. Every next hop has at least one bucket, next hops of the same
     /// weight differ by one at most, and the same input gives the same buckets.
-    pub(super) fn new(members: &[(Forward, u64)]) -> Self {
+    pub(super) fn new(members: &[(Forward, f64)]) -> Self {
         let mut count = members.len().next_power_of_two();
         let mut shares = apportion(members, count);
         while count < MOST_BUCKETS && error(members, &shares) > TOLERANCE * count as f64 {
@@ -42,18 +42,18 @@ impl LoadBalance {
     }
 }
 
-fn ideal(members: &[(Forward, u64)], count: usize) -> impl Iterator<Item = f64> {
-    let total: f64 = members.iter().map(|&(_, weight)| weight as f64).sum();
-    members.iter().map(move |&(_, weight)| weight as f64 * count as f64 / total)
+fn ideal(members: &[(Forward, f64)], count: usize) -> impl Iterator<Item = f64> {
+    let total: f64 = members.iter().map(|&(_, weight)| weight).sum();
+    members.iter().map(move |&(_, weight)| weight * count as f64 / total)
 }
 
-fn error(members: &[(Forward, u64)], shares: &[usize]) -> f64 {
+fn error(members: &[(Forward, f64)], shares: &[usize]) -> f64 {
     let count = shares.iter().sum();
     ideal(members, count).zip(shares).map(|(want, &got)| (want - got as f64).abs()).sum()
 }
 
 /// Largest remainders, with at least one each.
-fn apportion(members: &[(Forward, u64)], count: usize) -> Vec<usize> {
+fn apportion(members: &[(Forward, f64)], count: usize) -> Vec<usize> {
     let want: Vec<f64> = ideal(members, count).collect();
     let mut shares: Vec<usize> = want.iter().map(|w| (w.floor() as usize).max(1)).collect();
     let mut given: usize = shares.iter().sum();
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::ids::NodeId;
 
-    fn shares(weights: &[u64]) -> Vec<usize> {
+    fn shares(weights: &[f64]) -> Vec<usize> {
         let hop = |i: usize| Forward { index: i as u32, ..Forward::drop(NodeId(0)) };
         let members: Vec<_> = weights.iter().enumerate().map(|(i, &w)| (hop(i), w)).collect();
         let lb = LoadBalance::new(&members);
@@ -93,17 +93,17 @@ mod tests {
 
     #[test]
     fn weights_become_buckets() {
-        assert_eq!(shares(&[1, 1]), [1, 1]);
-        assert_eq!(shares(&[1, 3]), [1, 3]);
-        assert_eq!(shares(&[1, 1, 1]), [6, 5, 5]);
-        assert_eq!(shares(&[1 << 40, 1]), [31, 1], "everybody has a bucket");
-        assert_eq!(shares(&[1; 300]).iter().filter(|&&n| n == 0).count(), 0);
+        assert_eq!(shares(&[1., 1.]), [1, 1]);
+        assert_eq!(shares(&[1., 3.]), [1, 3]);
+        assert_eq!(shares(&[1., 1., 1.]), [6, 5, 5]);
+        assert_eq!(shares(&[1e12, 1.]), [31, 1], "everybody has a bucket");
+        assert_eq!(shares(&[1.; 300]).iter().filter(|&&n| n == 0).count(), 0);
     }
 
     #[test]
     fn a_hash_picks_within_the_buckets() {
         assert_eq!(LoadBalance::default().pick(7), None);
-        let lb = LoadBalance::new(&[(Forward::drop(NodeId(1)), 1), (Forward::drop(NodeId(2)), 1)]);
+        let lb = LoadBalance::new(&[(Forward::drop(NodeId(1)), 0.5), (Forward::drop(NodeId(2)), 0.5)]);
         assert_eq!(lb.pick(u32::MAX), Some(Forward::drop(NodeId(2))));
     }
 }

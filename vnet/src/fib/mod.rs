@@ -11,14 +11,23 @@
 
 mod address;
 mod adjacency;
+mod attach;
 mod balance;
 mod chunked;
 mod error;
+mod format;
 mod forward;
 mod interface;
 mod path;
+mod resolve;
+mod rib;
+mod slots;
 mod snapshot;
 mod trie4;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, ParsePrefixError, Prefix, PrefixTrie};
 pub use adjacency::{Adjacency, AdjacencyKind, AdjacencyText};
@@ -27,5 +36,7 @@ pub use error::FibError;
 pub use forward::{Forward, ForwardKind};
 pub use interface::{FibNodes, InterfaceFacts, LinkKind};
 pub use path::{Path, Source, Target};
+pub use rib::{Rib, Rib4};
 pub use snapshot::{Fib4Snapshot, Snapshot, TrackIndex};
 pub use trie4::{Fib4, Trie4};
+pub use view::{AdjacencyRow, PathView, RouteView, SourceView, Summary};
