@@ -135,6 +135,19 @@ impl<A: Address> Rib<A> {
         self.interfaces.values().any(|interface| interface.addresses.iter().any(|&(a, _)| a == address))
     }
 
+    /// True if `address` is the network's or the broadcast address of a connected prefix of the interface.
+    pub fn is_reserved(&self, index: IfIndex, address: A) -> bool {
+        let addresses = self.interfaces.get(&index).into_iter().flat_map(|interface| &interface.addresses);
+        addresses
+            .filter(|(_, len)| A::reserves_ends(*len))
+            .any(|&(a, len)| address == a.masked(len) || address == a.last(len))
+    }
+
+    /// True if the interface is known.
+    pub fn has_interface(&self, index: IfIndex) -> bool {
+        self.interfaces.contains_key(&index)
+    }
+
     /// A neighbour's link address has become known or has changed. With `install` it gets a route of its own, as long as
     /// the longest prefix that covers it is connected on the interface.
     pub fn set_neighbour(&mut self, index: IfIndex, address: A, mac: [u8; 6], install: bool) {
@@ -148,7 +161,7 @@ impl<A: Address> Rib<A> {
     /// It was not known before.
     pub fn remove_neighbour(&mut self, index: IfIndex, address: A) -> Result<(), FibError> {
         if self.neighbours.remove(&(address, index)).is_none() {
-            let interface = self.name_of(index);
+            let interface = self.interface_name(index);
             return Err(FibError::NoNeighbour { address: address.to_string(), interface });
         }
         self.refresh_neighbour(index, address);
@@ -156,7 +169,7 @@ impl<A: Address> Rib<A> {
     }
 
     /// An interface's name; its number in words if it is not known.
-    pub(super) fn name_of(&self, index: IfIndex) -> String {
+    pub fn interface_name(&self, index: IfIndex) -> String {
         self.interfaces.get(&index).map_or_else(|| format!("interface {index}"), |i| i.facts.name.to_string())
     }
 

@@ -37,7 +37,7 @@ impl<A: Address> Rib<A> {
     pub fn forward_text(&self, forward: Forward, plugin: &dyn Fn(NodeId, u32) -> String) -> String {
         match forward.kind {
             ForwardKind::Drop | ForwardKind::DropRoute => format!("dpo-drop {}", A::SHORT),
-            ForwardKind::Local => format!("dpo-receive: {}", self.name_of(crate::ids::IfIndex(forward.index))),
+            ForwardKind::Local => format!("dpo-receive: {}", self.interface_name(crate::ids::IfIndex(forward.index))),
             ForwardKind::Glean | ForwardKind::Arp | ForwardKind::Rewrite => {
                 let row = forward.adjacency().and_then(|index| self.adjacency_row(index));
                 row.map_or_else(String::new, |row| row.adjacency.text(&row.name).to_string())
@@ -124,7 +124,7 @@ impl<A: Address> Rib<A> {
             write!(out, " cfg-flags:{configured}")?;
         }
         writeln!(out)?;
-        let name = |interface| self.name_of(interface);
+        let name = |interface| self.interface_name(interface);
         match path.target {
             Target::NextHop { address, interface } => {
                 writeln!(out, "        {address} {}", name(interface))?;

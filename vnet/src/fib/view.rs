@@ -129,7 +129,7 @@ impl<A: Address> Rib<A> {
 
     pub(super) fn adjacency_row(&self, index: AdjIndex) -> Option<AdjacencyRow> {
         let adjacency = *self.adjacencies.get(index.index())?;
-        let name = self.name_of(adjacency.interface);
+        let name = self.interface_name(adjacency.interface);
         Some(AdjacencyRow { index, interface: adjacency.interface, name, adjacency })
     }
 
