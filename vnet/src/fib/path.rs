@@ -8,10 +8,11 @@ use crate::ids::{IfIndex, NodeId};
 /// Who a route is from. Where several have one for the same prefix, the first in this order is used, the others wait.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
 pub enum Source {
+    /// A plugin, by name; its prefixes are exclusive. It comes before interfaces: a virtual address that is also an
+    /// address of ours is the plugin's.
+    Plugin(&'static str),
     /// An address of an interface: the connected prefix, the address itself.
     Interface,
-    /// A plugin, by name; its prefixes are exclusive.
-    Plugin(&'static str),
     /// A program.
     Api,
     /// An operator.

@@ -127,6 +127,11 @@ impl<A: Address> Rib<A> {
         all
     }
 
+    /// An adjacency as it is now; [`Adjacency::NONE`] if there is none of that number.
+    pub fn adjacency(&self, index: AdjIndex) -> &Adjacency {
+        self.adjacencies.get(index.index()).unwrap_or(&Adjacency::NONE)
+    }
+
     pub(super) fn adjacency_row(&self, index: AdjIndex) -> Option<AdjacencyRow> {
         let adjacency = *self.adjacencies.get(index.index())?;
         let name = self.interface_name(adjacency.interface);

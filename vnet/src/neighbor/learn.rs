@@ -1,5 +1,6 @@
 //! What the network says about neighbours, and what of it is believed.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use super::entry::{Entry, Flags, State};
@@ -20,7 +21,7 @@ pub enum How {
 
 /// What a node saw: the sender of a packet gives itself a link address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
-pub struct Learn<A> {
+pub struct Learn<A = Ipv4Addr> {
     /// Where the packet came in.
     pub interface: IfIndex,
     /// The sender's IP address.

@@ -1,6 +1,7 @@
 //! The table of neighbours, and what happens in it as time passes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
@@ -42,7 +43,7 @@ impl Default for Limits {
 
 /// What the caller has to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action<A> {
+pub enum Action<A = Ipv4Addr> {
     /// Ask for the link address of `target`.
     SendRequest {
         /// On this interface.
@@ -96,6 +97,15 @@ pub struct Neighbors<A> {
     incomplete: usize,
     pub(super) changes: Bucket,
     refused: Vec<u64>,
+}
+
+/// The IPv4 neighbours.
+pub type Neighbors4 = Neighbors<Ipv4Addr>;
+
+impl<A: Address> Default for Neighbors<A> {
+    fn default() -> Self {
+        Neighbors::new(Limits::default())
+    }
 }
 
 impl<A: Address> Neighbors<A> {

@@ -163,6 +163,17 @@ fn sources_wait_for_each_other() {
     assert_eq!(goes(&mut rib, "10.0.2.2"), "via 10.0.2.2 2");
 }
 
+/// The session of old: `lb vip 127.0.0.2/32`, and 127.0.0.2/8 is the interface's address.
+#[test]
+fn a_virtual_address_that_is_our_own_is_the_plugins() {
+    let mut rib = rib();
+    assert_eq!(goes(&mut rib, "127.0.0.2"), "local 4");
+    rib.add_plugin_route(net("127.0.0.2/32"), "lb", NodeId(40), 7).unwrap();
+    assert_eq!(goes(&mut rib, "127.0.0.2"), "plugin 40 7");
+    rib.del_plugin_route(net("127.0.0.2/32"), "lb").unwrap();
+    assert_eq!(goes(&mut rib, "127.0.0.2"), "local 4");
+}
+
 #[test]
 fn recursion_follows_the_covering_route() {
     let mut rib = rib();
