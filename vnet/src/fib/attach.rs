@@ -67,8 +67,8 @@ impl<A: Address> Rib<A> {
         Ok(())
     }
 
-    /// Gives an interface an address: the prefix becomes connected, the address our own, and the prefix's first and last
-    /// address are dropped where they are the network's and the broadcast address.
+    /// Gives an interface an address: the prefix becomes connected, the address our own, and the prefix's first and
+    /// last address are dropped where they are the network's and the broadcast address.
     ///
     /// # Errors
     /// An interface that is not known, a length beyond the family's, an address that no interface can have, or a prefix
@@ -148,8 +148,8 @@ impl<A: Address> Rib<A> {
         self.interfaces.contains_key(&index)
     }
 
-    /// A neighbour's link address has become known or has changed. With `install` it gets a route of its own, as long as
-    /// the longest prefix that covers it is connected on the interface.
+    /// A neighbour's link address has become known or has changed. With `install` it gets a route of its own, as long
+    /// as the longest prefix that covers it is connected on the interface.
     pub fn set_neighbour(&mut self, index: IfIndex, address: A, mac: [u8; 6], install: bool) {
         self.neighbours.insert((address, index), Neighbour { mac, install });
         self.refresh_neighbour(index, address);

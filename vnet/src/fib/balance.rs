@@ -16,8 +16,8 @@ pub struct LoadBalance {
 }
 
 impl LoadBalance {
-    /// Spreads the next hops over buckets by their weights. Every next hop has at least one bucket, next hops of the same
-    /// weight differ by one at most, and the same input gives the same buckets.
+    /// Spreads the next hops over buckets by their weights. Every next hop has at least one bucket, next hops of the
+    /// same weight differ by one at most, and the same input gives the same buckets.
     pub(super) fn new(members: &[(Forward, f64)]) -> Self {
         let mut count = members.len().next_power_of_two();
         let mut shares = apportion(members, count);

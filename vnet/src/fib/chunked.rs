@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// An array in chunks of `N` (a power of two). A clone shares all chunks; a write copies the chunk it is in if, and only
-/// if, a clone still has it.
+/// An array in chunks of `N` (a power of two). A clone shares all chunks; a write copies the chunk it is in if, and
+/// only if, a clone still has it.
 #[derive(Debug)]
 pub(crate) struct Chunked<T, const N: usize>(Vec<Arc<[T; N]>>);
 

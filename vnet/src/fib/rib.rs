@@ -192,9 +192,9 @@ impl<A: Address> Rib<A> {
         self.del_prefix(Source::Plugin(name), prefix)
     }
 
-    /// Follows an address: [`Snapshot::tracked`] tells where its packets go, whatever becomes of the routes. An address in
-    /// a connected prefix is a neighbour that will be asked for. Asked for twice, the index is the same and has to be given
-    /// back twice.
+    /// Follows an address: [`Snapshot::tracked`] tells where its packets go, whatever becomes of the routes. An address
+    /// in a connected prefix is a neighbour that will be asked for. Asked for twice, the index is the same and has to
+    /// be given back twice.
     pub fn track(&mut self, address: A) -> TrackIndex {
         let index = self.acquire(Key::One(Target::Recursive(address)));
         *self.tracks.entry(index).or_default() += 1;

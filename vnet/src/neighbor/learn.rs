@@ -118,8 +118,8 @@ impl<A: Address> Neighbors<A> {
         if rib.is_own_address(seen.address) {
             return refused(Refusal::OwnAddress);
         }
-        // The ends of a prefix are nobody's, and "no address yet" (RFC 5227, section 2.1.1) is in none. Who is in the table
-        // although off the link, a route named as next hop or an operator set.
+        // The ends of a prefix are nobody's, and "no address yet" (RFC 5227, section 2.1.1) is in none. Who is in the
+        // table although off the link, a route named as next hop or an operator set.
         let known = self.get(seen.interface, seen.address);
         let on_link = rib.is_on_link(seen.interface, seen.address) && !rib.is_reserved(seen.interface, seen.address);
         if known.is_none() && !on_link {

@@ -1,7 +1,7 @@
 //! Neighbours: which link address an IP address has on an interface, where that is known from, and for how long.
 //!
-//! [`Neighbors`] is the control side's table and the only one that decides; it tells the [`Rib`](crate::fib::Rib), which
-//! completes adjacencies. Nodes report what they saw ([`Learn`]) and what they miss ([`Neighbors::want`]).
+//! [`Neighbors`] is the control side's table and the only one that decides; it tells the [`Rib`](crate::fib::Rib),
+//! which completes adjacencies. Nodes report what they saw ([`Learn`]) and what they miss ([`Neighbors::want`]).
 
 mod bucket;
 mod entry;

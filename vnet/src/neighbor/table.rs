@@ -121,8 +121,8 @@ impl<A: Address> Neighbors<A> {
         }
     }
 
-    /// An operator's or a program's neighbour. `fixed`: it stays until it is removed, and the network does not change it;
-    /// otherwise it ages as if learned. `no_fib`: it gets no route of its own. What was known before is replaced.
+    /// An operator's or a program's neighbour. `fixed`: it stays until it is removed, and the network does not change
+    /// it; otherwise it ages as if learned. `no_fib`: it gets no route of its own. What was known before is replaced.
     ///
     /// # Errors
     /// See [`NeighborError`].
