@@ -72,7 +72,7 @@ impl<A: Address> Rib<A> {
     ///
     /// # Errors
     /// An interface that is not known, a length beyond the family's, an address that no interface can have, or a prefix
-    /// that overlaps one that an interface has already (another address in the same prefix of the same interface is fine).
+    /// that overlaps one that an interface has already (a second address in the same prefix of one interface is fine).
     pub fn add_interface_address(&mut self, index: IfIndex, address: A, len: u8) -> Result<(), FibError> {
         let on = self.interface(index)?.facts.name.to_string();
         let prefix = Prefix::new(address, len).ok_or(FibError::PrefixLength(len))?;
