@@ -1,0 +1,19 @@
+//! What the device drivers ask of Linux: kernel links, namespaces, typed socket options.
+//!
+//! Unsafe code is confined to `raw`, whose functions are safe to call.
+
+pub mod link;
+pub mod link_set;
+pub mod monitor;
+pub mod netns;
+pub mod vnet_hdr;
+
+pub(crate) mod netlink;
+pub(crate) mod raw;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use link::{LinkFacts, link_by_name};
+pub use monitor::{LinkEvent, LinkMonitor};
+pub use netns::{NamespaceError, in_namespace};
+pub use vnet_hdr::VnetHdr;
