@@ -32,10 +32,10 @@ impl ArcTable {
         }
     }
 
-    /// The first feature, or `end`, and what the packet must remember to find the next.
+    /// The first feature, and what the packet must remember to find the next.
     #[inline(always)]
-    pub fn first(&self, arc: ArcIndex, interface: IfIndex, end: NodeId) -> (NodeId, u16) {
-        (self.chain(interface).first().copied().unwrap_or(end), u16::from(arc.0) << POSITION_BITS)
+    pub fn first(&self, arc: ArcIndex, interface: IfIndex) -> Option<(NodeId, u16)> {
+        self.chain(interface).first().map(|&node| (node, u16::from(arc.0) << POSITION_BITS))
     }
 
     /// The feature after the one at `cursor`, or `None` at the end.
@@ -116,11 +116,11 @@ mod tests {
     fn a_packet_walks_the_chain() {
         let mut table = ArcTable::default();
         table.set(IfIndex(2), vec![NodeId(7), NodeId(8)]);
-        let (node, cursor) = table.first(INTERFACE_OUTPUT, IfIndex(2), NodeId(1));
+        let (node, cursor) = table.first(INTERFACE_OUTPUT, IfIndex(2)).unwrap();
         assert_eq!((node, arc_of(cursor)), (NodeId(7), 1));
         let (node, cursor) = table.after(IfIndex(2), cursor).unwrap();
         assert_eq!(node, NodeId(8));
         assert!(table.after(IfIndex(2), cursor).is_none());
-        assert_eq!(table.first(IP4_UNICAST, IfIndex(9), NodeId(1)).0, NodeId(1));
+        assert!(table.first(IP4_UNICAST, IfIndex(9)).is_none());
     }
 }

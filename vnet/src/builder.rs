@@ -14,7 +14,7 @@ use crate::interface::{Caps, Interface};
 use crate::mem::{Packet, Pool};
 use crate::registry::{NodeSpec, Registry};
 use crate::router::{Router, RouterParts};
-use crate::tables::{OwnAddresses, Published, Tables};
+use crate::tables::{Connected, OwnAddresses, Published, Tables};
 use crate::worker::{Worker, WorkerShared};
 
 /// How large a router is.
@@ -177,6 +177,7 @@ impl Builder {
             fib4: rib.publish(),
             interfaces: vec![local0()],
             own4: OwnAddresses::default(),
+            connected4: Connected::default(),
             arcs: vec![Default::default(); arcs.len()],
             extensions: self.extensions,
         };
@@ -249,5 +250,5 @@ impl SinkNode for Null {
     fn consume(&mut self, cx: &mut SinkCx<'_, '_, Self>, vector: &mut Vector<'_>) {
         cx.count(NullError::Blackholed, vector.len() as u64);
     }
-    fn trace(&self, _: &Tables, _: &Packet<'_>) {}
+    fn trace(&self, _: &SinkCx<'_, '_, Self>, _: &Packet<'_>) {}
 }

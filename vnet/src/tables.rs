@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::arcs::{ArcIndex, ArcTable};
 use crate::fib::Fib4Snapshot;
 use crate::ids::IfIndex;
-use crate::interface::Interface;
+use crate::interface::{Interface, InterfaceAddress};
 
 /// Everything that is configured, as of one moment. Cloning shares structure.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Tables {
     pub interfaces: Vec<Interface>,
     /// Addresses that are our own.
     pub own4: OwnAddresses,
+    /// The connected prefixes of each interface.
+    pub connected4: Connected,
     pub(crate) arcs: Vec<ArcTable>,
     pub(crate) extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
@@ -82,6 +84,30 @@ impl OwnAddresses {
     pub fn contains(&self, address: u32) -> bool {
         let bit = Self::bit(address);
         self.filter[(bit >> 6) & 3] & (1 << (bit & 63)) != 0 && self.sorted.binary_search(&address).is_ok()
+    }
+}
+
+/// Which addresses can be reached directly over which interface.
+#[derive(Clone, Debug, Default)]
+pub struct Connected {
+    by_interface: Arc<[Vec<InterfaceAddress>]>,
+}
+
+impl Connected {
+    pub(crate) fn new(by_interface: impl Iterator<Item = Vec<InterfaceAddress>>) -> Connected {
+        Connected { by_interface: by_interface.collect() }
+    }
+
+    /// Whether a connected prefix of the interface covers the address.
+    pub fn covers(&self, interface: IfIndex, address: u32) -> bool {
+        let addresses = self.by_interface.get(interface.index());
+        addresses.is_some_and(|addresses| addresses.iter().any(|own| own.covers(address.into())))
+    }
+
+    /// Our own address nearest to `address` on an interface: one whose prefix covers it, or else the first.
+    pub fn source(&self, interface: IfIndex, address: u32) -> Option<std::net::Ipv4Addr> {
+        let own = self.by_interface.get(interface.index())?;
+        own.iter().find(|own| own.covers(address.into())).or(own.first()).map(|own| own.address)
     }
 }
 

@@ -144,6 +144,15 @@ impl<N: InputNode> InputCx<'_, '_, N> {
         }
     }
 
+    /// Drops a packet that was held in the worker's state, for a reason.
+    pub fn release_as(&mut self, held: Held, error: N::Error) {
+        let node = self.parts.node;
+        self.release(held, |packet| {
+            packet.meta_mut().error = u32::from(node.0) << 16 | u32::from(error.code());
+            N::Next::drop()
+        });
+    }
+
     /// Notes why a packet is dropped and gives the way to drop.
     pub fn drop(&self, packet: &mut Packet<'_>, error: N::Error) -> N::Next {
         packet.meta_mut().error = u32::from(self.parts.node.0) << 16 | u32::from(error.code());

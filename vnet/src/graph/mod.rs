@@ -11,18 +11,16 @@ mod stats;
 
 pub(crate) use adapter::PerPacket;
 pub use frame::Held;
-pub(crate) use frame::{Frame, Queues};
 pub use frame::VECTOR;
-pub use input::{InputCx, InputNode, Poll};
+pub(crate) use frame::{Frame, Queues};
 pub(crate) use input::Input;
+pub use input::{InputCx, InputNode, Poll};
 pub use node::{Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Scope, Severity, Target};
-pub(crate) use parts::{Outbox, Parts, TraceState};
 pub use parts::{Locals, Notice, Now};
-pub use sink::{SinkCx, SinkNode, Vector};
+pub(crate) use parts::{Outbox, Parts, TraceState};
 pub(crate) use sink::Sink;
+pub use sink::{SinkCx, SinkNode, Vector};
 pub use stats::NodeStats;
-
-
 
 /// What a worker calls to run a node; implemented by the three adapters.
 pub(crate) trait Dispatch: Send {
@@ -53,4 +51,3 @@ impl std::fmt::Display for NodeKind {
         })
     }
 }
-

@@ -45,8 +45,12 @@ pub trait PacketNode: Send + Sized + 'static {
     }
 
     /// What to remember of a traced packet.
-    fn trace(&self, scope: &Scope<'_, Self::Shared, Self::Local>, packet: &Packet<'_>, staged: Self::Staged)
-    -> Self::Trace;
+    fn trace(
+        &self,
+        scope: &Scope<'_, Self::Shared, Self::Local>,
+        packet: &Packet<'_>,
+        staged: Self::Staged,
+    ) -> Self::Trace;
 }
 
 /// What `stage` and `trace` may look at.
@@ -235,12 +239,13 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         self.parts.pool.free(buffer);
     }
 
-    /// The first feature of an arc for a packet (by `interface`), or `end`; the packet remembers where it is.
+    /// The first feature of an arc for a packet (by `interface`); the packet remembers where it is. `None`: the
+    /// interface has none.
     #[inline(always)]
-    pub fn start_arc(&self, packet: &mut Packet<'_>, arc: ArcIndex, interface: IfIndex, end: NodeId) -> NodeId {
-        let (node, cursor) = self.tables.arc(arc).first(arc, interface, end);
+    pub fn start_arc(&self, packet: &mut Packet<'_>, arc: ArcIndex, interface: IfIndex) -> Option<NodeId> {
+        let (node, cursor) = self.tables.arc(arc).first(arc, interface)?;
         packet.meta_mut().feature = cursor;
-        node
+        Some(node)
     }
 
     /// For a feature: the next feature of the packet's arc, or `None` at the arc's end.

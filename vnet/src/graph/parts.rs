@@ -1,6 +1,7 @@
 //! The parts of a worker that nodes reach while they run.
 
 use std::any::{Any, TypeId};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
@@ -31,8 +32,13 @@ pub struct Now {
 pub enum Notice {
     /// An address was seen at a MAC.
     Learn(Learn),
-    /// A packet waits for this adjacency's neighbour.
-    Unresolved(crate::AdjIndex),
+    /// Packets wait for a neighbour's link address.
+    Want {
+        /// On this interface.
+        interface: IfIndex,
+        /// The neighbour.
+        target: Ipv4Addr,
+    },
     /// Anything else; rare, as it costs an allocation.
     Call(Box<dyn FnOnce(&mut Router) + Send>),
 }

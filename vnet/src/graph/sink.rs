@@ -1,5 +1,7 @@
 //! Nodes at the ends of the graph: devices that transmit, and the places where packets are dropped.
 
+use std::sync::Arc;
+
 use super::Dispatch;
 use super::frame::{Frame, VECTOR};
 use super::node::ErrorCodes;
@@ -20,7 +22,7 @@ pub trait SinkNode: Send + Sized + 'static {
     fn consume(&mut self, cx: &mut SinkCx<'_, '_, Self>, vector: &mut Vector<'_>);
 
     /// What to remember of a traced packet; called before [`consume`](SinkNode::consume).
-    fn trace(&self, tables: &Tables, packet: &Packet<'_>) -> Self::Trace;
+    fn trace(&self, cx: &SinkCx<'_, '_, Self>, packet: &Packet<'_>) -> Self::Trace;
 }
 
 /// The packets of one frame.
@@ -87,6 +89,14 @@ impl<N: SinkNode> SinkCx<'_, '_, N> {
         }
     }
 
+    /// The node that dropped the packet and its reason.
+    pub fn reason(&self, packet: &Packet<'_>) -> (Arc<str>, &'static str) {
+        let error = packet.meta().error;
+        let stats = self.parts.all_stats.get((error >> 16) as usize).unwrap_or(&self.parts.all_stats[0]);
+        let reason = stats.reasons.get((error & 0xffff) as usize).map_or("no reason noted", |info| info.text);
+        (stats.name.clone(), reason)
+    }
+
     /// Tells the control thread something; `false` where its queue is full.
     pub fn notify(&mut self, notice: Notice) -> bool {
         self.parts.notify(notice)
@@ -118,11 +128,12 @@ impl<N: SinkNode> Dispatch for Sink<N> {
 impl<N: SinkNode> Sink<N> {
     #[cold]
     fn record(&self, parts: &mut Parts<'_>, frame: &mut Frame) {
-        let stamp = parts.stamp();
+        let (stamp, tables, memory) = (parts.stamp(), parts.tables, parts.memory);
         for buffer in &mut frame.buffers {
-            let packet = parts.memory.packet(buffer);
+            let packet = memory.packet(buffer);
             if packet.is_traced() {
-                let record = self.0.trace(parts.tables, &packet);
+                let cx = SinkCx { tables, parts: &mut *parts, _node: std::marker::PhantomData };
+                let record = self.0.trace(&cx, &packet);
                 parts.trace.store.add(packet.meta().trace, stamp, &parts.stats.name, record);
             }
         }

@@ -1,5 +1,6 @@
 //! What a node counts: written by the worker that runs it, read by the control thread.
 
+use super::node::ErrorInfo;
 use crate::counters::Counter;
 
 /// Counters of one node in one worker.
@@ -17,12 +18,14 @@ pub struct NodeStats {
     pub max_clock_vectors: Counter,
     /// One for each of the node's errors.
     pub errors: Box<[Counter]>,
+    /// What each of them says.
+    pub reasons: &'static [ErrorInfo],
     /// The node's name.
     pub name: std::sync::Arc<str>,
 }
 
 impl NodeStats {
-    pub(crate) fn new(name: std::sync::Arc<str>, errors: usize) -> NodeStats {
+    pub(crate) fn new(name: std::sync::Arc<str>, reasons: &'static [ErrorInfo]) -> NodeStats {
         let counter = Counter::default;
         NodeStats {
             calls: counter(),
@@ -30,7 +33,8 @@ impl NodeStats {
             clocks: counter(),
             max_clock: counter(),
             max_clock_vectors: counter(),
-            errors: (0..errors).map(|_| counter()).collect(),
+            errors: reasons.iter().map(|_| counter()).collect(),
+            reasons,
             name,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use super::meta::{Meta, Offload};
+use super::meta::Meta;
 use super::pool::{Buffer, Memory};
 use crate::ids::IfIndex;
 
@@ -247,8 +247,7 @@ impl<'a> Packet<'a> {
     /// no unfinished checksum or a header in front of it has been taken off beyond it.
     #[inline]
     pub fn csum_start(&self) -> Option<usize> {
-        let left = self.meta.offload.intersects(Offload::UNFINISHED);
-        (left && self.meta.csum_start >= self.meta.start).then(|| usize::from(self.meta.csum_start - self.meta.start))
+        (self.meta.csum_start >= self.meta.start && self.meta.csum_start != 0).then(|| usize::from(self.meta.csum_start - self.meta.start))
     }
 
     /// Notes that the checksum over the bytes from `start` (counted from the packet's present start) is unfinished.

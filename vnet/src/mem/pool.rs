@@ -248,12 +248,7 @@ impl Pool {
     /// A reader for `show buffers`.
     pub(crate) fn watcher(&self) -> impl Fn() -> PoolStats + Send + use<> {
         let (shared, total, pages) = (self.shared.clone(), self.memory.count, self.kind);
-        move || PoolStats {
-            total,
-            available: shared.available.get() as u32,
-            exhausted: shared.exhausted.get(),
-            pages,
-        }
+        move || PoolStats { total, available: shared.available.get() as u32, exhausted: shared.exhausted.get(), pages }
     }
 }
 

@@ -272,6 +272,8 @@ impl Router {
             link: interface.link,
             up: interface.is_up(),
         });
+        let down = !self.tables.interface(index).is_up();
+        self.neighbors_of_changed(index, down);
         self.touch();
     }
 }

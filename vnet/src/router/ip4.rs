@@ -60,7 +60,12 @@ impl Router {
     ///
     /// # Errors
     /// An unknown interface, too many paths.
-    pub fn add_route(&mut self, source: Source, prefix: Prefix<Ipv4Addr>, path: Path<Ipv4Addr>) -> Result<(), Ip4Error> {
+    pub fn add_route(
+        &mut self,
+        source: Source,
+        prefix: Prefix<Ipv4Addr>,
+        path: Path<Ipv4Addr>,
+    ) -> Result<(), Ip4Error> {
         self.touch();
         self.rib.add_route(source, prefix, path)
     }
@@ -69,7 +74,12 @@ impl Router {
     ///
     /// # Errors
     /// When there is no such route or path.
-    pub fn del_route(&mut self, source: Source, prefix: Prefix<Ipv4Addr>, path: Path<Ipv4Addr>) -> Result<(), Ip4Error> {
+    pub fn del_route(
+        &mut self,
+        source: Source,
+        prefix: Prefix<Ipv4Addr>,
+        path: Path<Ipv4Addr>,
+    ) -> Result<(), Ip4Error> {
         self.touch();
         self.rib.del_route(source, prefix, path)
     }

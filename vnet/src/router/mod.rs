@@ -123,7 +123,7 @@ impl Router {
         for _ in 0..self.outbox.queue.len() {
             match self.outbox.queue.pop() {
                 Some(Notice::Learn(learn)) => self.learn(learn),
-                Some(Notice::Unresolved(adjacency)) => self.solicit(adjacency),
+                Some(Notice::Want { interface, target }) => self.want_neighbor(interface, target),
                 Some(Notice::Call(call)) => call(self),
                 None => break,
             }

@@ -4,7 +4,7 @@ use std::any::TypeId;
 
 use super::Router;
 use crate::fib::FibNodes;
-use crate::graph::{Dispatch, NodeKind, NoErrors, Sink, SinkCx, SinkNode, Vector};
+use crate::graph::{Dispatch, NoErrors, NodeKind, Sink, SinkCx, SinkNode, Vector};
 use crate::ids::NodeId;
 use crate::mem::Packet;
 use crate::registry::{NodeInfo, NodeSpec, Registry};
@@ -89,5 +89,5 @@ impl SinkNode for Deleted {
     type Error = NoErrors;
     type Trace = ();
     fn consume(&mut self, _: &mut SinkCx<'_, '_, Self>, _: &mut Vector<'_>) {}
-    fn trace(&self, _: &Tables, _: &Packet<'_>) {}
+    fn trace(&self, _: &SinkCx<'_, '_, Self>, _: &Packet<'_>) {}
 }

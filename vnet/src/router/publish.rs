@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Router;
 use crate::arcs::ArcIndex;
 use crate::ids::IfIndex;
-use crate::tables::{OwnAddresses, Tables};
+use crate::tables::{Connected, OwnAddresses, Tables};
 
 impl Router {
     /// The tables as they will be published next.
@@ -90,6 +90,10 @@ impl Router {
         let interfaces = self.interfaces.iter().flatten().flat_map(|record| &record.addresses);
         let own = interfaces.map(|a| u32::from(a.address)).chain(self.own_extra.iter().map(|(_, a)| *a));
         self.tables.own4 = OwnAddresses::new(own);
+        let connected = |record: &Option<super::InterfaceRecord>| {
+            record.as_ref().map(|record| record.addresses.clone()).unwrap_or_default()
+        };
+        self.tables.connected4 = Connected::new(self.interfaces.iter().map(connected));
         self.touch();
     }
 

@@ -1,0 +1,18 @@
+//! Frames to and from a kernel device through packet sockets with rings in shared memory (packet(7); the kernel's
+//! `Documentation/networking/packet_mmap.rst`).
+//!
+//! [`PacketDevice::open`] gives one receive ring per queue, one transmit ring per queue, and a control part. A ring
+//! belongs to one worker; the control part stays with the control thread. Unsafe code is confined to [`ring`]'s map.
+
+mod device;
+mod error;
+mod socket;
+
+pub mod ring;
+#[cfg(test)]
+mod tests;
+
+pub use device::{Control, DeviceOptions, PacketDevice};
+pub use error::{DeviceError, DeviceEvent};
+pub use ring::{BlockFacts, HeaderFacts, Kick, RingLayout, RxFrame, RxRing, TxCounts, TxRing, TxSlot, Version};
+pub use socket::{Fanout, KernelCounts, PacketSocket};

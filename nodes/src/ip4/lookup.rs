@@ -1,0 +1,117 @@
+//! `ip4-lookup` and `ip4-load-balance`: where a packet goes.
+//!
+//! Uses: the destination address (`ip4-load-balance`: the flow). Sets: `meta.forward`, `meta.dpo`, `meta.flow_hash`.
+//! Next: the node that the forwarding entry names.
+
+use trace::{Record, Text};
+use vnet::fib::ForwardKind;
+use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+
+use super::{HeaderTrace, destination, flow_hash};
+
+next_nodes! {
+    /// Where the look-up nodes send packets.
+    pub enum Next {
+        /// Not an IPv4 packet at all.
+        Drop => "ip4-drop",
+        ; To
+    }
+}
+
+node_errors! {
+    /// Why the look-up nodes drop.
+    pub enum Error {
+        /// No prefix covers the destination, or none that can be used now.
+        NoRoute => error "no route",
+        /// A route says to drop.
+        DropRoute => error "blackholed by a route",
+        /// Shorter than an IPv4 header; only a broken node sends one here.
+        Short => error "packet too short",
+    }
+}
+
+pub(super) fn nodes() -> Vec<NodeSpec> {
+    vec![NodeSpec::packet("ip4-lookup", |_| Lookup), NodeSpec::packet("ip4-load-balance", |_| LoadBalance)]
+}
+
+struct Lookup;
+
+/// `fib N dpo-idx N flow hash: 0x…` and the IP header.
+#[derive(serde::Serialize)]
+pub struct LookupTrace {
+    fib: u32,
+    dpo: u32,
+    flow_hash: u32,
+    header: HeaderTrace,
+}
+
+impl LookupTrace {
+    fn new(packet: &Packet<'_>) -> Self {
+        let meta = packet.meta();
+        LookupTrace { fib: 0, dpo: meta.dpo, flow_hash: meta.flow_hash, header: HeaderTrace::new(packet) }
+    }
+}
+
+impl Record for LookupTrace {
+    fn text(&self, text: &mut Text) {
+        text.line(format_args!("fib {} dpo-idx {} flow hash: 0x{:08x}", self.fib, self.dpo, self.flow_hash));
+        self.header.text(text);
+    }
+}
+
+impl PacketNode for Lookup {
+    type Next = Next;
+    type Error = Error;
+    type Shared = ();
+    type Local = ();
+    type Staged = ();
+    type Trace = LookupTrace;
+
+    #[inline(always)]
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+        let Some(destination) = destination(packet.data()) else {
+            return cx.drop(packet, Error::Short);
+        };
+        let index = cx.tables.fib4.lookup(destination);
+        let forward = cx.tables.fib4.forward(index);
+        let meta = packet.meta_mut();
+        (meta.forward, meta.dpo) = (forward.index, index.0);
+        if forward.is_drop() {
+            let why = if forward.kind == ForwardKind::Drop { Error::NoRoute } else { Error::DropRoute };
+            cx.blame(packet, why);
+        }
+        Next::To(forward.node)
+    }
+
+    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {
+        LookupTrace::new(packet)
+    }
+}
+
+struct LoadBalance;
+
+impl PacketNode for LoadBalance {
+    type Next = Next;
+    type Error = Error;
+    type Shared = ();
+    type Local = ();
+    type Staged = ();
+    type Trace = LookupTrace;
+
+    #[inline]
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+        let hash = flow_hash(packet.data());
+        let forward = cx.tables.fib4.pick(packet.meta().forward, hash);
+        let meta = packet.meta_mut();
+        (meta.forward, meta.flow_hash) = (forward.index, hash);
+        if forward.is_drop() {
+            cx.blame(packet, Error::NoRoute);
+        }
+        Next::To(forward.node)
+    }
+
+    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {
+        LookupTrace::new(packet)
+    }
+}
+

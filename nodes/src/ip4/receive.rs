@@ -1,0 +1,82 @@
+//! `ip4-receive`: packets for our own addresses.
+//!
+//! Uses: the protocol. Sets: nothing. Next: `ip4-icmp-input`, `gre4-input`; `ip4-icmp-error` for what nobody here takes.
+
+use vnet::wire::icmp4::{self, Problem};
+use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+
+use super::icmp_error;
+use crate::drop::AdjacencyTrace;
+
+next_nodes! {
+    /// Where `ip4-receive` sends packets.
+    pub enum Next {
+        /// Broken.
+        Drop => "ip4-drop",
+        /// ICMP.
+        Icmp => "ip4-icmp-input",
+        /// GRE.
+        Gre => "gre4-input",
+        /// Tell the sender that nobody is here.
+        IcmpError => "ip4-icmp-error",
+        /// Nobody takes it, and nobody may be told.
+        Punt => "ip4-punt",
+    }
+}
+
+node_errors! {
+    /// What `ip4-receive` finds.
+    pub enum Error {
+        /// Fewer bytes than a header.
+        Short => error "packet too short",
+        /// A protocol that nobody here speaks.
+        UnknownProtocol => error "unknown ip protocol",
+        /// A port that nobody here has.
+        NoListener => error "no listener for port",
+        /// For one of our own addresses, in pieces.
+        Fragment => error "fragments for our own addresses are not reassembled",
+    }
+}
+
+pub(super) fn node() -> NodeSpec {
+    NodeSpec::packet("ip4-receive", |_| Receive)
+}
+
+struct Receive;
+
+impl PacketNode for Receive {
+    type Next = Next;
+    type Error = Error;
+    type Shared = ();
+    type Local = ();
+    type Staged = ();
+    type Trace = AdjacencyTrace;
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+        let Ok((header, _)) = Ip4Header::ref_from_prefix(packet.data()) else {
+            return cx.drop(packet, Error::Short);
+        };
+        if header.is_fragment() {
+            return cx.drop(packet, Error::Fragment);
+        }
+        let (error, code) = match header.protocol {
+            protocol::ICMP => return Next::Icmp,
+            protocol::GRE => return Next::Gre,
+            protocol::UDP | protocol::TCP => (Error::NoListener, icmp4::PORT),
+            _ => (Error::UnknownProtocol, icmp4::PROTOCOL),
+        };
+        let tcp = header.protocol == protocol::TCP;
+        cx.blame(packet, error);
+        // To a TCP sender a router without TCP stays silent: a reset would have to come from a TCP.
+        if tcp {
+            return Next::Punt;
+        }
+        icmp_error::request(packet, Problem::Unreachable(code));
+        Next::IcmpError
+    }
+
+    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
+        AdjacencyTrace::new(packet)
+    }
+}

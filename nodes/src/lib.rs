@@ -1,0 +1,32 @@
+//! The nodes that every router needs: Ethernet, ARP, IPv4, GRE tunnels, and the devices.
+//!
+//! One file or folder per node, node family or device; each node's documentation tells what it Uses, Sets and where
+//! packets go Next.
+#![deny(unsafe_code)]
+
+pub mod arp;
+pub mod checksum;
+pub mod drop;
+mod ethernet;
+pub mod frame_trace;
+pub mod gre;
+pub mod ip4;
+pub mod output;
+pub mod ping;
+
+use vnet::Builder;
+
+/// In [`Meta::opaque`](vnet::Meta::opaque): a packet generator made the packet.
+pub const GENERATED: u32 = 0x7067;
+
+/// Registers the nodes without a device.
+pub fn register_nodes(builder: &mut Builder) {
+    for node in drop::nodes() {
+        builder.node(node);
+    }
+    builder.node(ethernet::node());
+    builder.state(ping::Pings::default());
+    arp::register(builder);
+    ip4::register(builder);
+    gre::register(builder);
+}
