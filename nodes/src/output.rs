@@ -71,6 +71,7 @@ impl PacketNode for Output {
         }
         if packet.meta().offload.intersects(Offload::UNFINISHED) {
             if packet.meta().offload.intersects(Offload::GSO) && !interface.caps.contains(Caps::GSO) {
+                crate::ip4::gso::come_back_to(packet, cx.this_node());
                 return Next::Cut;
             }
             if !interface.caps.contains(Caps::CHECKSUM) {

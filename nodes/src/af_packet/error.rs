@@ -43,9 +43,13 @@ pub enum DeviceError {
 
 impl DeviceError {
     pub(crate) fn new(name: &str, doing: &'static str, source: io::Error) -> Self {
+        Self::with(doing, "CAP_NET_RAW", name, source)
+    }
+
+    pub(crate) fn with(doing: &'static str, capability: &'static str, name: &str, source: io::Error) -> Self {
         let name = name.to_owned();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted { name, doing, capability: "CAP_NET_RAW" },
+            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted { name, doing, capability },
             Some(libc::ENODEV | libc::ENXIO) => Self::NoSuchDevice { name },
             _ => Self::Os { name, doing, source },
         }

@@ -2,7 +2,7 @@
 //! `Documentation/networking/packet_mmap.rst`).
 //!
 //! [`PacketDevice::open`] gives one receive ring per queue, one transmit ring per queue, and a control part. A ring
-//! belongs to one worker; the control part stays with the control thread. Unsafe code is confined to [`ring`]'s map.
+//! belongs to one worker; the control part stays with the control thread. Unsafe code is confined to [`ring`].
 
 mod device;
 mod error;

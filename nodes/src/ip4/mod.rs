@@ -1,7 +1,7 @@
 //! IPv4: from input to rewrite, and what stands beside the way.
 
-//mod frag;
-//mod gso;
+mod frag;
+pub mod gso;
 mod icmp;
 pub mod icmp_error;
 mod input;
@@ -21,7 +21,7 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node()];
+    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes

@@ -158,6 +158,11 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         self.parts.now
     }
 
+    /// The node itself, for packets that shall come back to it.
+    pub fn this_node(&self) -> NodeId {
+        self.parts.node
+    }
+
     /// The number of the worker that runs the node.
     #[inline(always)]
     pub fn worker(&self) -> usize {

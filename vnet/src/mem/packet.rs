@@ -217,6 +217,11 @@ impl<'a> Packet<'a> {
         self.meta.l3 = self.meta.start;
     }
 
+    /// Remembers that the network header starts `offset` bytes after the packet's present start.
+    pub fn mark_l3_at(&mut self, offset: usize) {
+        self.meta.l3 = self.meta.start.saturating_add(offset.min(STRIDE) as u16);
+    }
+
     /// The bytes from the marked Ethernet header to the end of the first buffer, also after [`Packet::pull`].
     pub fn from_l2(&self) -> &[u8] {
         self.from_mark(self.meta.l2)

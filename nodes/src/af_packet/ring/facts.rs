@@ -173,6 +173,12 @@ impl From<&Header2> for HeaderFacts {
 }
 
 impl HeaderFacts {
+    /// The header of a frame of which only the length is known.
+    pub(super) fn of_length(version: Version, len: u32) -> Self {
+        let (status, mac, net, sec, nsec, vlan_tci, vlan_tpid) = (0, 0, 0, 0, 0, 0, 0);
+        Self { version, status, len, snaplen: len, mac, net, sec, nsec, vlan_tci, vlan_tpid, block: None }
+    }
+
     pub(super) fn version3(header: &Header3, block: Option<BlockFacts>) -> Self {
         Self {
             version: Version::V3,

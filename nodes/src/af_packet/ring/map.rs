@@ -1,4 +1,4 @@
-//! The mapping itself: the only unsafe code of the rings.
+//! The mapping itself: every access to the memory that is shared with the kernel goes through here.
 #![allow(unsafe_code)]
 
 use std::io;

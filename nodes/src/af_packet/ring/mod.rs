@@ -1,7 +1,7 @@
 //! Rings of frames in memory shared with the kernel.
 //!
 //! The kernel and the program take turns at each block (receive, version 3) or frame (the rest); a status word says
-//! whose turn it is. Only `map` touches the memory with unsafe code; the rings say whose turn it is.
+//! whose turn it is. `map` touches the memory and states the invariant; the rings know whose turn it is.
 
 mod facts;
 mod layout;

@@ -1,0 +1,226 @@
+//! The receive ring, of either version.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use super::facts::{BlockFacts, BlockHeader, Header2, Header3, HeaderFacts, Version};
+use super::layout::RingLayout;
+use super::map::RingMap;
+use super::{rx2, rx3};
+use crate::af_packet::error::{DeviceError, DeviceEvent};
+use crate::af_packet::socket::{KernelCounts, PacketSocket};
+use crate::sys::VnetHdr;
+
+/// Frames that the kernel received, in shared memory.
+///
+/// Its descriptor is readable while frames wait. After an error on the descriptor call [`RxRing::take_event`].
+#[derive(Debug)]
+pub struct RxRing {
+    map: RingMap,
+    layout: RingLayout,
+    cursor: Cursor,
+    vnet: bool,
+    malformed: u64,
+    socket: PacketSocket,
+}
+
+/// One received frame, until the next call to the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct RxFrame<'a> {
+    /// The frame from its link-layer header on.
+    pub data: &'a [u8],
+    /// What is left to do about it; zeros if the ring carries no such headers.
+    pub vnet: VnetHdr,
+    /// Bytes that the frame had; more than there are in `data` if the ring had no room for all.
+    pub len: u32,
+    status: u32,
+    taken: Taken,
+    version: Version,
+    map: &'a RingMap,
+}
+
+/// Where a frame stands that the kernel has handed over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Its header, from the start of the ring.
+    pub(super) offset: usize,
+    /// Where the memory that it may use ends.
+    pub(super) end: usize,
+    pub(super) status: u32,
+    pub(super) len: u32,
+    pub(super) snaplen: u32,
+    pub(super) mac: u16,
+    /// The block (its offset and number) and the frame's number in it.
+    pub(super) block: Option<(usize, u32, u32)>,
+}
+
+#[derive(Debug)]
+enum Cursor {
+    V2(rx2::Cursor),
+    V3(rx3::Cursor),
+}
+
+impl RxRing {
+    /// Makes the ring on a socket that is not bound yet, and then sets nothing in motion: the caller binds.
+    ///
+    /// # Errors
+    /// [`DeviceError::BadRing`] for sizes that make no ring; [`DeviceError::Os`] for what the kernel says, such as ENOMEM.
+    pub fn new(socket: PacketSocket, version: Version, layout: RingLayout, vnet: bool) -> Result<Self, DeviceError> {
+        if let Some(what) = layout.flaw(version) {
+            return Err(DeviceError::BadRing { name: socket.name().into(), what });
+        }
+        socket.set_version(version)?;
+        if vnet {
+            socket.set_vnet_hdr(true)?;
+        }
+        socket.set_ring(version, false, &layout, RETIRE_MS)?;
+        let map = RingMap::new(socket.as_fd(), layout.len())
+            .map_err(|source| DeviceError::new(socket.name(), "map the receive ring", source))?;
+        let cursor = match version {
+            Version::V2 => Cursor::V2(rx2::Cursor::default()),
+            Version::V3 => Cursor::V3(rx3::Cursor::default()),
+        };
+        Ok(Self { map, layout, cursor, vnet, malformed: 0, socket })
+    }
+
+    /// The next frame, if there is one. The one before goes back to the kernel (with version 3: its block, when this was
+    /// the last of it).
+    ///
+    /// What others send through the device is left out.
+    #[inline]
+    pub fn next_frame(&mut self) -> Option<RxFrame<'_>> {
+        let version = self.version();
+        loop {
+            let taken = match &mut self.cursor {
+                Cursor::V2(cursor) => cursor.next(&self.map, &self.layout)?,
+                Cursor::V3(cursor) => cursor.next(&self.map, &self.layout)?,
+            };
+            // SAFETY: the cursor has seen the kernel hand this frame over, and takes it back only in its `next`.
+            let Some((data, vnet, outgoing)) = (unsafe { self.contents(&taken) }) else {
+                self.malformed += 1;
+                continue;
+            };
+            if outgoing {
+                continue;
+            }
+            // SAFETY: as above. (Formed anew because a borrow that is returned cannot be made inside the loop.)
+            let data = unsafe { self.map.bytes(data, taken.snaplen as usize) }?;
+            let (len, status) = (taken.len, taken.status);
+            return Some(RxFrame { data, vnet, len, status, taken, version, map: &self.map });
+        }
+    }
+
+    /// The format of the ring.
+    pub fn version(&self) -> Version {
+        match self.cursor {
+            Cursor::V2(_) => Version::V2,
+            Cursor::V3(_) => Version::V3,
+        }
+    }
+
+    /// Its sizes.
+    pub fn layout(&self) -> &RingLayout {
+        &self.layout
+    }
+
+    /// The block (version 3) or frame (version 2) that is next.
+    pub fn position(&self) -> u32 {
+        match &self.cursor {
+            Cursor::V2(cursor) => cursor.position(),
+            Cursor::V3(cursor) => cursor.position(),
+        }
+    }
+
+    /// Frames whose header made no sense; always 0 unless the kernel errs.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// What the kernel counted, drops for want of room included.
+    pub fn kernel_counts(&self) -> KernelCounts {
+        self.socket.kernel_counts()
+    }
+
+    /// What happened to the device since the last call; clears the error that `epoll` reports.
+    pub fn take_event(&self) -> Option<DeviceEvent> {
+        self.socket.take_event()
+    }
+
+    /// The socket under the ring.
+    pub fn socket(&self) -> &PacketSocket {
+        &self.socket
+    }
+
+    /// Where the data starts, the virtio-net header, and whether somebody else sent the frame through this device; `None`
+    /// if what the header says does not fit its frame.
+    ///
+    /// # Safety
+    /// The frame is the program's.
+    #[inline]
+    unsafe fn contents(&self, taken: &Taken) -> Option<(usize, VnetHdr, bool)> {
+        let data = taken.offset + usize::from(taken.mac);
+        if data.checked_add(taken.snaplen as usize)? > taken.end {
+            return None;
+        }
+        let vnet = if self.vnet {
+            let at = data.checked_sub(VnetHdr::LEN).filter(|at| *at >= taken.offset)?;
+            // SAFETY: within the frame, by the caller's promise.
+            unsafe { self.map.read::<VnetHdr>(at) }?
+        } else {
+            VnetHdr::default()
+        };
+        let kind = taken.offset + self.version().header_len() + SOCKADDR_PKTTYPE;
+        // SAFETY: within the frame's headers, by the caller's promise.
+        let kind = unsafe { self.map.read::<u8>(kind) }?;
+        Some((data, vnet, kind == libc::PACKET_OUTGOING))
+    }
+}
+
+impl RxFrame<'_> {
+    /// Whether the ring had no room for the whole frame.
+    pub fn is_truncated(&self) -> bool {
+        self.data.len() < self.len as usize
+    }
+
+    /// Whether the kernel took a VLAN tag out of the frame.
+    pub fn has_vlan(&self) -> bool {
+        self.status & libc::TP_STATUS_VLAN_VALID != 0
+    }
+
+    /// The header, for a trace.
+    pub fn facts(&self) -> HeaderFacts {
+        let offset = self.taken.offset;
+        // SAFETY: the frame is the program's for as long as it borrows the ring; so are its headers and its block's.
+        let facts = unsafe {
+            match self.version {
+                Version::V2 => self.map.read::<Header2>(offset).map(|header| HeaderFacts::from(&header)),
+                Version::V3 => {
+                    let block = self.taken.block.and_then(|(at, number, pkt_num)| {
+                        let BlockHeader { version, seq_num, .. } = self.map.read(at)?;
+                        Some(BlockFacts { number, address: self.map.address(at), version, seq_num, pkt_num })
+                    });
+                    self.map.read::<Header3>(offset).map(|header| HeaderFacts::version3(&header, block))
+                }
+            }
+        };
+        facts.unwrap_or_else(|| HeaderFacts::of_length(self.version, self.len))
+    }
+}
+
+impl AsFd for RxRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for RxRing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// How long a block waits for more frames before the kernel hands it over: the least there is.
+const RETIRE_MS: u32 = 1;
+
+/// `sll_pkttype` in the `sockaddr_ll` that follows the header (whose length is a multiple of 16 in both versions).
+const SOCKADDR_PKTTYPE: usize = 10;

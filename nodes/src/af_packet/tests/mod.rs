@@ -1,0 +1,2 @@
+//! Tests against a real kernel, in network namespaces of their own.
+mod smoke;
