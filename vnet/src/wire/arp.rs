@@ -130,7 +130,7 @@ mod tests {
             let asked = request(ours.into(), us, them);
             let judged = etherparse::SlicedPacket::from_ethernet(&asked).unwrap();
             let Some(etherparse::NetSlice::Arp(arp)) = judged.net else { panic!("not ARP") };
-            prop_assert_eq!(u16::from(arp.operation().0), REQUEST);
+            prop_assert_eq!(arp.operation().0, REQUEST);
             prop_assert_eq!((arp.sender_hw_addr(), arp.sender_protocol_addr()), (&ours[..], &us.octets()[..]));
             prop_assert_eq!((arp.target_hw_addr(), arp.target_protocol_addr()), (&[0; 6][..], &them.octets()[..]));
             // The other side answers: built from nothing, and made in place, must be the same.

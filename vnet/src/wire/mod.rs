@@ -54,7 +54,7 @@ macro_rules! header {
 }
 
 pub mod arp;
-mod capture;
+pub mod capture;
 pub mod checksum;
 pub mod ethernet;
 pub mod flow;
