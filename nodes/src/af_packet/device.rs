@@ -139,8 +139,9 @@ impl Control {
     /// # Errors
     /// What the kernel says; needs CAP_NET_ADMIN.
     pub fn set_kernel_up(&self, up: bool) -> Result<(), DeviceError> {
-        link_set::set_up(self.device, up)
-            .map_err(|source| DeviceError::with("set the device up or down", "CAP_NET_ADMIN", self.socket.name(), source))
+        link_set::set_up(self.device, up).map_err(|source| {
+            DeviceError::with("set the device up or down", "CAP_NET_ADMIN", self.socket.name(), source)
+        })
     }
 
     /// The kernel's number of the device.

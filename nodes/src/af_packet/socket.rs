@@ -1,6 +1,5 @@
 //! One packet socket and its options.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -20,7 +19,7 @@ pub struct PacketSocket {
     name: String,
     device: u32,
     /// `PACKET_STATISTICS` clears what it reads, so the sum is kept here.
-    counts: Cell<KernelCounts>,
+    counts: KernelCounts,
 }
 
 /// A group of sockets among which the kernel spreads the frames of a device by flow.
@@ -62,7 +61,7 @@ impl PacketSocket {
         // Protocol 0: a socket opened with ETH_P_ALL would collect frames of every device until it is bound.
         let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), None)
             .map_err(|source| DeviceError::new(name, "open a packet socket", source))?;
-        Ok(Self { socket, name: name.into(), device, counts: Cell::default() })
+        Ok(Self { socket, name: name.into(), device, counts: KernelCounts::default() })
     }
 
     /// The name that the device was opened by.
@@ -171,9 +170,7 @@ impl PacketSocket {
     pub(super) fn close_gate(&self) -> Result<(), DeviceError> {
         // BPF: return 0 bytes of the frame.
         let refuse = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
-        self.socket
-            .attach_filter(&[refuse])
-            .map_err(|source| DeviceError::new(&self.name, "hold frames back", source))
+        self.socket.attach_filter(&[refuse]).map_err(|source| DeviceError::new(&self.name, "hold frames back", source))
     }
 
     pub(super) fn open_gate(&self) -> Result<(), DeviceError> {
@@ -188,8 +185,8 @@ impl PacketSocket {
         self.membership(on, libc::PACKET_MR_PROMISC as u16, None)
     }
 
-    /// Has the device let frames for `mac` in beside its own, for as long as the socket is open. A device without such
-    /// a filter turns promiscuous instead; one without any filter (veth) needs neither.
+    /// Has the device let frames for `mac` in beside its own, for as long as the socket is open. A device without a list
+    /// of addresses turns promiscuous instead (veth does, to no effect: it filters nothing anyway).
     ///
     /// # Errors
     /// What the kernel says.
@@ -198,15 +195,13 @@ impl PacketSocket {
     }
 
     /// What the kernel counted since the socket was opened.
-    pub fn kernel_counts(&self) -> KernelCounts {
-        let mut counts = self.counts.get();
+    pub fn kernel_counts(&mut self) -> KernelCounts {
         if let Ok([packets, drops, freezes]) = raw::packet_option::<[u32; 3]>(self.as_fd(), PacketOption::Statistics) {
-            counts.packets += u64::from(packets);
-            counts.drops += u64::from(drops);
-            counts.freezes += u64::from(freezes);
-            self.counts.set(counts);
+            self.counts.packets += u64::from(packets);
+            self.counts.drops += u64::from(drops);
+            self.counts.freezes += u64::from(freezes);
         }
-        counts
+        self.counts
     }
 
     /// What happened to the device since the last call. Until this is called after a happening, `epoll` reports an

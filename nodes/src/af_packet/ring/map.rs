@@ -19,8 +19,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// - Everything else belongs to whoever the status word says. The functions that touch it are `unsafe`, and their callers
 ///   promise that they have seen the status word say that the region is the program's (an acquire load) and have not
 ///   handed it back since (a release store).
-/// - The mapping belongs to one ring, which is not `Sync`-shared: two references into it exist at once only if both are
-///   shared, which the rings ensure by tying what they return to a borrow of themselves.
+/// - The mapping belongs to one ring. Rings write to it, take from it and hand back only through `&mut self`, and tie the
+///   references that they return to that borrow; through `&self` they look at status words and nothing else.
 #[derive(Debug)]
 pub(super) struct RingMap {
     map: MmapRaw,

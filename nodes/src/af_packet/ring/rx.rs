@@ -137,7 +137,7 @@ impl RxRing {
     }
 
     /// What the kernel counted, drops for want of room included.
-    pub fn kernel_counts(&self) -> KernelCounts {
+    pub fn kernel_counts(&mut self) -> KernelCounts {
         self.socket.kernel_counts()
     }
 

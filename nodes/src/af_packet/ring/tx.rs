@@ -306,10 +306,9 @@ impl TxSlot<'_> {
             }
             match ring.version {
                 Version::V2 => ring.map.write(offset + LENGTHS_2, [total, total]),
-                Version::V3 => ring
-                    .map
-                    .write(offset, 0u32)
-                    .and_then(|()| ring.map.write(offset + LENGTHS_3, [total, total])),
+                Version::V3 => {
+                    ring.map.write(offset, 0u32).and_then(|()| ring.map.write(offset + LENGTHS_3, [total, total]))
+                }
             }
         };
         if written.is_none() {
