@@ -65,10 +65,7 @@ fn ethernet_line<'a>(text: &mut Text, frame: &'a [u8]) -> Option<(u16, &'a [u8])
 }
 
 /// Reads an Ethernet header and the tags after it: header, Ethertype behind the tags, what follows.
-pub(super) fn through_tags(
-    frame: &[u8],
-    mut each: impl FnMut(u16, &VlanTag),
-) -> Option<(&EthernetHeader, u16, &[u8])> {
+pub(super) fn through_tags(frame: &[u8], mut each: impl FnMut(u16, &VlanTag)) -> Option<(&EthernetHeader, u16, &[u8])> {
     let (header, mut rest) = EthernetHeader::ref_from_prefix(frame).ok()?;
     let mut kind = header.ethertype.get();
     for _ in 0..MAX_TAGS {

@@ -1,0 +1,179 @@
+//! Cutting a large segment into packets in software: where each piece's payload lies, and what its headers become.
+//!
+//! Pure: nothing here knows buffers. The caller copies the headers and the payload of each [`Piece`], sums the payload
+//! (which it touches anyway) and has the headers completed.
+
+use super::ip4::{self, Ip4Header, protocol};
+use super::tcp::{TcpFlags, TcpHeader};
+use super::udp::UdpHeader;
+use super::{Short, checksum};
+
+/// What a large segment is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One TCP segment over IPv4 that stands for several.
+    Tcp4,
+    /// UDP datagrams over IPv4 under one header; every piece becomes a datagram.
+    Udp4,
+}
+
+/// Why a large segment cannot be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GsoError {
+    /// Not all headers are in the bytes given, or the packet ends with them.
+    #[error("header truncated")]
+    Short,
+    /// The headers are not those of the kind, or are broken.
+    #[error("headers do not fit the kind of segment")]
+    WrongHeaders,
+    /// Pieces of no payload, or longer than IPv4 allows.
+    #[error("impossible size of pieces")]
+    PieceSize,
+}
+
+impl From<Short> for GsoError {
+    fn from(_: Short) -> Self {
+        Self::Short
+    }
+}
+
+/// How a large segment is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    kind: Kind,
+    /// Where the IPv4 header begins.
+    ip: usize,
+    /// Where the transport header begins.
+    transport: usize,
+    /// Where the payload begins.
+    end: usize,
+    /// Payload bytes of every piece but the last.
+    size: usize,
+    /// Payload bytes of all pieces.
+    payload: usize,
+}
+
+/// One of the packets to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Where its payload begins, counted from the payload of the whole.
+    pub at: usize,
+    /// Bytes of its payload; not 0.
+    pub len: usize,
+}
+
+impl Plan {
+    /// Plans the cut of a packet of `packet_len` bytes in all. `headers` begins where the packet does and holds at least
+    /// all headers; `ip` is where IPv4's begins (0 without a link header, 14 behind Ethernet); `gso_size` is the payload
+    /// of a piece in bytes. The total length in the IPv4 header is not trusted: 64 KB do not fit into it.
+    ///
+    /// # Errors
+    /// See [`GsoError`].
+    pub fn new(headers: &[u8], ip: usize, kind: Kind, gso_size: u16, packet_len: usize) -> Result<Self, GsoError> {
+        let (header, _) = Ip4Header::ref_from_prefix(headers.get(ip..).ok_or(GsoError::Short)?)?;
+        let number = match kind {
+            Kind::Tcp4 => protocol::TCP,
+            Kind::Udp4 => protocol::UDP,
+        };
+        let sound = header.version() == 4 && header.header_len() >= Ip4Header::LEN && !header.is_fragment();
+        if !sound || header.protocol != number {
+            return Err(GsoError::WrongHeaders);
+        }
+        let transport = ip + header.header_len();
+        let rest = headers.get(transport..).ok_or(GsoError::Short)?;
+        let transport_len = match kind {
+            Kind::Tcp4 => TcpHeader::ref_from_prefix(rest)?.0.header_len(),
+            Kind::Udp4 => UdpHeader::LEN,
+        };
+        if kind == Kind::Tcp4 && transport_len < TcpHeader::LEN {
+            return Err(GsoError::WrongHeaders);
+        }
+        let end = transport + transport_len;
+        if headers.len() < end || packet_len <= end {
+            return Err(GsoError::Short);
+        }
+        let (size, payload) = (usize::from(gso_size), packet_len - end);
+        if size == 0 || end - ip + size.min(payload) > usize::from(u16::MAX) {
+            return Err(GsoError::PieceSize);
+        }
+        Ok(Self { kind, ip, transport, end, size, payload })
+    }
+
+    /// Bytes of all headers, the link's included: what is copied before every piece.
+    pub fn headers_len(&self) -> usize {
+        self.end
+    }
+
+    /// Bytes of the IPv4 packet that the longest piece becomes: what an MTU is compared with.
+    pub fn longest(&self) -> usize {
+        self.end - self.ip + self.size.min(self.payload)
+    }
+
+    /// How many packets there will be: at least 1.
+    pub fn count(&self) -> usize {
+        self.payload.div_ceil(self.size)
+    }
+
+    /// The packets to be made, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+        let Self { size, payload, .. } = *self;
+        (0..payload.div_ceil(size)).map(move |number| {
+            let at = number * size;
+            Piece { number, at, len: size.min(payload - at) }
+        })
+    }
+
+    /// Completes a copy of the headers for `piece`, whose payload adds up to `payload_sum` (see [`checksum::sum`]):
+    /// lengths, identification, sequence number, flags, both checksums.
+    ///
+    /// # Errors
+    /// [`Short`] if `headers` has fewer than [`Self::headers_len`] bytes; what it has beyond stays untouched.
+    pub fn complete(&self, headers: &mut [u8], piece: Piece, payload_sum: u64) -> Result<(), Short> {
+        let headers = headers.get_mut(..self.end).ok_or(Short)?;
+        let (front, transport) = headers.split_at_mut(self.transport);
+        let front = &mut front[self.ip..];
+        let (ip, _) = Ip4Header::mut_from_prefix(front)?;
+        let transport_len = u16::try_from(transport.len() + piece.len).map_err(|_| Short)?;
+        ip.total_len.set(ip.header_len() as u16 + transport_len);
+        // RFC 6864 section 4.1 asks for this only where DF is clear; the kernel counts up always.
+        ip.id.set(ip.id.get().wrapping_add(piece.number as u16));
+        let pseudo = ip.pseudo_sum(transport_len);
+        ip4::write_checksum(front)?;
+        let field_at = match self.kind {
+            Kind::Tcp4 => {
+                self.complete_tcp(TcpHeader::mut_from_prefix(transport)?.0, piece);
+                TcpHeader::CHECKSUM_OFFSET
+            }
+            Kind::Udp4 => {
+                let (udp, _) = UdpHeader::mut_from_prefix(transport)?;
+                udp.len.set(transport_len);
+                udp.checksum.set(0);
+                UdpHeader::CHECKSUM_OFFSET
+            }
+        };
+        // Transport headers are of even length, so the payload's sum needs no shift.
+        let field = checksum::finish_nonzero(checksum::sum(transport, pseudo) + payload_sum);
+        transport[field_at..field_at + 2].copy_from_slice(&field.to_be_bytes());
+        Ok(())
+    }
+
+    fn complete_tcp(&self, tcp: &mut TcpHeader, piece: Piece) {
+        let mut flags = tcp.flags();
+        if piece.at + piece.len < self.payload {
+            flags.remove(TcpFlags::FIN | TcpFlags::PSH);
+        }
+        if piece.number > 0 {
+            // RFC 3168 section 6.1.2: one answer to one congestion mark.
+            flags.remove(TcpFlags::CWR);
+        }
+        tcp.flags = flags.bits();
+        tcp.seq.set(tcp.seq.get().wrapping_add(piece.at as u32));
+        tcp.checksum.set(0);
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/gso.rs"]
+mod tests;
