@@ -96,7 +96,7 @@ impl RxRing {
                 Cursor::V3(cursor) => cursor.next(&self.map, &self.layout)?,
             };
             // SAFETY: the cursor has seen the kernel hand this frame over, and takes it back only in its `next`.
-            let Some((data, vnet, outgoing)) = (unsafe { self.contents(&taken) }) else {
+            let Some((data, vnet, outgoing)) = (unsafe { taken.contents(&self.map, version, self.vnet) }) else {
                 self.malformed += 1;
                 continue;
             };
@@ -150,28 +150,29 @@ impl RxRing {
     pub fn socket(&self) -> &PacketSocket {
         &self.socket
     }
+}
 
+impl Taken {
     /// Where the data starts, the virtio-net header, and whether somebody else sent the frame through this device; `None`
     /// if what the header says does not fit its frame.
     ///
     /// # Safety
     /// The frame is the program's.
     #[inline]
-    unsafe fn contents(&self, taken: &Taken) -> Option<(usize, VnetHdr, bool)> {
-        let data = taken.offset + usize::from(taken.mac);
-        if data.checked_add(taken.snaplen as usize)? > taken.end {
+    unsafe fn contents(&self, map: &RingMap, version: Version, vnet: bool) -> Option<(usize, VnetHdr, bool)> {
+        let data = self.offset + usize::from(self.mac);
+        if data.checked_add(self.snaplen as usize)? > self.end {
             return None;
         }
-        let vnet = if self.vnet {
-            let at = data.checked_sub(VnetHdr::LEN).filter(|at| *at >= taken.offset)?;
+        let vnet = if vnet {
+            let at = data.checked_sub(VnetHdr::LEN).filter(|at| *at >= self.offset)?;
             // SAFETY: within the frame, by the caller's promise.
-            unsafe { self.map.read::<VnetHdr>(at) }?
+            unsafe { map.read::<VnetHdr>(at) }?
         } else {
             VnetHdr::default()
         };
-        let kind = taken.offset + self.version().header_len() + SOCKADDR_PKTTYPE;
         // SAFETY: within the frame's headers, by the caller's promise.
-        let kind = unsafe { self.map.read::<u8>(kind) }?;
+        let kind = unsafe { map.read::<u8>(self.offset + version.header_len() + SOCKADDR_PKTTYPE) }?;
         Some((data, vnet, kind == libc::PACKET_OUTGOING))
     }
 }
@@ -224,3 +225,55 @@ const RETIRE_MS: u32 = 1;
 
 /// `sll_pkttype` in the `sockaddr_ll` that follows the header (whose length is a multiple of 16 in both versions).
 const SOCKADDR_PKTTYPE: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Walks a ring of which every byte is nonsense, three times round.
+    fn walk(version: Version, words: &[u32], vnet: bool) -> usize {
+        let layout = RingLayout { block_size: 4096, blocks: 2, frame_size: 2048, frames: 4 };
+        let bytes = words.iter().flat_map(|word| word.to_ne_bytes()).cycle().take(layout.len()).collect::<Vec<_>>();
+        let mut file = File::from(memfd_create("ring", MFdFlags::empty()).unwrap());
+        file.write_all(&bytes).unwrap();
+        let map = RingMap::new(file.as_fd(), layout.len()).unwrap();
+        let (mut two, mut three) = (rx2::Cursor::default(), rx3::Cursor::default());
+        let mut seen = 0;
+        for _ in 0..200 {
+            let taken = match version {
+                Version::V2 => two.next(&map, &layout),
+                Version::V3 => three.next(&map, &layout),
+            };
+            let Some(taken) = taken else { break };
+            // SAFETY: no kernel is at the other end of this file.
+            if let Some((data, ..)) = unsafe { taken.contents(&map, version, vnet) } {
+                assert!(data + taken.snaplen as usize <= layout.len());
+                seen += 1;
+            }
+        }
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn nonsense_from_the_kernel_stays_within_the_ring(
+            words in proptest::collection::vec(prop_oneof![0u32..4096, any::<u32>()], 16..80),
+            vnet in any::<bool>(),
+        ) {
+            prop_assert!(walk(Version::V2, &words, vnet) <= 200);
+            prop_assert!(walk(Version::V3, &words, vnet) <= 200);
+        }
+    }
+
+    #[test]
+    fn a_ring_of_ones_ends() {
+        assert_eq!(walk(Version::V3, &[u32::MAX; 16], true), 0);
+        assert!(walk(Version::V2, &[1; 16], false) > 0);
+    }
+}

@@ -75,7 +75,6 @@ fn a_foreign_address_needs_no_promiscuous_mode_on_veth() {
         let mut words = shown.split_whitespace().skip_while(|word| *word != "promiscuity");
         words.nth(1).unwrap().to_owned()
     };
-    eprintln!("promiscuity with an address filter: {}", promiscuity());
     assert_ne!(here.link.mac, OWN_MAC);
     assert!(queue(&mut there.tx[0], &frame(1, 60), &VnetHdr::default()));
     there.tx[0].kick();
@@ -146,7 +145,6 @@ fn what_the_kernel_refuses_does_not_stop_the_rest() {
         assert_eq!(kick.rejected, 2, "{version:?} {kick:?}");
         assert_eq!((kick.sent + kick.dropped, kick.waiting, kick.event), (3, 0, None), "{kick:?}");
         assert_eq!(tx.counts().available, tx.counts().total);
-        eprintln!("{version:?}: a frame over the MTU of a veth: {kick:?}");
         let numbers = |frames: Vec<Vec<u8>>| {
             frames.iter().map(|frame| u32::from_be_bytes(frame[14..18].try_into().unwrap())).collect::<Vec<_>>()
         };
