@@ -215,7 +215,9 @@ mod tests {
         }
 
         #[test]
-        fn pseudo_header_of_ip6(source: [u8; 16], destination: [u8; 16], payload in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn pseudo_header_of_ip6(
+            source: [u8; 16], destination: [u8; 16], payload in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
             let mut packet = Vec::new();
             etherparse::PacketBuilder::ipv6(source, destination, 9).udp(1, 2).write(&mut packet, &payload).unwrap();
             let start = pseudo6(&source.into(), &destination.into(), 17, 8 + payload.len() as u32);

@@ -61,8 +61,8 @@ pub struct Fragment {
 }
 
 impl Plan {
-    /// Plans the cut of a packet that begins with the header in `packet` and has `payload` bytes behind it, for a way out
-    /// that takes `mtu` bytes, header included. The packet may be a fragment itself.
+    /// Plans the cut of a packet that begins with the header in `packet` and has `payload` bytes behind it, for a way
+    /// out that takes `mtu` bytes, header included. The packet may be a fragment itself.
     ///
     /// # Errors
     /// See [`FragError`].

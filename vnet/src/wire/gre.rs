@@ -155,7 +155,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_every_mix_of_fields(checksum: Option<u16>, key: Option<u32>, sequence: Option<u32>, cut in 0usize..16) {
+        fn reads_every_mix_of_fields(
+            checksum: Option<u16>, key: Option<u32>, sequence: Option<u32>, cut in 0usize..16,
+        ) {
             let bytes = build(checksum, key, sequence);
             let gre = parse(&bytes).unwrap();
             prop_assert_eq!((gre.checksum, gre.key, gre.sequence), (checksum, key, sequence));

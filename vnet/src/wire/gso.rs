@@ -65,9 +65,9 @@ pub struct Piece {
 }
 
 impl Plan {
-    /// Plans the cut of a packet of `packet_len` bytes in all. `headers` begins where the packet does and holds at least
-    /// all headers; `ip` is where IPv4's begins (0 without a link header, 14 behind Ethernet); `gso_size` is the payload
-    /// of a piece in bytes. The total length in the IPv4 header is not trusted: 64 KB do not fit into it.
+    /// Plans the cut of a packet of `packet_len` bytes in all. `headers` begins where the packet does and holds at
+    /// least all headers; `ip` is where IPv4's begins (0 without a link header, 14 behind Ethernet); `gso_size` is the
+    /// payload of a piece in bytes. The total length in the IPv4 header is not trusted: 64 KB do not fit into it.
     ///
     /// # Errors
     /// See [`GsoError`].

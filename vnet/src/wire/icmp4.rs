@@ -230,7 +230,8 @@ mod tests {
             let mut out = [0; 200];
             let len = Echo { request: true, id, sequence }.emit(US, THEM, 64, &payload, &mut out).unwrap();
             let theirs = judge(&out[..len]);
-            prop_assert_eq!(theirs.icmp_type(), Icmpv4Type::EchoRequest(etherparse::IcmpEchoHeader { id, seq: sequence }));
+            let echo = etherparse::IcmpEchoHeader { id, seq: sequence };
+            prop_assert_eq!(theirs.icmp_type(), Icmpv4Type::EchoRequest(echo));
             prop_assert_eq!(theirs.payload(), &payload[..]);
             let expected = theirs.icmp_type().calc_checksum(&payload);
             prop_assert_eq!(theirs.checksum(), expected);
@@ -242,7 +243,9 @@ mod tests {
         }
 
         #[test]
-        fn errors_agree_with_etherparse(original in prop::collection::vec(any::<u8>(), 20..700), mtu: u16, code in 0u8..4) {
+        fn errors_agree_with_etherparse(
+            original in prop::collection::vec(any::<u8>(), 20..700), mtu: u16, code in 0u8..4,
+        ) {
             for problem in [Problem::TimeExceeded, Problem::Unreachable(code), Problem::FragmentationNeeded { mtu }] {
                 let mut out = [0; 576];
                 let len = problem.emit(US, THEM, 255, &original, &mut out).unwrap();

@@ -5,7 +5,7 @@
 //! `.get()` and are set with `.set(value)`. What varies (IPv4's header length, options) is checked once, by
 //! [`ip4::check`], then trusted.
 //!
-//! Nothing here allocates per packet, and nothing panics on what a packet holds. Only [`capture`] and [`print`] serve
+//! Nothing here allocates per packet, and nothing panics on what a packet holds. Only [`capture`] and [`mod@print`] serve
 //! people; the rest serves nodes.
 
 /// Gives a header struct its views, the same ones for every protocol.

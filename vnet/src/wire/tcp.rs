@@ -211,7 +211,8 @@ mod tests {
             let header = TcpHeader::new(ports.0, ports.1, seq, ack, TcpFlags::from_bits_retain(flags), window);
             let (theirs, _) = etherparse::TcpHeader::from_slice(header.as_bytes()).unwrap();
             prop_assert_eq!((theirs.source_port, theirs.destination_port), ports);
-            prop_assert_eq!((theirs.sequence_number, theirs.acknowledgment_number, theirs.window_size), (seq, ack, window));
+            prop_assert_eq!((theirs.sequence_number, theirs.acknowledgment_number), (seq, ack));
+            prop_assert_eq!(theirs.window_size, window);
             let flag = |bit| header.flags().contains(bit);
             prop_assert_eq!((theirs.fin, theirs.syn, theirs.rst, theirs.psh),
                 (flag(TcpFlags::FIN), flag(TcpFlags::SYN), flag(TcpFlags::RST), flag(TcpFlags::PSH)));

@@ -59,7 +59,8 @@ mod tests {
     proptest! {
         #[test]
         fn datagram_agrees_with_etherparse(
-            source: [u8; 4], destination: [u8; 4], ports: (u16, u16), payload in prop::collection::vec(any::<u8>(), 0..60),
+            source: [u8; 4], destination: [u8; 4], ports: (u16, u16),
+            payload in prop::collection::vec(any::<u8>(), 0..60),
         ) {
             let mut header = UdpHeader::new(ports.0, ports.1, payload.len());
             let pseudo = checksum::pseudo4_of(source.into(), destination.into(), 17, header.len.get());
@@ -67,7 +68,8 @@ mod tests {
             let theirs = etherparse::UdpHeader::from_slice(header.as_bytes()).unwrap().0;
             prop_assert_eq!((theirs.source_port, theirs.destination_port), ports);
             prop_assert_eq!(usize::from(theirs.length), payload.len() + 8);
-            prop_assert_eq!(theirs.calc_checksum_ipv4_raw(source, destination, &payload).unwrap(), header.checksum.get());
+            let expected = theirs.calc_checksum_ipv4_raw(source, destination, &payload).unwrap();
+            prop_assert_eq!(expected, header.checksum.get());
             let pnet = pnet_packet::udp::UdpPacket::new(header.as_bytes()).unwrap();
             prop_assert_eq!(pnet.get_length(), header.len.get());
             let mut datagram = [header.as_bytes(), &payload].concat();

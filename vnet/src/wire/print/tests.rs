@@ -16,8 +16,8 @@ fn unhex(text: &str) -> Vec<u8> {
 #[test]
 fn prints_what_vpp_prints() {
     let gre = unhex(
-        "2ef83292a83202fec7ffb8e4080045000054000000007f2f23790a0002010a000202000008004500003cad444000400628750a0001025a00\
-         0001a22e",
+        "2ef83292a83202fec7ffb8e4080045000054000000007f2f23790a0002010a00\
+         0202000008004500003cad444000400628750a0001025a000001a22e",
     );
     assert_eq!(
         printed(ethernet_frame, &gre),
@@ -219,6 +219,7 @@ proptest! {
             prop_assert!(text.ends_with('\n'));
             prop_assert!(text.lines().all(|line| line.trim_end() == line && !line.is_empty()), "{text}");
         }
-        printed(|text, bytes| assert!(ethernet_header(text, bytes).is_none_or(|rest| rest.len() < bytes.len())), &bytes);
+        let rest = ethernet_header(&mut Text::new(), &bytes);
+        prop_assert!(rest.is_none_or(|rest| rest.len() < bytes.len()));
     }
 }

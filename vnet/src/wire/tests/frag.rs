@@ -83,10 +83,10 @@ fn etherparse_reassembles_what_was_cut() {
 #[test]
 fn a_packet_that_fits_stays_whole() {
     let original = packet(&OPTIONS, &[1; 100], IpNumber::UDP);
-    assert_eq!(cut(&original, original.len()).unwrap(), [original.clone()]);
+    assert_eq!(cut(&original, original.len()).unwrap(), std::slice::from_ref(&original));
     assert_eq!(cut(&original, original.len() - 1).unwrap().len(), 2);
     let empty = packet(&[], &[], IpNumber::UDP);
-    assert_eq!(cut(&empty, 68).unwrap(), [empty.clone()]);
+    assert_eq!(cut(&empty, 68).unwrap(), std::slice::from_ref(&empty));
 }
 
 #[test]

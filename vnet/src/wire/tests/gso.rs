@@ -38,7 +38,8 @@ fn cut(packet: &[u8], plan: &Plan) -> Vec<Vec<u8>> {
 proptest! {
     #[test]
     fn pieces_are_right_packets_and_make_the_whole(
-        payload in prop::collection::vec(any::<u8>(), 1..5000), size in 1u16..1500, link: bool, udp: bool, seq: u32, id: u16,
+        payload in prop::collection::vec(any::<u8>(), 1..5000), size in 1u16..1500,
+        link: bool, udp: bool, seq: u32, id: u16,
     ) {
         // A few hundred pieces are enough.
         let size = size.max(payload.len() as u16 / 200 + 1);
@@ -83,7 +84,8 @@ proptest! {
 
     #[test]
     fn never_panics(
-        mut bytes in prop::collection::vec(any::<u8>(), 0..120), ip in 0usize..20, size: u16, more in 0usize..70000, udp: bool,
+        mut bytes in prop::collection::vec(any::<u8>(), 0..120), ip in 0usize..20, size: u16,
+        more in 0usize..70000, udp: bool,
     ) {
         if bytes.len() > ip + 9 {
             (bytes[ip], bytes[ip + 6], bytes[ip + 7]) = (0x40 | bytes[ip] & 0xf, 0, 0);
