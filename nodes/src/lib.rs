@@ -4,6 +4,7 @@
 //! packets go Next.
 #![deny(unsafe_code)]
 
+pub mod af_packet;
 pub mod arp;
 pub mod checksum;
 pub mod drop;
@@ -13,6 +14,8 @@ pub mod gre;
 pub mod ip4;
 pub mod output;
 pub mod ping;
+pub mod sys;
+pub mod tap;
 
 use vnet::Builder;
 
