@@ -352,6 +352,10 @@ mod tests {
         assert!(value.get("udp").is_none() && value.get("truncated").is_none());
         let value = serde_json::to_value(HeaderBytes::new(Start::EthernetOnly, &frame)).unwrap();
         assert!(value.get("ip4").is_none());
+        let mut later = frame[14..].to_vec();
+        (later[6], later[7]) = (0x20, 3);
+        let value = serde_json::to_value(HeaderBytes::new(Start::Ip4, &later)).unwrap();
+        assert_eq!((&value["ip4"]["fragment_offset"], value.get("tcp")), (&json!(24), None));
         let value = serde_json::to_value(HeaderBytes::new(Start::Ip4, &frame[14..40])).unwrap();
         assert_eq!((&value["truncated"], value.get("tcp")), (&json!(true), None));
     }

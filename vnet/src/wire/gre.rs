@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(parse(&[0, 1, 8, 0]), Err(GreError::Version));
         assert_eq!(parse(&[0x40, 0, 8, 0]), Err(GreError::Reserved));
         assert_eq!(parse(&[0x08, 0, 8, 0]), Err(GreError::Reserved));
+        assert_eq!(parse(&[0x04, 0, 8, 0]), Err(GreError::Reserved));
         assert!(parse(&[0x02, 0, 8, 0]).is_ok(), "to be ignored on receipt");
     }
 

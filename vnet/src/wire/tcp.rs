@@ -205,6 +205,12 @@ mod tests {
         assert_eq!((options.sacks, options.sack[0], options.sack[1]), (2, (10, 20), (30, 40)));
     }
 
+    #[test]
+    fn takes_no_more_blocks_than_a_header_can_hold() {
+        let bytes = [&[5, 82][..], &[1; 80]].concat();
+        assert_eq!(TcpOptions::parse(&bytes).sacks, 4);
+    }
+
     proptest! {
         #[test]
         fn header_agrees_with_etherparse(ports: (u16, u16), seq: u32, ack: u32, flags: u8, window: u16) {

@@ -56,6 +56,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_checksum_of_zero_is_sent_as_ones() {
+        let mut header = UdpHeader::new(0x1000, 0x2000, 2);
+        let before = checksum::sum(header.as_bytes(), checksum::pseudo4(1, 2, 17, 10));
+        header.set_checksum(checksum::pseudo4(1, 2, 17, 10), &(!fold(before)).to_be_bytes());
+        assert_eq!(header.checksum.get(), 0xffff);
+    }
+
     proptest! {
         #[test]
         fn datagram_agrees_with_etherparse(

@@ -111,6 +111,16 @@ fn sixty_four_kilobytes_are_cut_though_no_length_field_holds_them() {
 }
 
 #[test]
+fn no_piece_says_that_it_has_no_checksum() {
+    // Both pieces are alike but for the first word, which makes the sum of the first 0.
+    let mut packet = large(Kind::Udp4, false, 0, &[0; 20]);
+    let plan = Plan::new(&packet, 0, Kind::Udp4, 10, packet.len()).unwrap();
+    let field = [cut(&packet, &plan)[0][26], cut(&packet, &plan)[0][27]];
+    packet[28..30].copy_from_slice(&field);
+    assert_eq!(cut(&packet, &plan)[0][26..28], [0xff, 0xff]);
+}
+
+#[test]
 fn refuses_what_it_cannot_cut() {
     let packet = large(Kind::Tcp4, false, 0, &[0; 100]);
     let plan = |packet: &[u8], kind, size| Plan::new(packet, 0, kind, size, packet.len());

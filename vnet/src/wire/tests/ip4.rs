@@ -92,6 +92,27 @@ proptest! {
 }
 
 #[test]
+fn a_hop_less_gives_the_computed_checksum_whatever_it_was() {
+    let mut header = Ip4Header::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), protocol::UDP, 64, 64);
+    for id in 0..=u16::MAX {
+        header.id.set(id);
+        header.set_checksum();
+        let (mut amended, mut computed) = (header, header);
+        amended.decrement_ttl();
+        computed.ttl -= 1;
+        computed.set_checksum();
+        assert_eq!(amended, computed);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_short_sum_is_the_long_one(bytes: [u8; 20]) {
+        prop_assert_eq!(u16::from_be(sum20(&bytes)), fold(checksum::sum(&bytes, 0)));
+    }
+}
+
+#[test]
 fn every_error_has_its_name() {
     let good = packet(&[], b"payload");
     let broken = |at: usize, value: u8| {
