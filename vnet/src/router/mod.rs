@@ -2,6 +2,7 @@
 
 mod interfaces;
 mod ip4;
+mod log;
 mod neighbors;
 mod nodes;
 mod publish;
@@ -25,6 +26,7 @@ use crate::worker::{Worker, WorkerShared};
 
 pub use interfaces::{InterfaceError, InterfaceRecord, InterfaceSpec};
 pub use ip4::Ip4Error;
+pub use log::{Level, Log, LogLine};
 use threads::Thread;
 
 /// What the builder hands over.
@@ -44,6 +46,12 @@ pub(crate) struct RouterParts {
 
 /// A callback after every change of routes, neighbours or interfaces, before it is published.
 type Observer = Box<dyn FnMut(&mut Router)>;
+
+/// A plugin's words for one of its own forwarding numbers.
+type Describer = Box<dyn Fn(&Tables, u32) -> Option<String>>;
+
+/// A plugin's names that an operator may type.
+type Completer = Box<dyn Fn(&Router) -> Vec<String>>;
 
 /// A router: the graph, its packet threads, and all that is configured.
 ///
@@ -65,6 +73,9 @@ pub struct Router {
     outbox: Arc<Outbox>,
     states: AHashMap<TypeId, Box<dyn Any>>,
     observers: Vec<Observer>,
+    describers: AHashMap<NodeId, Describer>,
+    completers: Vec<Completer>,
+    log: log::Log,
     start: Instant,
     threads: Vec<Thread>,
     pools: Vec<Box<dyn Fn() -> PoolStats + Send>>,
@@ -88,6 +99,9 @@ impl Router {
             outbox: parts.outbox,
             states: parts.states,
             observers: Vec::new(),
+            describers: AHashMap::new(),
+            completers: Vec::new(),
+            log: log::Log::new(parts.start),
             start: parts.start,
             threads: Vec::new(),
             pools: parts.workers.iter().map(|(worker, _)| worker.pool_watcher()).collect(),
@@ -152,6 +166,31 @@ impl Router {
         let result = state.downcast_mut().map(|state| work(state, self));
         self.states.insert(TypeId::of::<T>(), state);
         result
+    }
+
+    /// Gives words to what a plugin's routes lead to, for `show ip fib`.
+    pub fn set_describer(&mut self, node: NodeId, describe: impl Fn(&Tables, u32) -> Option<String> + 'static) {
+        self.describers.insert(node, Box::new(describe));
+    }
+
+    /// A plugin's words for a forwarding entry that names its node.
+    pub fn describe(&self, node: NodeId, index: u32) -> Option<String> {
+        self.describers.get(&node)?(&self.tables, index)
+    }
+
+    /// Adds names that an operator may type, for completion.
+    pub fn add_completer(&mut self, names: impl Fn(&Router) -> Vec<String> + 'static) {
+        self.completers.push(Box::new(names));
+    }
+
+    /// Names of plugins' things that an operator may type.
+    pub fn completions(&self) -> Vec<String> {
+        self.completers.iter().flat_map(|names| names(self)).collect()
+    }
+
+    /// What the router and its plugins log.
+    pub fn log(&mut self) -> &mut log::Log {
+        &mut self.log
     }
 
     /// Calls `observer` after every change of routes, neighbours or interfaces, just before it is published.

@@ -1,0 +1,195 @@
+//! `ip route`, `show ip fib`, `show adj`.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+use vnet::fib::{Path, Prefix, Source, Target};
+use vnet::{NodeId, Router};
+
+use crate::app::App;
+use crate::args::Args;
+use crate::error::CliError;
+use crate::reply::{Reply, Words};
+
+pub(super) fn register(app: &mut App) {
+    let route = "ip route [add|del] [count <n>] <dst-ip-addr>/<width> [table <id>] via <next-hop> [<interface>] \
+                 [weight <w>] [preference <p>] | via <interface> | drop [via ...]";
+    app.command("ip route", route, ip_route)
+        .command("show ip fib", "show ip fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib)
+        .command("show ip4 fib", "show ip4 fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib)
+        .command("show adj", "show adj [<adj-index>] [<interface>]", show_adj);
+}
+
+fn ip_route(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let delete = args.keyword("del");
+    let _ = delete || args.keyword("add");
+    let mut count = 1;
+    if args.keyword("count") {
+        count = args.number("a number of routes", 1..=16_777_216u32)?;
+    }
+    let (address, length) = args.ip4_prefix()?;
+    let first = Prefix::new(address, length).ok_or_else(|| CliError::bare(format!("Invalid prefix len: {length}")))?;
+    if args.keyword("table") {
+        args.number("the only table there is,", 0..=0u32)?;
+    }
+    let mut paths = Vec::new();
+    while args.keyword("via") || args.peek() == Some("drop") {
+        paths.push(path(router, args)?);
+    }
+    args.end()?;
+    if paths.is_empty() && !delete {
+        return Err(CliError::bare("expected paths."));
+    }
+    // The prefixes of `count` follow each other without a gap.
+    let step = 1u64 << (32 - u32::from(length));
+    let base = u64::from(u32::from(first.address()));
+    if base + step * u64::from(count - 1) > u64::from(u32::MAX) {
+        return Err(CliError::at(format!("{count} prefixes of length {length} from {first} do not fit into IPv4")));
+    }
+    for number in 0..u64::from(count) {
+        let address = Ipv4Addr::from((base + number * step) as u32);
+        let Some(prefix) = Prefix::new(address, length) else { continue };
+        change(router, prefix, &paths, delete).map_err(CliError::at)?;
+    }
+    Ok(Reply::none())
+}
+
+fn change(
+    router: &mut Router,
+    prefix: Prefix<Ipv4Addr>,
+    paths: &[Path<Ipv4Addr>],
+    delete: bool,
+) -> Result<(), vnet::fib::FibError> {
+    if delete && paths.is_empty() {
+        return router.del_prefix(Source::Cli, prefix);
+    }
+    for path in paths {
+        if delete {
+            router.del_route(Source::Cli, prefix, *path)?;
+        } else {
+            router.add_route(Source::Cli, prefix, *path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What follows `via`.
+fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError> {
+    let mut path = if args.keyword("drop") {
+        Path::new(Target::Drop)
+    } else if let Some(Ok(address)) = args.peek().map(str::parse::<Ipv4Addr>) {
+        args.next();
+        let interface = match args.peek().and_then(|word| router.interface_by_name(word)) {
+            Some(interface) => {
+                args.next();
+                Some(interface)
+            }
+            None => None,
+        };
+        Path::via(address, interface)
+    } else if let Some(interface) = args.peek().and_then(|word| router.interface_by_name(word)) {
+        args.next();
+        Path::new(Target::Attached(interface))
+    } else {
+        let got = args.peek().unwrap_or("nothing");
+        return Err(CliError::at(format!("expected a next hop, an interface or `drop' after `via', got `{got}'")));
+    };
+    loop {
+        if args.keyword("weight") {
+            path.weight = args.number("a weight", 1..=255u32)?;
+        } else if args.keyword("preference") {
+            path.preference = args.number("a preference", 0..=255u8)?;
+        } else {
+            return Ok(path);
+        }
+    }
+}
+
+/// One line of text for a plugin's forwarding, as the plugin would show it.
+fn plugin_text(router: &Router) -> impl Fn(NodeId, u32) -> String + '_ {
+    move |node, index| {
+        let name = router.node_info(node).map_or("deleted node", |info| &*info.name);
+        router.describe(node, index).unwrap_or_else(|| format!("{name} [{index}]"))
+    }
+}
+
+/// A part of the forwarding table, as text and as data.
+#[derive(Serialize)]
+struct Routes {
+    #[serde(skip)]
+    text: String,
+    routes: Vec<vnet::fib::RouteView<Ipv4Addr>>,
+}
+
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn show_fib(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let (mut summary, mut detail, mut wanted) = (false, false, None);
+    while let Some(word) = args.peek() {
+        if args.keyword("summary") {
+            summary = true;
+        } else if args.keyword("detail") {
+            detail = true;
+        } else if args.keyword("table") {
+            args.number("the only table there is,", 0..=0u32)?;
+        } else if word.contains('/') && wanted.is_none() {
+            let (address, length) = args.ip4_prefix()?;
+            wanted = Prefix::new(address, length).map(|prefix| (prefix, true));
+        } else if wanted.is_none() && word.parse::<Ipv4Addr>().is_ok() {
+            wanted = Some((Prefix::host(args.ip4("an address")?), false));
+        } else {
+            return Err(args.unknown());
+        }
+    }
+    let rib = router.rib();
+    let mut text = rib.heading_text();
+    if summary {
+        text += &rib.summary().to_string();
+        return Ok(Reply::new(Words::from(text)));
+    }
+    let routes = match wanted {
+        None => rib.routes(),
+        Some((prefix, true)) => vec![rib.route(prefix).ok_or_else(|| CliError::at(format!("no route to {prefix}")))?],
+        Some((prefix, false)) => rib.route_for(prefix.address()).into_iter().collect(),
+    };
+    let plugin = plugin_text(router);
+    for route in &routes {
+        text += &if wanted.is_some() || detail {
+            rib.route_detail_text(route, &plugin)
+        } else {
+            rib.route_text(route, &plugin)
+        };
+    }
+    drop(plugin);
+    Ok(Reply::new(Routes { text, routes }))
+}
+
+fn show_adj(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let (mut index, mut interface) = (None, None);
+    while let Some(word) = args.peek() {
+        if index.is_none() && word.bytes().all(|byte| byte.is_ascii_digit()) {
+            index = Some(args.number("an adjacency's number", 0..=u32::MAX)?);
+        } else if interface.is_none() {
+            interface = Some(args.interface(router)?);
+        } else {
+            return Err(args.unknown());
+        }
+    }
+    let rows: Vec<_> = router
+        .rib()
+        .adjacency_rows()
+        .into_iter()
+        .filter(|row| index.is_none_or(|index| row.index.0 == index))
+        .filter(|row| interface.is_none_or(|interface| row.adjacency.interface == interface))
+        .collect();
+    if let (Some(index), true) = (index, rows.is_empty()) {
+        return Err(CliError::at(format!("no adjacency {index}")));
+    }
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    Ok(Reply::new(Words::from(text)))
+}

@@ -1,0 +1,48 @@
+//! `set ip neighbor`, `ip neighbor`, `show ip neighbors`.
+
+use std::time::Instant;
+
+use vnet::Router;
+
+use crate::app::App;
+use crate::args::Args;
+use crate::error::CliError;
+use crate::reply::Reply;
+
+pub(super) fn register(app: &mut App) {
+    let help = "set ip neighbor [del] [static] <intfc> <ip-address> <mac-address>";
+    app.command("set ip neighbor", help, set)
+        .command("ip neighbor", "ip neighbor [add|del] [static] <intfc> <ip-address> <mac-address>", set)
+        .command("show ip neighbors", "show ip neighbors [<interface>]", show)
+        .command("show ip4 neighbors", "show ip4 neighbors [<interface>]", show);
+}
+
+fn set(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let delete = args.keyword("del");
+    let _ = delete || args.keyword("add");
+    let fixed = args.keyword("static");
+    let expected = CliError::at(format!("specify interface, IP address and MAC: `{}'", args.rest()));
+    let index = args.interface(router)?;
+    let address = args.ip4("an address").map_err(|_| expected.clone())?;
+    if delete {
+        // VPP takes a MAC here and does not look at it.
+        if !args.is_empty() {
+            args.mac().map_err(|_| expected)?;
+        }
+        args.end()?;
+        router.del_neighbor(index, address).map_err(CliError::at)?;
+    } else {
+        let mac = args.mac().map_err(|_| expected)?;
+        let fixed = fixed || args.keyword("static");
+        let _ = args.keyword("no-fib-entry");
+        args.end()?;
+        router.set_neighbor(index, address, mac.0, fixed).map_err(CliError::at)?;
+    }
+    Ok(Reply::none())
+}
+
+fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let interface = if args.is_empty() { None } else { Some(args.interface(router)?) };
+    args.end()?;
+    Ok(Reply::new(router.neighbors().rows(router.rib(), Instant::now(), interface)))
+}

@@ -1,0 +1,201 @@
+//! `show runtime`, `clear runtime`, `show threads`.
+
+use std::fmt;
+
+use serde::Serialize;
+use vnet::Router;
+
+use crate::app::App;
+use crate::args::Args;
+use crate::columns::{centred, left, plain, right, scientific};
+use crate::error::CliError;
+use crate::reply::Reply;
+
+pub(super) fn register(app: &mut App) {
+    app.command("show runtime", "show runtime [<node>] [verbose] [max] [summary]", show)
+        .command("show threads", "show threads", show_threads)
+        .command("clear runtime", "clear runtime", |router, args| {
+            args.end()?;
+            router.clear_runtime();
+            Ok(Reply::none())
+        });
+}
+
+/// What the nodes of each packet thread did since the counters were cleared.
+#[derive(Serialize)]
+struct Runtime {
+    max: bool,
+    summary: bool,
+    threads: Vec<Thread>,
+}
+
+#[derive(Serialize)]
+struct Thread {
+    name: Option<String>,
+    seconds: f64,
+    loops_per_second: f64,
+    vector_rate: f64,
+    rates: [f64; 4],
+    nodes: Vec<Node>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    name: String,
+    state: &'static str,
+    calls: u64,
+    vectors: u64,
+    clocks: f64,
+    per_call: f64,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for thread in &self.threads {
+            if let Some(name) = &thread.name {
+                writeln!(f, "{name}")?;
+            }
+            let seconds = plain(thread.seconds, 1);
+            writeln!(
+                f,
+                "Time {seconds}, {seconds} sec internal node vector rate {} loops/sec {}",
+                plain(thread.vector_rate, 2),
+                plain(thread.loops_per_second, 2)
+            )?;
+            let [rx, tx, drop, punt] = thread.rates.map(|rate| scientific(rate, 4));
+            writeln!(f, "  vector rates in {rx}, out {tx}, drop {drop}, punt {punt}")?;
+            if self.summary {
+                continue;
+            }
+            let clocks = if self.max { "Max Node Clocks" } else { "Packet-Clocks" };
+            let vectors = if self.max { "Vectors at Max" } else { "Vectors/Call" };
+            for (text, width) in [("Name", 30), ("State", 12)] {
+                write!(f, "{}", centred(text, width))?;
+            }
+            for text in ["Calls", "Vectors", "Suspends", clocks, vectors] {
+                write!(f, "{}", centred(text, 16))?;
+            }
+            writeln!(f)?;
+            for node in &thread.nodes {
+                write!(f, "{}{}", left(&node.name, 30), centred(node.state, 12))?;
+                let clocks = right(scientific(node.clocks, 2), 16);
+                let (calls, vectors) = (right(node.calls, 16), right(node.vectors, 16));
+                writeln!(f, "{calls}{vectors}{}{clocks}{}", right(0, 16), right(plain(node.per_call, 2), 16))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let (mut max, mut summary, mut verbose, mut only) = (false, false, false, None);
+    while !args.is_empty() {
+        if args.keyword("max") {
+            max = true;
+        } else if args.keyword("summary") {
+            summary = true;
+        } else if args.keyword("verbose") {
+            verbose = true;
+        } else {
+            only = Some(args.node(router)?);
+        }
+    }
+    let seconds = router.cleared_at().elapsed().as_secs_f64().max(1e-6);
+    let several = router.workers() > 1;
+    let threads = (0..router.workers())
+        .map(|worker| {
+            let mut nodes: Vec<Node> = router
+                .nodes()
+                .filter(|(node, _)| only.is_none_or(|only| only == *node))
+                .filter_map(|(_, info)| {
+                    let stats = &info.stats[worker];
+                    let (calls, vectors) = (stats.calls.get(), stats.vectors.get());
+                    if calls == 0 && !verbose && only.is_none() {
+                        return None;
+                    }
+                    let (clocks, per_call) = if max {
+                        (stats.max_clock.get() as f64, stats.max_clock_vectors.get() as f64)
+                    } else {
+                        (stats.clocks.get() as f64 / vectors.max(1) as f64, vectors as f64 / calls.max(1) as f64)
+                    };
+                    let state = if info.kind == vnet::NodeKind::Input { "polling" } else { "active" };
+                    Some(Node { name: info.name.to_string(), state, calls, vectors, clocks, per_call })
+                })
+                .collect();
+            nodes.sort_by(|a, b| a.name.cmp(&b.name));
+            let loops = router.loop_stats(worker);
+            let (frames, vectors) = (loops.frames.get(), loops.vectors.get());
+            Thread {
+                name: several.then(|| format!("Thread {worker} {} (lcore {})", router.thread_name(worker), core_of(loops.tid.get()))),
+                seconds,
+                loops_per_second: loops.loops.get() as f64 / seconds,
+                vector_rate: vectors as f64 / frames.max(1) as f64,
+                rates: rates(router, seconds),
+                nodes,
+            }
+        })
+        .collect();
+    Ok(Reply::new(Runtime { max, summary, threads }))
+}
+
+/// Packets per second in, out, dropped and punted, over all interfaces and threads.
+fn rates(router: &Router, seconds: f64) -> [f64; 4] {
+    let mut sums = [0; 4];
+    for record in router.records() {
+        for (name, value) in record.counters() {
+            let at = match name {
+                "rx packets" => 0,
+                "tx packets" => 1,
+                "drops" => 2,
+                "punt" => 3,
+                _ => continue,
+            };
+            sums[at] += value;
+        }
+    }
+    sums.map(|sum| sum as f64 / seconds)
+}
+
+/// The processor that a thread ran on last (`/proc/self/task/TID/stat`, field 39).
+fn core_of(tid: u64) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().nth(36).unwrap_or("?").to_string()
+}
+
+/// The packet threads.
+#[derive(Serialize)]
+struct Threads(Vec<ThreadRow>);
+
+#[derive(Serialize)]
+struct ThreadRow {
+    id: usize,
+    name: String,
+    tid: u64,
+    core: String,
+    loops: u64,
+    sleeps: u64,
+    wakeups: u64,
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<4}{:<20}{:>8}{:>5}{:>16}{:>12}{:>12}", "ID", "Name", "LWP", "CPU", "Loops", "Sleeps", "Wakeups")?;
+        for row in &self.0 {
+            let (id, name, tid, core) = (row.id, &row.name, row.tid, &row.core);
+            writeln!(f, "{id:<4}{name:<20}{tid:>8}{core:>5}{:>16}{:>12}{:>12}", row.loops, row.sleeps, row.wakeups)?;
+        }
+        Ok(())
+    }
+}
+
+fn show_threads(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    args.end()?;
+    let row = |id| {
+        let stats = router.loop_stats(id);
+        let tid = stats.tid.get();
+        let (loops, sleeps, wakeups) = (stats.loops.get(), stats.sleeps.get(), stats.wakeups.get());
+        ThreadRow { id, name: router.thread_name(id), tid, core: core_of(tid), loops, sleeps, wakeups }
+    };
+    Ok(Reply::new(Threads((0..router.workers()).map(row).collect())))
+}

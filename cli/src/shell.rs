@@ -1,0 +1,211 @@
+//! The console: a router and the commands that work on it, for sessions, scripts and tests.
+
+use std::time::{Duration, Instant};
+
+use vnet::Router;
+
+use crate::command::{Outcome, Table};
+use crate::reply::{Job, Step};
+
+/// Scripts may call scripts, this deep.
+const DEPTH: usize = 8;
+
+/// A router with its commands.
+pub struct Console {
+    router: Router,
+    table: Table,
+}
+
+/// Work of a session that is not done yet: a long command, or what is left of a script.
+pub struct Pending {
+    job: Option<(&'static str, Box<dyn Job>)>,
+    script: Vec<ScriptLines>,
+}
+
+/// The lines of a script that are still to run.
+struct ScriptLines {
+    name: String,
+    lines: std::vec::IntoIter<(usize, String)>,
+    at: usize,
+}
+
+/// How far pending work has come.
+pub enum Progress {
+    /// Show this and call again.
+    Print(String),
+    /// Call again at this time.
+    Wait(Instant),
+    /// Done; the error line where it failed.
+    Done(Result<(), String>),
+}
+
+impl Console {
+    /// A console on a router.
+    pub fn new(router: Router, table: Table) -> Console {
+        Console { router, table }
+    }
+
+    /// The router.
+    pub fn router(&mut self) -> &mut Router {
+        &mut self.router
+    }
+
+    /// The commands.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Begins a line; `None` asks to leave.
+    pub fn begin(&mut self, line: &str) -> Option<Started> {
+        if let Some(file) = exec_file(line) {
+            return Some(match read_script(file) {
+                Ok(script) => Started::Pending(Pending { job: None, script: vec![script] }),
+                Err(error) => Started::Done(Err(error)),
+            });
+        }
+        Some(match self.table.run(&mut self.router, line) {
+            Outcome::Done(report) => Started::Done(Ok(report.map(|report| report.text()).unwrap_or_default())),
+            Outcome::Failed(line) => Started::Done(Err(line)),
+            Outcome::Later(path, job) => Started::Pending(Pending { job: Some((path, job)), script: Vec::new() }),
+            Outcome::Quit => return None,
+        })
+    }
+
+    /// Goes on with pending work as far as possible without waiting.
+    pub fn go_on(&mut self, pending: &mut Pending) -> Progress {
+        if let Some((path, mut job)) = pending.job.take() {
+            let step = job.poll(&mut self.router);
+            self.router.publish();
+            match step {
+                Step::Done(Err(error)) => return Progress::Done(Err(pending.blame(error.line(path)))),
+                Step::Done(Ok(())) => (),
+                Step::Print(text) => {
+                    pending.job = Some((path, job));
+                    return Progress::Print(text);
+                }
+                Step::Wait(when) => {
+                    pending.job = Some((path, job));
+                    return Progress::Wait(when);
+                }
+            }
+        }
+        let Some(script) = pending.script.last_mut() else {
+            return Progress::Done(Ok(()));
+        };
+        let Some((number, line)) = script.lines.next() else {
+            pending.script.pop();
+            return Progress::Print(String::new());
+        };
+        script.at = number;
+        if pending.script.len() >= DEPTH && exec_file(&line).is_some() {
+            return Progress::Done(Err(pending.blame("scripts call each other too deeply".into())));
+        }
+        match self.begin(&line) {
+            None => Progress::Done(Ok(())),
+            Some(Started::Done(Ok(text))) => Progress::Print(text),
+            Some(Started::Done(Err(error))) => Progress::Done(Err(pending.blame(error))),
+            Some(Started::Pending(mut inner)) => {
+                pending.job = inner.job.take();
+                pending.script.append(&mut inner.script);
+                Progress::Print(String::new())
+            }
+        }
+    }
+
+    /// Runs a line to its end, sleeping where it has to wait. For tests and start-up; sessions use [`Console::begin`].
+    ///
+    /// # Errors
+    /// The line that says why the command was refused.
+    pub fn exec(&mut self, line: &str) -> Result<String, String> {
+        let mut text = String::new();
+        let mut pending = match self.begin(line) {
+            None => return Ok(text),
+            Some(Started::Done(result)) => return result,
+            Some(Started::Pending(pending)) => pending,
+        };
+        loop {
+            match self.go_on(&mut pending) {
+                Progress::Print(more) => text += &more,
+                Progress::Done(Ok(())) => return Ok(text),
+                Progress::Done(Err(error)) => return Err(error),
+                Progress::Wait(when) => {
+                    self.router.step();
+                    std::thread::sleep(when.saturating_duration_since(Instant::now()).min(Duration::from_millis(1)));
+                }
+            }
+        }
+    }
+
+    /// Words that may complete a line: of commands, and names of interfaces and nodes.
+    pub fn complete(&self, line: &str) -> Vec<String> {
+        let mut found = self.table.complete(line);
+        let last = if line.ends_with(char::is_whitespace) { "" } else { line.split_whitespace().last().unwrap_or("") };
+        if found.is_empty() {
+            let interfaces = self.router.records().map(|r| self.router.tables().interface(r.index()).name.to_string());
+            let nodes = self.router.nodes().map(|(_, info)| info.name.to_string());
+            let nodes = nodes.filter(|_| !last.is_empty());
+            found.extend(interfaces.chain(nodes).chain(self.router.completions()).filter(|name| name.starts_with(last)));
+            found.sort();
+            found.dedup();
+        }
+        found
+    }
+}
+
+/// What became of a line at once.
+pub enum Started {
+    /// Done: the text to show, or the error line.
+    Done(Result<String, String>),
+    /// Not done yet.
+    Pending(Pending),
+}
+
+impl Pending {
+    /// An error with the script's lines in front that led to it.
+    fn blame(&self, error: String) -> String {
+        let places = self.script.iter().map(|script| format!("{} line {}: ", script.name, script.at));
+        places.collect::<String>() + &error
+    }
+}
+
+/// The file of an `exec` line.
+fn exec_file(line: &str) -> Option<&str> {
+    let file = line.trim().strip_prefix("exec")?;
+    (file.starts_with(char::is_whitespace) && !file.trim().is_empty() && file.trim() != "?").then(|| file.trim())
+}
+
+fn read_script(file: &str) -> Result<ScriptLines, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("exec: cannot read `{file}': {error}"))?;
+    Ok(ScriptLines { name: file.into(), lines: script_lines(&text).into_iter(), at: 0 })
+}
+
+/// The commands of a script with their line numbers: comments after `#` left out, a group in braces joined.
+fn script_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut open = 0;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if open > 0 {
+            if let Some((_, joined)) = lines.last_mut() {
+                *joined += " ";
+                *joined += line;
+            }
+        } else if !line.is_empty() {
+            lines.push((number + 1, line.into()));
+        }
+        open += line.matches('{').count();
+        open = open.saturating_sub(line.matches('}').count());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_lose_comments_and_join_groups() {
+        let lines = script_lines("a 1 # one\n\n# only\nb {\n  c\n}\nd\n");
+        assert_eq!(lines, [(1, "a 1".into()), (4, "b { c }".into()), (7, "d".into())]);
+    }
+}
