@@ -109,6 +109,11 @@ proptest! {
     #[test]
     fn the_short_sum_is_the_long_one(bytes: [u8; 20]) {
         prop_assert_eq!(u16::from_be(sum20(&bytes)), fold(checksum::sum(&bytes, 0)));
+        // And where carries are most likely to be lost.
+        let edge = bytes.map(|byte| if byte < 200 { 0xff } else { byte });
+        prop_assert_eq!(u16::from_be(sum20(&edge)), fold(checksum::sum(&edge, 0)));
+        let edge = bytes.map(|byte| if byte < 128 { 0xff } else { 0 });
+        prop_assert_eq!(u16::from_be(sum20(&edge)), fold(checksum::sum(&edge, 0)));
     }
 }
 
