@@ -7,5 +7,5 @@
 mod store;
 mod text;
 
-pub use store::{Entry, Filter, PacketTrace, Store, Stamp};
+pub use store::{Entry, Filter, PacketTrace, Stamp, Store};
 pub use text::{Record, Text};

@@ -187,7 +187,11 @@ impl Store {
 
     /// The first `max` packets as JSON.
     pub fn json(&self, max: usize) -> serde_json::Value {
-        self.packets.iter().take(max).map(|p| p.entries.iter().map(Entry::json).collect::<serde_json::Value>()).collect()
+        self.packets
+            .iter()
+            .take(max)
+            .map(|p| p.entries.iter().map(Entry::json).collect::<serde_json::Value>())
+            .collect()
     }
 }
 

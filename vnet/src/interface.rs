@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::counters::{Combined, Counter};
-use crate::ids::{IfIndex, NodeId};
 pub use crate::fib::LinkKind;
+use crate::ids::{IfIndex, NodeId};
 
 /// Counters of one interface in one worker.
 #[derive(Default, Debug)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use crate::graph::{
-    Dispatch, ErrorCodes, ErrorInfo, Input, InputNode, NextNodes, NodeKind, NodeStats, PacketNode, PerPacket,
-    Sink, SinkNode,
+    Dispatch, ErrorCodes, ErrorInfo, Input, InputNode, NextNodes, NodeKind, NodeStats, PacketNode, PerPacket, Sink,
+    SinkNode,
 };
 use crate::ids::NodeId;
 
@@ -108,7 +108,7 @@ impl Registry {
         if self.by_name.contains_key(&spec.name) {
             return Err(format!("a node named `{}` exists already", spec.name));
         }
-        let stats = (0..workers).map(|_| Arc::new(NodeStats::new(spec.name.clone(), spec.errors.len()))).collect();
+        let stats = (0..workers).map(|_| Arc::new(NodeStats::new(spec.name.clone(), spec.errors))).collect();
         let NodeSpec { name, kind, nexts, errors, make } = spec;
         let info = NodeInfo { name: name.clone(), kind, nexts, errors, stats, make, deleted: false };
         // The number of a deleted node is used again: the control thread frees it once no packet can be on its way.
