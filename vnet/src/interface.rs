@@ -160,6 +160,10 @@ pub trait Device: Send {
     }
     /// What the device tells about itself.
     fn hardware(&self) -> Hardware;
+    /// What the device tells about its queues and workers: lines without indent, shown before the address.
+    fn queues(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The kernel's number of the device behind the interface, for link events.
     fn kernel_index(&self) -> Option<u32> {
         None

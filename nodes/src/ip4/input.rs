@@ -63,7 +63,6 @@ impl PacketNode for Ip4Input {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let rx = packet.meta().rx;
-        cx.interface(rx).ip4.add(1);
         let length = packet.len();
         let facts = match ip4::check(packet.data(), length) {
             Ok(facts) => facts,

@@ -6,8 +6,6 @@ use super::parts::Parts;
 use super::{Dispatch, VECTOR};
 use crate::ids::NodeId;
 
-/// Packets ahead of the present one that are prefetched.
-const AHEAD: usize = 4;
 /// In `nexts`: the node keeps the packet.
 const HOLD: NodeId = NodeId(u16::MAX);
 
@@ -37,57 +35,42 @@ impl<N: PacketNode> PerPacket<N> {
         let stamp = if TRACED { parts.stamp() } else { trace::Stamp(0) };
 
         let buffers = &mut frame.buffers[..count];
-        for buffer in buffers.iter().take(AHEAD) {
-            memory.prefetch(buffer);
-        }
+        let staged = &mut self.staged[..count];
         if size_of::<N::Staged>() != 0 {
             let scope = Scope { tables, shared, local: &*local, now: parts.now };
-            for at in 0..count {
-                if let Some(later) = buffers.get(at + AHEAD) {
-                    memory.prefetch(later);
-                }
-                let packet = memory.packet(&mut buffers[at]);
-                self.staged[at] = self.node.stage(&scope, &packet);
+            for (buffer, staged) in buffers.iter_mut().zip(staged.iter_mut()) {
+                *staged = self.node.stage(&scope, &memory.packet(buffer));
             }
         }
 
-        let mut one_way = true;
-        let mut first = NodeId(0);
-        for at in 0..count {
-            if size_of::<N::Staged>() == 0
-                && let Some(later) = buffers.get(at + AHEAD)
-            {
-                memory.prefetch(later);
+        let goes = &mut self.goes[..count];
+        for ((buffer, staged), goes) in buffers.iter_mut().zip(staged.iter()).zip(goes.iter_mut()) {
+            let mut packet = memory.packet(buffer);
+            let handle = if TRACED { packet.meta().trace } else { 0 };
+            if TRACED && N::TRACE_ON_ENTRY && handle != 0 {
+                let scope = Scope { tables, shared, local: &*local, now: parts.now };
+                let record = self.node.trace(&scope, &packet, *staged);
+                parts.trace.store.add(handle, stamp, &parts.stats.name, record);
             }
-            let staged = self.staged[at];
-            let target = {
-                let mut packet = memory.packet(&mut buffers[at]);
-                let handle = if TRACED { packet.meta().trace } else { 0 };
-                if TRACED && N::TRACE_ON_ENTRY && handle != 0 {
-                    let scope = Scope { tables, shared, local: &*local, now: parts.now };
-                    let record = self.node.trace(&scope, &packet, staged);
-                    parts.trace.store.add(handle, stamp, &parts.stats.name, record);
-                }
-                let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
-                let target = self.node.finish(&mut cx, &mut packet, staged).target();
-                if TRACED && !N::TRACE_ON_ENTRY && handle != 0 {
-                    let scope = Scope { tables, shared, local: &*local, now: parts.now };
-                    let record = self.node.trace(&scope, &packet, staged);
-                    parts.trace.store.add(handle, stamp, &parts.stats.name, record);
-                }
-                target
-            };
-            let next = match target {
+            let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
+            let target = self.node.finish(&mut cx, &mut packet, *staged).target();
+            if TRACED && !N::TRACE_ON_ENTRY && handle != 0 {
+                let scope = Scope { tables, shared, local: &*local, now: parts.now };
+                let record = self.node.trace(&scope, &packet, *staged);
+                parts.trace.store.add(handle, stamp, &parts.stats.name, record);
+            }
+            *goes = match target {
                 Target::Static(slot) => self.nexts[usize::from(slot)],
                 Target::To(node) => node,
                 Target::Hold => HOLD,
             };
-            self.goes[at] = next;
-            first = if at == 0 { next } else { first };
-            one_way &= next == first;
         }
+        let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
+        self.node.end(&mut cx, count);
 
-        if one_way && first != HOLD {
+        // Compared after the loop: inside, the flag would tie each packet to the one before.
+        let first = goes[0];
+        if first != HOLD && goes.iter().fold(true, |same, next| same & (*next == first)) {
             parts.queues.push_all(first, frame);
             return;
         }

@@ -39,6 +39,12 @@ pub trait PacketNode: Send + Sized + 'static {
     /// Second pass: changes the packet and says where it goes.
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Self::Staged) -> Self::Next;
 
+    /// Called once after `finish` has seen the whole vector: for counts that are gathered per vector.
+    #[inline(always)]
+    fn end(&mut self, cx: &mut Cx<'_, '_, Self>, packets: usize) {
+        let _ = (cx, packets);
+    }
+
     /// Takes a packet for which `finish` said `Hold`. The default discards it without a reason.
     fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
         cx.discard(packet);

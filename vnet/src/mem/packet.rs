@@ -266,6 +266,11 @@ impl<'a> Packet<'a> {
         self.meta.trace != 0
     }
 
+    /// The packet's trace, counted from 0 as VPP does; `None`: not traced.
+    pub fn trace_handle(&self) -> Option<u32> {
+        self.meta.trace.checked_sub(1)
+    }
+
     /// A number that stands for the first buffer in traces; it names nothing.
     pub fn buffer_label(&self) -> usize {
         self.base.as_ptr() as usize & 0x00ff_ffc0

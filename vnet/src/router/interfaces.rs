@@ -59,6 +59,10 @@ impl InterfaceRecord {
     pub fn hardware(&self) -> Hardware {
         self.device.hardware()
     }
+    /// What the device tells about its queues.
+    pub fn queues(&self) -> Vec<String> {
+        self.device.queues()
+    }
 }
 
 /// Why an interface was not changed.
