@@ -1,1 +1,9 @@
-//! Being written.
+//! The load balancer: a plugin that gives every flow to a virtual address a server, and remembers which.
+//!
+//! - [`maglev`]: which server a new flow goes to; [`slot_hash`]: the hash that decides it, the same on every machine.
+//! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
+#![forbid(unsafe_code)]
+
+pub mod handle;
+pub mod maglev;
+pub mod slot_hash;

@@ -1,0 +1,107 @@
+//! The hash that picks a slot of a Maglev table for a flow.
+//!
+//! It depends on the packet alone: no key, no process, no machine goes into it, so that all balancers of a fleet send a
+//! new flow to the same server. For the words `w0 = source << 32 | destination` and
+//! `w1 = protocol << 32 | source port << 16 | destination port` (all in host order, as `vnet`'s flow key has them) it is
+//!
+//! ```text
+//! fold(a, b) = low64(a * b) xor high64(a * b)                       a 128-bit product
+//! hash       = fold(fold(w0 xor P0, w1 xor P1) xor P2, P3)
+//! slot       = high32(hash) * M >> 32                               of a table with M slots
+//! ```
+//!
+//! with P0… the first words of the fraction of pi. A VIP with `src_ip_sticky` clears all but the source beforehand
+//! ([`KeyMask`]). This is a format between machines: changing it moves flows wherever old and new balancers meet.
+
+/// The first 64-bit words of the fractional part of pi.
+const PI: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
+
+/// Both halves of the 128-bit product, one on the other.
+#[inline(always)]
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// The hash of a flow; see the head of this module.
+#[inline(always)]
+pub fn slot_hash(words: [u64; 2]) -> u64 {
+    fold(fold(words[0] ^ PI[0], words[1] ^ PI[1]) ^ PI[2], PI[3])
+}
+
+/// The slot that a hash falls on in a table of `len` slots; below `len` unless that is 0.
+#[inline(always)]
+pub fn slot_of(hash: u64, len: usize) -> usize {
+    (((hash >> 32) * len as u64) >> 32) as usize
+}
+
+/// Which bits of a flow's words count for a VIP: all, or only the source address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyMask([u64; 2]);
+
+impl KeyMask {
+    /// Addresses, protocol and ports.
+    pub const FLOW: Self = Self([u64::MAX; 2]);
+    /// `src_ip_sticky`: the source address.
+    pub const SOURCE: Self = Self([0xffff_ffff_0000_0000, 0]);
+
+    /// The words with what does not count cleared. Both hashes of a flow are taken of these.
+    #[inline(always)]
+    pub fn apply(self, words: [u64; 2]) -> [u64; 2] {
+        [words[0] & self.0[0], words[1] & self.0[1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(source: u32, destination: u32, protocol: u8, sport: u16, dport: u16) -> [u64; 2] {
+        [
+            u64::from(source) << 32 | u64::from(destination),
+            u64::from(protocol) << 32 | u64::from(sport) << 16 | u64::from(dport),
+        ]
+    }
+
+    /// Computed from the formula with arbitrary-precision integers, not with this code.
+    #[test]
+    fn test_vectors() {
+        for (words, hash, of_1024) in VECTORS {
+            assert_eq!(slot_hash(words), hash, "{words:x?}");
+            assert_eq!(slot_of(hash, 1024), of_1024);
+        }
+    }
+
+    const VECTORS: [([u64; 2], u64, usize); 4] = [
+        ([0x0000_0000_0000_0000, 0x0000_0000_0000_0000], 0x4540_359c_0d1a_dc75, 277),
+        ([0x0a00_0102_5a00_0001, 0x0000_0006_9c40_0050], 0xe422_bf48_e7fd_a779, 912),
+        ([0x0a00_0102_5a00_0001, 0x0000_0006_9c41_0050], 0x4622_4458_d3d4_2b94, 280),
+        ([0xc0a8_0001_0000_0000, 0x0000_0000_0000_0000], 0xac62_ef55_ec16_8776, 689),
+    ];
+
+    #[test]
+    fn flows_spread_evenly() {
+        // Consecutive ports, as clients take them; consecutive clients; even ports only, as Linux hands them out.
+        let ports = (0..65536u32).map(|n| words(0x0a00_0102, 0x5a00_0001, 6, n as u16, 80));
+        let clients = (0..65536u32).map(|n| words(0x0a00_0000 + n, 0x5a00_0001, 6, 40000, 80));
+        let even = (0..65536u32).map(|n| words(0x0a00_0000 + n / 256, 0x5a00_0001, 17, (n % 256 * 2) as u16, 53));
+        for flows in [ports.collect::<Vec<_>>(), clients.collect(), even.collect()] {
+            for len in [1024usize, 1021] {
+                let mut hits = vec![0u32; len];
+                flows.iter().for_each(|&flow| hits[slot_of(slot_hash(flow), len)] += 1);
+                let mean = flows.len() as f64 / len as f64;
+                let chi: f64 = hits.iter().map(|&n| (f64::from(n) - mean).powi(2) / mean).sum();
+                // Chi-square with about 1023 degrees of freedom has a deviation of 45; six of them.
+                assert!((chi - len as f64).abs() < 6.0 * 45.3, "chi-square {chi} for {len} slots");
+            }
+        }
+    }
+
+    #[test]
+    fn sticky_looks_at_the_source_alone() {
+        let one = KeyMask::SOURCE.apply(words(7, 8, 6, 9, 10));
+        assert_eq!(one, KeyMask::SOURCE.apply(words(7, 11, 17, 12, 13)));
+        assert_ne!(one, KeyMask::SOURCE.apply(words(8, 8, 6, 9, 10)));
+        assert_eq!(KeyMask::FLOW.apply([1, 2]), [1, 2]);
+    }
+}
