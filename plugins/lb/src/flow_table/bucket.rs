@@ -1,0 +1,97 @@
+//! One cache line of flows.
+
+use super::keys::FlowHash;
+use crate::handle::{Live, ServerHandle};
+
+/// The version of the layout of [`Bucket`], for those who share or keep tables.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Flows per bucket.
+pub(super) const WAYS: usize = 4;
+
+/// The longest timeout, in seconds: half the range of the stamp's clock.
+pub const MAX_TIMEOUT: u32 = (CLOCK + 1) / 2;
+
+/// The stamp's clock: seconds, modulo 2^20 (12 days).
+const CLOCK: u32 = (1 << 20) - 1;
+/// Where the stamp's 8 bits of the hash begin; the 4 bits between are the flow's state (0 today: TCP later).
+const ABOVE: u32 = 24;
+/// How many bits of the hash there are in a stamp.
+pub(super) const SPARE_BITS: u32 = 8;
+
+/// Four flows, field by field, so that one comparison of the identities serves all four.
+///
+/// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is, from
+/// bit 0: 20 bits of the second of the last packet, 4 bits of state, 8 bits of the hash: those just above the ones
+/// that picked the bucket, so that a larger table can tell where the flow belongs.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    identity: [u64; WAYS],
+    pub(super) server: [ServerHandle; WAYS],
+    stamp: [u32; WAYS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
+
+impl Bucket {
+    pub(super) const EMPTY: Self = Self { identity: [0; WAYS], server: [ServerHandle::NONE; WAYS], stamp: [0; WAYS] };
+
+    /// The entry with this identity (never 0). All four are compared whatever the first says: a branch for each would
+    /// be guessed wrongly most of the time.
+    #[inline(always)]
+    pub(super) fn find(&self, identity: u64) -> Option<usize> {
+        let mut found = 0;
+        for way in 0..WAYS {
+            found |= u32::from(self.identity[way] == identity) << way;
+        }
+        (found != 0).then(|| found.trailing_zeros() as usize & (WAYS - 1))
+    }
+
+    /// Seconds since the entry's last packet.
+    #[inline(always)]
+    pub(super) fn idle(&self, way: usize, now: u32) -> u32 {
+        now.wrapping_sub(self.stamp[way]) & CLOCK
+    }
+
+    /// Whether the entry has no flow, or one that is to be forgotten.
+    pub(super) fn is_free(&self, way: usize, now: u32, timeout: u32, live: Live<'_>) -> bool {
+        self.server[way].is_none() || !live.holds(self.server[way]) || self.idle(way, now) > timeout
+    }
+
+    /// Notes a packet. The line is written to at most once a second for a flow: what was only read need not go back to
+    /// memory.
+    #[inline(always)]
+    pub(super) fn refresh(&mut self, way: usize, now: u32, above: u32) {
+        let state = self.stamp[way] & !CLOCK & ((1 << ABOVE) - 1);
+        let stamp = now & CLOCK | state | above << ABOVE;
+        if self.stamp[way] != stamp {
+            self.stamp[way] = stamp;
+        }
+    }
+
+    /// Puts a flow in; `bits` of the hash picked the bucket.
+    pub(super) fn set(&mut self, way: usize, hash: FlowHash, bits: u32, server: ServerHandle, now: u32) {
+        self.identity[way] = hash.identity;
+        self.server[way] = server;
+        self.stamp[way] = now & CLOCK | (hash.bucket >> bits) << ABOVE;
+    }
+
+    /// The bits of the hash that an entry knows, if it lies in bucket `index` of a table of 2^`bits`; 0 above.
+    pub(super) fn known_hash(&self, way: usize, index: usize, bits: u32) -> FlowHash {
+        let above = u64::from(self.stamp[way] >> ABOVE) << bits;
+        FlowHash { identity: self.identity[way], bucket: (above | index as u64) as u32 }
+    }
+
+    /// The second of the last packet, in full: the stamp holds only its lower bits.
+    pub(super) fn last_seen(&self, way: usize, now: u32) -> u32 {
+        now.wrapping_sub(self.idle(way, now))
+    }
+
+    /// Takes a flow out.
+    pub(super) fn clear(&mut self, way: usize) {
+        self.identity[way] = 0;
+        self.server[way] = ServerHandle::NONE;
+        self.stamp[way] = 0;
+    }
+}

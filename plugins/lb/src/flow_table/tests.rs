@@ -1,0 +1,246 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const KEYS: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, 0x8cb9_2ba7_2f3d_8dd7, 0xaf25_1af3_b0f0_25b5];
+
+fn table(buckets: u32, timeout: u32) -> FlowTable {
+    FlowTable::with_buckets(buckets, timeout, HashKeys::from_words(KEYS)).unwrap()
+}
+
+fn server(slot: u32) -> ServerHandle {
+    ServerHandle::first(slot)
+}
+
+fn servers(count: u32) -> Vec<ServerHandle> {
+    (0..=count).map(server).collect()
+}
+
+fn hash(identity: u64, bucket: u32) -> FlowHash {
+    FlowHash { identity, bucket }
+}
+
+#[test]
+fn a_known_flow_keeps_its_server() {
+    let (mut table, handles) = (table(32, 40), servers(2));
+    let live = Live::new(&handles);
+    let flow = table.hash([1, 2], 1);
+    assert_eq!(table.lookup_or_insert(flow, 0, live, || None), Verdict::NoServer);
+    assert_eq!(table.lookup_or_insert(flow, 0, live, || Some(server(1))), Verdict::New(server(1)));
+    let never = || -> Option<ServerHandle> { panic!("a known flow needs no choice") };
+    assert_eq!(table.lookup_or_insert(flow, 40, live, never), Verdict::Known(server(1)));
+    assert_eq!(table.lookup_or_insert(flow, 80, live, never), Verdict::Known(server(1)));
+    assert_eq!(table.lookup_or_insert(flow, 121, live, || Some(server(2))), Verdict::New(server(2)));
+    assert_eq!((table.flows(server(1)), table.flows(server(2)), table.used()), (0, 1, 1));
+}
+
+#[test]
+fn two_flows_whose_32_bits_agree_do_not_share_an_entry() {
+    let (mut table, handles) = (table(32, 40), servers(3));
+    let live = Live::new(&handles);
+    let flows = [hash(0x1111_1111_2222_2222, 5), hash(0x3333_3333_2222_2222, 5), hash(0x1111_1111_4444_4444, 5)];
+    for (flow, n) in flows.into_iter().zip(1..) {
+        assert_eq!(table.lookup_or_insert(flow, 0, live, || Some(server(n))), Verdict::New(server(n)));
+    }
+    for (flow, n) in flows.into_iter().zip(1..) {
+        assert_eq!(table.lookup_or_insert(flow, 1, live, || None), Verdict::Known(server(n)));
+    }
+}
+
+#[test]
+fn a_full_bucket_balances_without_an_entry() {
+    let (mut table, handles) = (table(1, 40), servers(1));
+    let live = Live::new(&handles);
+    for flow in 1..=4 {
+        assert_eq!(table.lookup_or_insert(hash(flow, 0), 0, live, || Some(server(1))), Verdict::New(server(1)));
+    }
+    assert_eq!(table.lookup_or_insert(hash(5, 0), 40, live, || Some(server(1))), Verdict::Untracked(server(1)));
+    assert_eq!((table.used(), table.capacity()), (4, 4));
+    assert_eq!(table.lookup_or_insert(hash(5, 0), 41, live, || Some(server(1))), Verdict::New(server(1)));
+}
+
+#[test]
+fn a_slot_that_is_used_again_does_not_inherit_flows() {
+    let (mut table, mut handles) = (table(32, 40), servers(2));
+    let old = server(1);
+    assert_eq!(table.lookup_or_insert(hash(7, 3), 0, Live::new(&handles), || Some(old)), Verdict::New(old));
+    let new = old.next();
+    handles[1] = new;
+    let live = Live::new(&handles);
+    assert_eq!(table.lookup_or_insert(hash(8, 3), 0, live, || Some(new)), Verdict::New(new));
+    assert_eq!((table.flows(old), table.flows(new)), (0, 1));
+    assert_eq!(table.lookup_or_insert(hash(7, 3), 0, live, || Some(server(2))), Verdict::New(server(2)));
+    table.sweep_all(0, live);
+    assert_eq!((table.flows(new), table.flows(server(2)), table.used()), (1, 1, 2));
+}
+
+#[test]
+fn sweeping_takes_back_a_little_at_a_time() {
+    let (mut table, handles) = (table(8, 10), servers(1));
+    let live = Live::new(&handles);
+    for bucket in 0..8 {
+        table.lookup_or_insert(hash(1, bucket), bucket, live, || Some(server(1)));
+    }
+    assert!(!table.sweep(13, live, 4));
+    assert_eq!(table.used(), 5, "0, 1 and 2 have expired");
+    assert!(!table.sweep(100, live, 2));
+    assert_eq!(table.used(), 3);
+    assert!(table.sweep(100, live, 100));
+    assert_eq!(table.used(), 1, "3 was passed before it expired");
+    table.clear();
+    assert_eq!((table.used(), table.flows(server(1))), (0, 0));
+}
+
+#[test]
+fn the_clock_may_wrap() {
+    let (mut table, handles) = (table(2, 40), servers(2));
+    let live = Live::new(&handles);
+    for start in [(1 << 20) - 20, u32::MAX - 20] {
+        table.clear();
+        table.lookup_or_insert(hash(1, 0), start, live, || Some(server(1)));
+        assert_eq!(
+            table.lookup_or_insert(hash(1, 0), start.wrapping_add(40), live, || None),
+            Verdict::Known(server(1))
+        );
+        assert_eq!(table.lookup_or_insert(hash(1, 0), start.wrapping_add(81), live, || None), Verdict::NoServer);
+    }
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused_in_words() {
+    let error = |buckets, timeout| check(buckets, timeout).unwrap_err().to_string();
+    assert_eq!(error(33, 40), "buckets must be a power of two from 1 to 16777216, not 33");
+    assert_eq!(error(0, 40), "buckets must be a power of two from 1 to 16777216, not 0");
+    assert_eq!(error(1 << 25, 40), "buckets must be a power of two from 1 to 16777216, not 33554432");
+    assert_eq!(error(32, 0), "timeout must be 1 to 524288 seconds, not 0");
+    assert!(check(MAX_BUCKETS, MAX_TIMEOUT).is_ok());
+    let mut table = table(32, 40);
+    assert!(table.set_timeout(MAX_TIMEOUT + 1).is_err());
+    assert_eq!(table.timeout(), 40);
+}
+
+#[test]
+fn a_resized_table_keeps_the_flows() {
+    let (small, handles) = (table(1024, 40), servers(9));
+    let live = Live::new(&handles);
+    let mut table = small;
+    let flows: Vec<[u64; 2]> = (0..300).map(|n| [0x0a00_0001_5a00_0001, 6 << 32 | n << 16 | 80]).collect();
+    for (flow, n) in flows.iter().zip(0u32..) {
+        let hash = table.hash(*flow, 1);
+        assert!(matches!(table.lookup_or_insert(hash, 10, live, || Some(server(n % 9 + 1))), Verdict::New(_)));
+    }
+    // Down and up again, in one step and in several.
+    for buckets in [4096, 2048, 65536, 1 << 18, 1 << 12] {
+        table = table.resized(buckets, 20, live).unwrap();
+        assert_eq!((table.used(), table.buckets()), (300, buckets));
+    }
+    for (flow, n) in flows.iter().zip(0u32..) {
+        let hash = table.hash(*flow, 1);
+        assert_eq!(table.lookup_or_insert(hash, 50, live, || None), Verdict::Known(server(n % 9 + 1)));
+        assert_eq!(table.lookup_or_insert(hash, 51, live, || None), Verdict::Known(server(n % 9 + 1)));
+    }
+    assert_eq!(table.resized(1 << 22, 51, live).unwrap().used(), 0, "further than the bits suffice for");
+}
+
+#[test]
+fn hashes_of_like_flows_are_unlike() {
+    for keys in [HashKeys::from_words(KEYS), HashKeys::random(), HashKeys::random()] {
+        let mut identities = HashSet::new();
+        let mut hits = vec![0u32; 1 << 12];
+        let mut halves = [HashSet::new(), HashSet::new()];
+        for n in 0..1u64 << 17 {
+            // Clients in a row, and ports in a row for each.
+            let hash = keys.hash([(0x0a00_0000 + (n >> 8)) << 32 | 0x5a00_0001, 6 << 32 | (n & 255) << 16 | 80], 1);
+            assert!(identities.insert(hash.identity));
+            hits[hash.bucket as usize & 0xfff] += 1;
+            halves[0].insert(hash.identity as u32);
+            halves[1].insert((hash.identity >> 32) as u32);
+        }
+        let chi: f64 = hits.iter().map(|&n| (f64::from(n) - 32.0).powi(2) / 32.0).sum();
+        assert!((chi - 4095.0).abs() < 8.0 * 90.5, "chi-square {chi}");
+        // Two are expected to agree in 32 bits.
+        assert!(halves.iter().all(|half| half.len() > (1 << 17) - 30), "{:?}", halves.map(|half| half.len()));
+    }
+}
+
+#[test]
+fn vips_do_not_share_flows() {
+    let keys = HashKeys::from_words(KEYS);
+    let hashes: HashSet<u64> = (0..1000).map(|vip| keys.hash([1, 6 << 32], vip).identity).collect();
+    assert_eq!(hashes.len(), 1000);
+}
+
+/// One flow of the model: a table without hashing, packing or wrapping.
+struct Flow {
+    identity: u64,
+    server: ServerHandle,
+    seen: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Packet { identity: u64, bucket: u32, slot: u32 },
+    Wait(u32),
+    Forget(u32),
+    Sweep(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (1u64..12, 0u32..4, 0u32..5).prop_map(|(identity, bucket, slot)| Step::Packet { identity, bucket, slot }),
+        3 => (1u32..30).prop_map(Step::Wait),
+        1 => (1u32..5).prop_map(Step::Forget),
+        2 => (1usize..6).prop_map(Step::Sweep),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_plain_list(steps in prop::collection::vec(step(), 1..300)) {
+        let (mut table, mut handles, mut now) = (table(4, 40), servers(4), 1000u32);
+        let mut model: [Vec<Flow>; 4] = Default::default();
+        for step in steps {
+            match step {
+                Step::Wait(seconds) => now += seconds,
+                Step::Forget(slot) => handles[slot as usize] = handles[slot as usize].next(),
+                Step::Sweep(buckets) => {
+                    table.sweep(now, Live::new(&handles), buckets);
+                }
+                Step::Packet { identity, bucket, slot } => {
+                    let choice = (slot > 0).then(|| handles[slot as usize]);
+                    let got = table.lookup_or_insert(hash(identity, bucket), now, Live::new(&handles), || choice);
+                    let flows = &mut model[bucket as usize];
+                    flows.retain(|flow| handles[flow.server.slot()] == flow.server && now - flow.seen <= 40);
+                    let full = flows.len() == WAYS;
+                    let known = flows.iter_mut().find(|flow| flow.identity == identity);
+                    let expected = match (known, choice) {
+                        (Some(flow), _) => {
+                            flow.seen = now;
+                            Verdict::Known(flow.server)
+                        }
+                        (None, None) => Verdict::NoServer,
+                        (None, Some(server)) if full => Verdict::Untracked(server),
+                        (None, Some(server)) => {
+                            flows.push(Flow { identity, server, seen: now });
+                            Verdict::New(server)
+                        }
+                    };
+                    prop_assert_eq!(got, expected);
+                }
+            }
+        }
+        table.sweep_all(now, Live::new(&handles));
+        let mut used = 0;
+        for flows in &mut model {
+            flows.retain(|flow| handles[flow.server.slot()] == flow.server && now - flow.seen <= 40);
+            used += flows.len();
+        }
+        prop_assert_eq!(table.used(), used);
+        for &server in &handles[1..] {
+            let flows = model.iter().flatten().filter(|flow| flow.server == server).count();
+            prop_assert_eq!(table.flows(server) as usize, flows);
+        }
+    }
+}
