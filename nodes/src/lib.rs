@@ -6,12 +6,17 @@
 
 pub mod af_packet;
 pub mod arp;
+pub mod buffer_trace;
 pub mod checksum;
+mod commands;
 pub mod drop;
 mod ethernet;
 pub mod frame_trace;
 pub mod gre;
 pub mod ip4;
+pub mod links;
+mod mac;
+pub mod offload;
 pub mod output;
 pub mod ping;
 pub mod sys;
@@ -21,6 +26,17 @@ use vnet::Builder;
 
 /// In [`Meta::opaque`](vnet::Meta::opaque): a packet generator made the packet.
 pub const GENERATED: u32 = 0x7067;
+
+/// Registers everything: nodes, devices, and their commands.
+pub fn register(app: &mut cli::App) {
+    register_nodes(&mut app.builder);
+    links::register(&mut app.builder);
+    af_packet::register(&mut app.builder);
+    tap::register(&mut app.builder);
+    af_packet::register_commands(app);
+    tap::register_commands(app);
+    commands::register(app);
+}
 
 /// Registers the nodes without a device.
 pub fn register_nodes(builder: &mut Builder) {

@@ -148,6 +148,7 @@ struct DeviceRow {
     name: String,
     index: u32,
     link_up: bool,
+    queues: Vec<String>,
     mac: Option<String>,
     hardware: Hardware,
 }
@@ -161,6 +162,9 @@ impl fmt::Display for Devices {
             writeln!(f, "{name}{index}{link}{}", row.hardware.name)?;
             if self.brief {
                 continue;
+            }
+            for line in &row.queues {
+                writeln!(f, "  {line}")?;
             }
             if let Some(mac) = &row.mac {
                 writeln!(f, "  Ethernet address {mac}")?;
@@ -185,6 +189,7 @@ fn show_hardware(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliE
                 name: interface.name.to_string(),
                 index: index.0,
                 link_up: interface.link_up,
+                queues: router.record(index).map(|record| record.queues()).unwrap_or_default(),
                 mac: (interface.mac != [0; 6]).then(|| vnet::wire::Mac(interface.mac).to_string()),
                 hardware: router.record(index).map_or_else(local0, |record| record.hardware()),
             }

@@ -51,6 +51,22 @@ pub fn link_by_name(name: &str) -> io::Result<Option<LinkFacts>> {
     }
 }
 
+/// Asks the kernel about the device with this number in the thread's namespace; `None` if there is none.
+///
+/// # Errors
+/// Those of the netlink socket.
+pub fn link_by_index(index: u32) -> io::Result<Option<LinkFacts>> {
+    let mut info = [0; IFINFO];
+    info[4..8].copy_from_slice(&index.to_ne_bytes());
+    let request = Request::new(libc::RTM_GETLINK, libc::NLM_F_ACK, &info);
+    let mut found = None;
+    match Route::open(0, false)?.call(request, |message| found = found.take().or_else(|| parse(&message))) {
+        Ok(()) => Ok(found),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads `RTM_NEWLINK` and `RTM_DELLINK`; `None` for other messages, and for what bridges say about their ports (a
 /// `RTM_DELLINK` of family `AF_BRIDGE` means that a device left a bridge, not that it is gone).
 pub(crate) fn parse(message: &Message<'_>) -> Option<LinkFacts> {
@@ -99,6 +115,8 @@ mod tests {
     fn loopback_is_known_to_everyone() {
         let link = link_by_name("lo").unwrap().unwrap();
         assert!(link.loopback && link.index == 1 && link.mtu >= 1500);
+        assert_eq!(link_by_index(link.index).unwrap(), Some(link));
+        assert_eq!(link_by_index(0x7fff_fff0).unwrap(), None);
         assert_eq!(link_by_name("nosuchdevice0").unwrap(), None);
         assert_eq!(link_by_name("a-name-that-is-far-too-long").unwrap(), None);
     }

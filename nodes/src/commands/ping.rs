@@ -1,0 +1,166 @@
+//! `ping`: echo requests, and how long the answers took.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use cli::columns::plain;
+use cli::{App, Args, CliError, Job, Reply, Step};
+use vnet::fib::ForwardKind;
+use vnet::interface::InterfaceAddress;
+use vnet::wire::icmp4::Echo;
+use vnet::{IfIndex, Offload, Router};
+
+use crate::ping::Pings;
+
+pub(super) fn register(app: &mut App) {
+    let help = "ping <ip-addr> [source <interface>] [size <bytes:56>] [interval <sec:1>] [repeat <cnt:5>]";
+    app.command("ping", help, ping);
+}
+
+/// IPv4 and ICMP headers.
+const HEADERS: usize = 28;
+
+fn ping(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let to = args.ip4("whom to ask")?;
+    let (mut source, mut size, mut interval, mut repeat) = (None, 56, 1.0, 5);
+    while let Some(word) = args.peek() {
+        let unknown = args.unknown();
+        args.next();
+        match word {
+            "source" => source = Some(args.interface(router)?),
+            "size" => size = args.number("a number of bytes", 0..=65_535 - HEADERS)?,
+            "interval" => {
+                interval = args.parse::<f64>("an interval in seconds")?;
+                if !(0.001..=3600.0).contains(&interval) {
+                    return Err(CliError::at(format!(
+                        "expected an interval from 0.001 to 3600 seconds, got {interval}"
+                    )));
+                }
+            }
+            "repeat" => repeat = args.number("a number of requests", 1..=65_535u16)?,
+            _ => return Err(unknown),
+        }
+    }
+    let from = own_address(router, source, to)?;
+    if router.node("ip4-lookup").is_none() {
+        return Err(CliError::at("there is no IPv4 in this router"));
+    }
+    let id =
+        router.state::<Pings>().map(Pings::begin).ok_or_else(|| CliError::at("there is no IPv4 in this router"))?;
+    let interval = Duration::from_secs_f64(interval);
+    Ok(Reply::later(Ping { from, to, size, interval, repeat, id, sent: 0, received: 0, asked: None, done: false }))
+}
+
+/// The address that requests come from: the interface's, or that of the way to `to`.
+fn own_address(router: &Router, source: Option<IfIndex>, to: Ipv4Addr) -> Result<Ipv4Addr, CliError> {
+    let tables = router.tables();
+    let nowhere = || CliError::at(format!("no route to {to}"));
+    let interface = match source {
+        Some(interface) => interface,
+        None if tables.own4.contains(to.into()) => return Ok(to),
+        None => {
+            let mut way = tables.fib4.forward(tables.fib4.lookup(to.into()));
+            if let ForwardKind::LoadBalance = way.kind {
+                way = tables.fib4.pick(way.index, 0);
+            }
+            let adjacency = way.adjacency().ok_or_else(nowhere)?;
+            tables.fib4.adjacency(adjacency).interface
+        }
+    };
+    let nameless = || CliError::at(format!("interface {} has no address", tables.interface(interface).name));
+    if let Some(own) = tables.connected4.source(interface, to.into()) {
+        return Ok(own);
+    }
+    // A tunnel borrows an address.
+    let mut all = router.records().flat_map(|record| record.addresses());
+    let any = all.next().map(|InterfaceAddress { address, .. }| *address);
+    any.filter(|_| source.is_none()).ok_or_else(nameless)
+}
+
+/// The job: a request, its answer or the end of patience, the next request.
+struct Ping {
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    size: usize,
+    interval: Duration,
+    repeat: u16,
+    id: u16,
+    sent: u16,
+    received: u16,
+    /// When the last request left, and whether its answer came.
+    asked: Option<(Instant, bool)>,
+    done: bool,
+}
+
+/// How often to look whether an answer came.
+const LOOK: Duration = Duration::from_millis(1);
+
+impl Job for Ping {
+    fn poll(&mut self, router: &mut Router) -> Step {
+        if self.done {
+            return Step::Done(Ok(()));
+        }
+        let now = Instant::now();
+        if let Some((at, answered)) = self.asked {
+            let reply = router.state::<Pings>().and_then(|pings| pings.take(self.id, self.sent));
+            if let Some(reply) = reply.filter(|_| !answered) {
+                self.asked = Some((at, true));
+                self.received += 1;
+                let time = reply.at.saturating_duration_since(at).as_secs_f64() * 1000.0;
+                return Step::Print(format!(
+                    "{} bytes from {}: icmp_seq={} ttl={} time={} ms\n",
+                    reply.len,
+                    reply.from,
+                    reply.sequence,
+                    reply.ttl,
+                    plain(time, 4)
+                ));
+            }
+            let over = now >= at + self.interval;
+            if self.sent == self.repeat && (answered || over) {
+                return self.finish(router);
+            }
+            if !over {
+                return Step::Wait(if answered { at + self.interval } else { now + LOOK });
+            }
+        }
+        if !self.ask(router) {
+            self.end(router);
+            return Step::Done(Err(CliError::at("no buffer for a request")));
+        }
+        Step::Wait(Instant::now() + LOOK)
+    }
+}
+
+impl Ping {
+    fn ask(&mut self, router: &mut Router) -> bool {
+        let Some(lookup) = router.node("ip4-lookup") else { return false };
+        self.sent += 1;
+        let payload: Vec<u8> = (0..self.size).map(|at| at as u8).collect();
+        let mut packet = vec![0; HEADERS + self.size];
+        let echo = Echo { request: true, id: self.id, sequence: self.sent };
+        let Ok(len) = echo.emit(self.from, self.to, 64, &payload, &mut packet) else { return false };
+        packet.truncate(len);
+        self.asked = Some((Instant::now(), false));
+        router.ask(0, move |worker| {
+            worker.inject(&packet, lookup, |packet| {
+                packet.mark_l3();
+                packet.meta_mut().offload = Offload::LOCAL;
+            })
+        })
+    }
+
+    fn finish(&mut self, router: &mut Router) -> Step {
+        self.end(router);
+        self.done = true;
+        let (sent, received) = (u32::from(self.sent), u32::from(self.received));
+        let loss = (f64::from(sent - received) * 10_000.0 / f64::from(sent)).round() / 100.0;
+        Step::Print(format!("\nStatistics: {sent} sent, {received} received, {loss}% packet loss\n"))
+    }
+
+    fn end(&mut self, router: &mut Router) {
+        if let Some(pings) = router.state::<Pings>() {
+            pings.end(self.id);
+        }
+    }
+}
