@@ -7,16 +7,19 @@
 
 mod app;
 mod args;
+pub mod client;
 pub mod columns;
 mod command;
 pub mod engine;
 mod error;
 mod reply;
+pub mod server;
 mod shell;
+pub mod startup;
 
 pub use app::App;
 pub use args::Args;
 pub use command::{Command, Outcome, Table};
 pub use error::CliError;
 pub use reply::{Job, Reply, Report, Step, Words};
-pub use shell::{Console, Pending, Progress, Started};
+pub use shell::{Console, Pending, Progress, Started, script_lines};

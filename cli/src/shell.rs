@@ -180,7 +180,7 @@ fn read_script(file: &str) -> Result<ScriptLines, String> {
 }
 
 /// The commands of a script with their line numbers: comments after `#` left out, a group in braces joined.
-fn script_lines(text: &str) -> Vec<(usize, String)> {
+pub fn script_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut open = 0;
     for (number, line) in text.lines().enumerate() {

@@ -58,16 +58,6 @@ impl Memory {
         Packet::new(self, buffer)
     }
 
-    /// Brings metadata and first bytes of a packet near.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, buffer: &Buffer) {
-        // SAFETY: the token is in range; only addresses are computed.
-        unsafe {
-            super::prefetch_raw(self.meta(buffer.0).cast());
-            super::prefetch_raw(self.data(buffer.0).as_ptr().add(HEADROOM));
-        }
-    }
-
     /// # Safety
     /// `number` must be below `count`, and the caller must hold the buffer as the type's invariant says.
     #[inline(always)]

@@ -1,0 +1,276 @@
+//! The CLI's socket: what VPP's own `vppctl`, telnet clients, and Maglane's client speak to.
+//!
+//! To every client the server greets with telnet negotiation and waits for a terminal type. `vppctl` means a script: each
+//! chunk of lines (a write, or up to a NUL) is run in order until one fails, and answered by the output and one NUL.
+//! Maglane's own client calls itself `maglane-vppctl`; it gets, after the NUL, `0` if all went well and `1` if the last
+//! command failed, and may ask for completions (a line that begins with 0x05) and help (0x06). Anything else is a person:
+//! banner, prompt, echo, line editing, pager.
+
+mod edit;
+mod session;
+mod telnet;
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use mio::net::{UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+
+pub(crate) use session::{COMPLETE, HELP, OWN_TERMINAL};
+use session::Session;
+
+/// A line that is longer is refused and its sender shown the door.
+pub const MAX_LINE: usize = 64 * 1024;
+/// A client with more output than this to fetch is not listened to until it does.
+const MAX_OUT: usize = 1 << 20;
+/// Connections at a time.
+const MAX_SESSIONS: usize = 64;
+
+/// A connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u64);
+
+/// What became of a line at once.
+#[derive(Debug)]
+pub enum Ran {
+    /// Done.
+    Done {
+        /// What to show.
+        text: String,
+        /// Whether the command succeeded.
+        ok: bool,
+    },
+    /// Not done yet: ask by [`Shell::poll`].
+    Later,
+    /// The client wants to leave.
+    Quit,
+}
+
+/// How far a long command has come.
+#[derive(Debug)]
+pub enum Polled {
+    /// Show this and ask again.
+    Print(String),
+    /// Ask again at this time.
+    Wait(Instant),
+    /// Done.
+    Done {
+        /// What to show.
+        text: String,
+        /// Whether the command succeeded.
+        ok: bool,
+    },
+}
+
+/// What runs the lines.
+pub trait Shell {
+    /// Runs a line of a session.
+    fn run(&mut self, session: SessionId, line: &str) -> Ran;
+    /// Goes on with a session's long command.
+    fn poll(&mut self, session: SessionId) -> Polled;
+    /// Gives up a session's long command.
+    fn cancel(&mut self, session: SessionId);
+    /// Words that may complete a line.
+    fn complete(&mut self, line: &str) -> Vec<String>;
+    /// Explains what may follow a line.
+    fn help(&mut self, line: &str) -> String;
+    /// What a person is greeted with.
+    fn banner(&self) -> String;
+}
+
+/// Why the socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process serves it.
+    #[error("another process (pid {pid}) serves {path} already")]
+    InUse {
+        /// The socket.
+        path: String,
+        /// The process.
+        pid: i32,
+    },
+    /// Something else than a socket stands there.
+    #[error("{0} exists and is no socket")]
+    NoSocket(String),
+    /// The kernel refused.
+    #[error("cannot listen on {path}: {error}")]
+    System {
+        /// The socket.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// The server.
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    first: usize,
+    connections: HashMap<usize, Connection>,
+    next: u64,
+}
+
+struct Connection {
+    stream: UnixStream,
+    id: SessionId,
+    session: Session,
+    /// Input may be waiting in the kernel.
+    readable: bool,
+    gone: bool,
+}
+
+impl Server {
+    /// Listens on a socket, with mode 0660, making its folder where it is missing. A socket that nobody serves any more is
+    /// replaced.
+    ///
+    /// # Errors
+    /// When somebody serves it, naming the process, or the kernel refuses.
+    pub fn bind(path: &Path) -> Result<Server, BindError> {
+        let name = || path.display().to_string();
+        let system = |error| BindError::System { path: name(), error };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(system)?;
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(what) if !what.file_type().is_socket() => return Err(BindError::NoSocket(name())),
+            Ok(_) => {
+                if let Ok(other) = std::os::unix::net::UnixStream::connect(path) {
+                    let peer = nix::sys::socket::getsockopt(&other, nix::sys::socket::sockopt::PeerCredentials);
+                    return Err(BindError::InUse { path: name(), pid: peer.map_or(0, |peer| peer.pid()) });
+                }
+                std::fs::remove_file(path).map_err(system)?;
+            }
+            Err(_) => (),
+        }
+        let listener = UnixListener::bind(path).map_err(system)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(system)?;
+        Ok(Server { listener, path: path.into(), first: 0, connections: HashMap::new(), next: 0 })
+    }
+
+    /// Puts the socket into an event loop, which must hand over all events of tokens from `first` on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn register(&mut self, registry: &Registry, first: Token) -> io::Result<()> {
+        self.first = first.0;
+        registry.register(&mut self.listener, first, Interest::READABLE)
+    }
+
+    /// Whether the server knows an event's token.
+    pub fn owns(&self, token: Token) -> bool {
+        token.0 == self.first || self.connections.contains_key(&token.0)
+    }
+
+    /// When [`Server::tick`] must be called at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.connections.values().filter_map(|connection| connection.session.deadline()).min()
+    }
+
+    /// Handles an event.
+    pub fn event(&mut self, registry: &Registry, event: &mio::event::Event, shell: &mut dyn Shell) {
+        if event.token().0 == self.first {
+            return self.accept(registry);
+        }
+        if let Some(connection) = self.connections.get_mut(&event.token().0) {
+            connection.readable |= event.is_readable() || event.is_read_closed();
+            connection.serve(shell);
+        }
+        self.bury(registry, shell);
+    }
+
+    /// Goes on with long commands and clients that keep silent.
+    pub fn tick(&mut self, registry: &Registry, shell: &mut dyn Shell) {
+        for connection in self.connections.values_mut() {
+            connection.session.tick(shell);
+            connection.serve(shell);
+        }
+        self.bury(registry, shell);
+    }
+
+    fn accept(&mut self, registry: &Registry) {
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            if self.connections.len() >= MAX_SESSIONS {
+                let text = format!("too many sessions: there are {MAX_SESSIONS}\r\n");
+                // Whoever does not take the reason goes without.
+                let _ = stream.write(text.as_bytes());
+                continue;
+            }
+            let Some(token) = (self.first + 1..).find(|token| !self.connections.contains_key(token)) else { return };
+            if registry.register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE).is_err() {
+                continue;
+            }
+            self.next += 1;
+            let id = SessionId(self.next);
+            let mut connection =
+                Connection { stream, id, session: Session::new(id), readable: false, gone: false };
+            connection.flush();
+            self.connections.insert(token, connection);
+        }
+    }
+
+    /// Closes what is done or gone.
+    fn bury(&mut self, registry: &Registry, shell: &mut dyn Shell) {
+        self.connections.retain(|_, connection| {
+            let over = connection.gone || connection.session.closing && connection.session.out.is_empty();
+            if over {
+                shell.cancel(connection.id);
+                let _ = registry.deregister(&mut connection.stream);
+            }
+            !over
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Somebody else may have removed it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Connection {
+    /// Reads and answers as long as the client keeps up with the output.
+    fn serve(&mut self, shell: &mut dyn Shell) {
+        let mut buffer = [0; 16 * 1024];
+        self.flush();
+        while self.readable && !self.gone && !self.session.closing && self.session.out.len() <= MAX_OUT {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.gone = true,
+                Ok(count) => {
+                    self.session.input(&buffer[..count], shell);
+                    self.flush();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(_) => self.gone = true,
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.session.out.is_empty() {
+            match self.stream.write(&self.session.out) {
+                Ok(0) => self.gone = true,
+                Ok(count) => drop(self.session.out.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+            if self.gone {
+                return;
+            }
+        }
+    }
+}

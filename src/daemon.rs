@@ -1,0 +1,246 @@
+//! The control thread of the daemon: one loop over the CLI socket, the packet threads' messages, timers and signals.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cli::server::{Polled, Ran, Server, SessionId, Shell};
+use cli::startup::Startup;
+use cli::{Console, Pending, Progress, Started};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use vnet::Config;
+use vnet::router::Level;
+
+const WAKE: Token = Token(0);
+const SIGNALS: Token = Token(1);
+/// The server uses tokens from here.
+const SESSIONS: Token = Token(1024);
+
+const USAGE: &str = "usage: maglane [-c FILE | SECTION { WORDS }…]
+  -c FILE         read the start-up file
+  -h, --help      this text
+  -V, --version   the version
+Sections: unix { nodaemon cli-listen PATH runtime-dir DIR exec SCRIPT log FILE } cpu { main-core N workers N
+corelist-workers L } buffers { buffers-per-numa N page-size S } plugins { plugin X { disable } }";
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// In words, when it cannot start: the start-up file, missing privileges, a socket in use.
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [help] if help == "-h" || help == "--help" => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        [version] if version == "-V" || version == "--version" => {
+            println!("maglane v{}", env!("CARGO_PKG_VERSION"));
+            return Ok(());
+        }
+        _ => (),
+    }
+    let startup = read_startup(arguments)?;
+    // Before any other thread exists, so that all of them have the signals blocked.
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals.thread_block().map_err(|error| format!("cannot block signals: {error}"))?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(|error| format!("cannot watch signals: {error}"))?;
+
+    let socket = socket_path(&startup)?;
+    let mut server = Server::bind(&socket).map_err(|error| error.to_string())?;
+    let config = Config {
+        workers: startup.cpu.workers.unwrap_or(0) as usize,
+        buffers: startup.buffers.per_numa.unwrap_or(Config::default().buffers),
+        cores: startup.cpu.corelist_workers.clone(),
+        inline: false,
+    };
+    if let Some(core) = startup.cpu.main_core {
+        pin_to(core as usize)?;
+    }
+    let mut console = crate::app_without(&startup.plugins.disabled).build(&config).map_err(|error| error.to_string())?;
+    log_to(&mut console, startup.unix.log.as_deref())?;
+    for warning in &startup.warnings {
+        console.router().log().add(Level::Warn, "startup", warning);
+    }
+
+    let mut poll = Poll::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
+    let waker = Waker::new(poll.registry(), WAKE).map_err(|error| format!("cannot make a waker: {error}"))?;
+    // A wake-up that fails is followed by the next, or by the timer.
+    console.router().set_waker(move || drop(waker.wake()));
+    poll.registry()
+        .register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)
+        .map_err(|error| format!("cannot watch signals: {error}"))?;
+    server.register(poll.registry(), SESSIONS).map_err(|error| format!("cannot watch the CLI socket: {error}"))?;
+
+    let mut daemon = Daemon { console, pending: HashMap::new(), startup: None };
+    let listening = socket.display().to_string();
+    daemon.console.router().log().add(Level::Info, "cli", format!("listening on {listening}"));
+    if let Some(script) = &startup.unix.exec {
+        daemon.startup = match daemon.console.begin(&format!("exec {script}")) {
+            Some(Started::Pending(pending)) => Some(pending),
+            Some(Started::Done(Err(error))) => return Err(error),
+            _ => None,
+        };
+    }
+    let mut events = Events::with_capacity(64);
+    loop {
+        let timeout = daemon.run_startup()?;
+        let deadline = [Some(daemon.console.router().deadline()), server.deadline(), timeout];
+        let next = deadline.into_iter().flatten().min();
+        let wait = next.map(|next| next.saturating_duration_since(Instant::now()) + Duration::from_micros(500));
+        match poll.poll(&mut events, wait) {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                return Err(format!("the event loop failed: {error}"));
+            }
+            _ => (),
+        }
+        for event in &events {
+            match event.token() {
+                WAKE => (),
+                SIGNALS => {
+                    if let Ok(Some(signal)) = signals.read_signal() {
+                        let text = format!("ended by signal {}", signal.ssi_signo);
+                        daemon.console.router().log().add(Level::Info, "main", text);
+                        return Ok(());
+                    }
+                }
+                _ => server.event(poll.registry(), event, &mut daemon),
+            }
+        }
+        daemon.console.router().poll();
+        server.tick(poll.registry(), &mut daemon);
+    }
+}
+
+fn read_startup(arguments: &[String]) -> Result<Startup, String> {
+    match arguments {
+        [flag, file] if flag == "-c" => {
+            let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}': {error}"))?;
+            Startup::parse(&text).map_err(|error| format!("{file}: {error}"))
+        }
+        [flag, ..] if flag.starts_with('-') => Err(format!("unknown option `{flag}'\n{USAGE}")),
+        words => Startup::parse(&words.join(" ")).map_err(|error| format!("command line: {error}")),
+    }
+}
+
+/// Where the CLI listens: as configured, or where VPP's own client looks for it.
+fn socket_path(startup: &Startup) -> Result<PathBuf, String> {
+    if let Some(path) = &startup.unix.cli_listen {
+        return Ok(PathBuf::from(path));
+    }
+    if let Some(dir) = &startup.unix.runtime_dir {
+        return Ok(Path::new(dir).join("cli.sock"));
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/run/vpp/cli.sock"));
+    }
+    let dir = std::env::var("XDG_RUNTIME_DIR").map_err(|_| {
+        "XDG_RUNTIME_DIR is not set: say where the CLI socket shall be, as in `unix { cli-listen /tmp/cli.sock }`"
+    })?;
+    Ok(Path::new(&dir).join("vpp/cli.sock"))
+}
+
+fn pin_to(core: usize) -> Result<(), String> {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(core).map_err(|error| format!("main-core {core}: {error}"))?;
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)
+        .map_err(|error| format!("main-core {core}: {error}"))
+}
+
+/// Sends the log to a file, or to standard error.
+fn log_to(console: &mut Console, file: Option<&str>) -> Result<(), String> {
+    let mut to: Box<dyn Write> = match file {
+        None => Box::new(std::io::stderr()),
+        Some(path) => {
+            let opened: std::io::Result<File> = OpenOptions::new().create(true).append(true).open(path);
+            Box::new(opened.map_err(|error| format!("cannot open the log `{path}': {error}"))?)
+        }
+    };
+    // A log that cannot be written must not end the router.
+    console.router().log().set_sink(move |line| drop(writeln!(to, "{line}")));
+    Ok(())
+}
+
+/// The console and what its sessions have not finished.
+struct Daemon {
+    console: Console,
+    pending: HashMap<SessionId, Pending>,
+    startup: Option<Pending>,
+}
+
+impl Daemon {
+    /// Goes on with the start-up script; gives the time when it has to be continued.
+    fn run_startup(&mut self) -> Result<Option<Instant>, String> {
+        while let Some(mut pending) = self.startup.take() {
+            match self.console.go_on(&mut pending) {
+                Progress::Print(text) => {
+                    for line in text.lines() {
+                        self.console.router().log().add(Level::Info, "exec", line);
+                    }
+                    self.startup = Some(pending);
+                }
+                Progress::Wait(when) => {
+                    self.startup = Some(pending);
+                    return Ok(Some(when));
+                }
+                Progress::Done(result) => result?,
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Shell for Daemon {
+    fn run(&mut self, session: SessionId, line: &str) -> Ran {
+        match self.console.begin(line) {
+            None => Ran::Quit,
+            Some(Started::Done(Ok(text))) => Ran::Done { text, ok: true },
+            Some(Started::Done(Err(error))) => Ran::Done { text: error + "\n", ok: false },
+            Some(Started::Pending(pending)) => {
+                self.pending.insert(session, pending);
+                Ran::Later
+            }
+        }
+    }
+
+    fn poll(&mut self, session: SessionId) -> Polled {
+        let Some(pending) = self.pending.get_mut(&session) else {
+            return Polled::Done { text: String::new(), ok: true };
+        };
+        match self.console.go_on(pending) {
+            Progress::Print(text) => Polled::Print(text),
+            Progress::Wait(when) => Polled::Wait(when),
+            Progress::Done(result) => {
+                self.pending.remove(&session);
+                match result {
+                    Ok(()) => Polled::Done { text: String::new(), ok: true },
+                    Err(error) => Polled::Done { text: error + "\n", ok: false },
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, session: SessionId) {
+        self.pending.remove(&session);
+    }
+
+    fn complete(&mut self, line: &str) -> Vec<String> {
+        self.console.complete(line)
+    }
+
+    fn help(&mut self, line: &str) -> String {
+        self.console.table().help(line).to_string()
+    }
+
+    fn banner(&self) -> String {
+        format!("maglane v{}, a packet dataplane in the style of VPP\n\n", env!("CARGO_PKG_VERSION"))
+    }
+}
