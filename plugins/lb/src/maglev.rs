@@ -16,6 +16,7 @@ mod shares;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use permutation::Permutation;
 pub use shares::{NoRoom, shares};
@@ -44,7 +45,7 @@ pub struct Member {
 /// Which server each slot belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MaglevTable {
-    slots: Box<[u32]>,
+    slots: Arc<[u32]>,
 }
 
 impl MaglevTable {
@@ -61,8 +62,7 @@ impl MaglevTable {
     }
 
     /// The slots: each a server's slot, or 0 if there is no server.
-    #[inline(always)]
-    pub fn slots(&self) -> &[u32] {
+    pub fn slots(&self) -> &Arc<[u32]> {
         &self.slots
     }
 
@@ -71,7 +71,7 @@ impl MaglevTable {
         if self.slots.len() != before.slots.len() {
             return self.slots.len();
         }
-        self.slots.iter().zip(&before.slots).filter(|(now, then)| now != then).count()
+        self.slots.iter().zip(before.slots.iter()).filter(|(now, then)| now != then).count()
     }
 
     /// How many slots the server has.
@@ -89,8 +89,9 @@ struct Filler {
     slot: u32,
 }
 
-fn fill(len: u32, members: &[Member], shares: &[u32]) -> Box<[u32]> {
-    let mut slots = vec![0; len as usize];
+fn fill(len: u32, members: &[Member], shares: &[u32]) -> Arc<[u32]> {
+    let mut shared: Arc<[u32]> = std::iter::repeat_n(0, len as usize).collect();
+    let slots = Arc::make_mut(&mut shared);
     // The largest share takes a slot every turn, the others as evenly as their share lets them; with equal weights
     // that is the paper's algorithm to the letter.
     let turns = shares.iter().copied().max().unwrap_or(0);
@@ -118,7 +119,7 @@ fn fill(len: u32, members: &[Member], shares: &[u32]) -> Box<[u32]> {
             slots[at as usize] = filler.slot;
         }
     }
-    slots.into_boxed_slice()
+    shared
 }
 
 fn is_prime(n: u32) -> bool {

@@ -59,7 +59,7 @@ fn lengths_are_powers_of_two_or_primes() {
 #[test]
 fn the_table_of_a_small_example() {
     let table = MaglevTable::build(16, &members(&[100, 100, 50])).unwrap();
-    assert_eq!(table.slots(), [2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 3, 2, 2, 3, 3, 2]);
+    assert_eq!(**table.slots(), [2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 3, 2, 2, 3, 3, 2]);
 }
 
 #[test]

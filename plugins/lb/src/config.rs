@@ -1,0 +1,454 @@
+//! What is configured: VIPs, their servers, and the parameters of the flow tables.
+//!
+//! This is data and nothing else. An operation either succeeds, and names what follows from it ([`Change`]), or fails
+//! with a sentence ([`LbError`]) and has changed nothing. What workers read is built from it: [`crate::tables`].
+//!
+//! VIPs and servers that are deleted stay, as removed, until no flow remembers them ([`LbConfig::collect`]). Their
+//! numbers are free for others only then, and a server's number comes back with another generation.
+
+mod change;
+mod error;
+mod prefix;
+#[cfg(test)]
+mod tests;
+mod vip;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use change::{Change, Step};
+pub use error::LbError;
+pub use prefix::{IpPrefix, PrefixError};
+pub use vip::{Encap, Protocol, RouteTarget, Scheduler, Server, Service, State, Vip, VipKey, VipOptions};
+
+use crate::flow_table;
+use crate::handle::ServerHandle;
+use crate::maglev::{self, Member};
+
+/// The highest index of a VIP: flow hashes have 24 bits for it.
+pub const MAX_VIP: u32 = (1 << 24) - 1;
+
+/// What `lb conf` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Conf {
+    /// The source of packets that are sent to servers over IPv4.
+    pub ip4_src: Ipv4Addr,
+    /// The same over IPv6.
+    pub ip6_src: Ipv6Addr,
+    /// Buckets of each worker's flow table.
+    pub buckets: u32,
+    /// Seconds after which a silent flow is forgotten.
+    pub timeout: u32,
+}
+
+impl Default for Conf {
+    fn default() -> Self {
+        Self { ip4_src: Ipv4Addr::BROADCAST, ip6_src: Ipv6Addr::from_bits(u128::MAX), buckets: 1024, timeout: 40 }
+    }
+}
+
+/// The parts of [`Conf`] to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of `Conf`")]
+pub struct ConfUpdate {
+    pub ip4_src: Option<Ipv4Addr>,
+    pub ip6_src: Option<Ipv6Addr>,
+    pub buckets: Option<u32>,
+    pub timeout: Option<u32>,
+}
+
+/// See the head of this module.
+#[derive(Clone, Debug)]
+pub struct LbConfig {
+    conf: Conf,
+    /// By index; 0 stays free, as in VPP, where it is the default VIP.
+    vips: Vec<Option<Vip>>,
+    /// By slot; 0 is no server.
+    servers: Vec<Option<Server>>,
+    /// The present handle of each slot, also of free ones.
+    handles: Vec<ServerHandle>,
+    /// Prefixes with VIPs of single ports, by the index that their route carries.
+    groups: Vec<Option<IpPrefix>>,
+}
+
+impl Default for LbConfig {
+    fn default() -> Self {
+        Self {
+            conf: Conf::default(),
+            vips: vec![None],
+            servers: vec![None],
+            handles: vec![ServerHandle::NONE],
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl LbConfig {
+    /// The parameters.
+    pub fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    /// All VIPs with their indices, removed ones too.
+    pub fn vips(&self) -> impl Iterator<Item = (u32, &Vip)> {
+        (0..).zip(&self.vips).filter_map(|(index, vip)| Some((index, vip.as_ref()?)))
+    }
+
+    /// The VIP with this index.
+    pub fn vip(&self, index: u32) -> Option<&Vip> {
+        self.vips.get(index as usize)?.as_ref()
+    }
+
+    /// All servers with their slots, removed ones too.
+    pub fn servers(&self) -> impl Iterator<Item = (u32, &Server)> {
+        (0..).zip(&self.servers).filter_map(|(slot, server)| Some((slot, server.as_ref()?)))
+    }
+
+    /// The server in this slot.
+    pub fn server(&self, slot: u32) -> Option<&Server> {
+        self.servers.get(slot as usize)?.as_ref()
+    }
+
+    /// The present handle of every slot, for [`crate::handle::Live`].
+    pub fn handles(&self) -> &[ServerHandle] {
+        &self.handles
+    }
+
+    /// The index of a configured VIP.
+    ///
+    /// # Errors
+    /// If there is none of this key.
+    pub fn find(&self, key: &VipKey) -> Result<u32, LbError> {
+        let found = self.vips().find(|(_, vip)| vip.state == State::Used && vip.key == *key);
+        found.map(|(index, _)| index).ok_or(LbError::NoVip(*key))
+    }
+
+    /// The configured servers of a VIP, as its scheduler sees them.
+    pub fn members(&self, vip: &Vip) -> Vec<Member> {
+        let member = |&slot: &u32| {
+            let server = self.server(slot).filter(|server| server.state == State::Used)?;
+            Some(Member { slot, address: server.address, port: 0, weight: server.weight })
+        };
+        vip.servers.iter().filter_map(member).collect()
+    }
+
+    /// Changes parameters.
+    ///
+    /// # Errors
+    /// If a number is out of range, or `buckets` is not a power of two.
+    pub fn set_conf(&mut self, update: ConfUpdate) -> Result<Change, LbError> {
+        let next = Conf {
+            ip4_src: update.ip4_src.unwrap_or(self.conf.ip4_src),
+            ip6_src: update.ip6_src.unwrap_or(self.conf.ip6_src),
+            buckets: update.buckets.unwrap_or(self.conf.buckets),
+            timeout: update.timeout.unwrap_or(self.conf.timeout),
+        };
+        flow_table::check(next.buckets, next.timeout)?;
+        let mut change = Change::default();
+        if next.buckets != self.conf.buckets {
+            change.push(Step::Buckets(next.buckets));
+        }
+        if next.timeout != self.conf.timeout {
+            change.push(Step::Timeout(next.timeout));
+        }
+        self.conf = next;
+        Ok(change)
+    }
+
+    /// Adds a VIP; says its index.
+    ///
+    /// # Errors
+    /// If there is one of this key, one that cannot stand beside it, or a server within its prefix; if an option cannot
+    /// be.
+    pub fn add_vip(&mut self, key: VipKey, options: VipOptions) -> Result<(u32, Change), LbError> {
+        if !key.prefix.address().is_ipv4() {
+            return Err(LbError::Ip6Vip(key.prefix));
+        }
+        if !maglev::is_valid_len(options.new_len) {
+            return Err(LbError::NewLen(options.new_len));
+        }
+        let beside = self.check_beside(&key, &options)?;
+        if let Some((_, server)) = self.servers().find(|(_, server)| key.prefix.contains(server.address)) {
+            return Err(LbError::Loop { server: server.address, vip: key.prefix });
+        }
+        let index = first_free(&self.vips, 1, MAX_VIP, "VIPs")?;
+        let mut change = Change::default();
+        let target = match (beside, key.service) {
+            (Some(target), _) => target,
+            (None, Service::All) => RouteTarget::Vip(index),
+            (None, Service::Port { .. }) => {
+                let group = first_free(&self.groups, 0, MAX_VIP, "prefixes")?;
+                put(&mut self.groups, group, key.prefix);
+                RouteTarget::Ports(group)
+            }
+        };
+        if beside.is_none() {
+            change.push(Step::AddRoute { prefix: key.prefix, target });
+        }
+        put(&mut self.vips, index, Vip { key, options, state: State::Used, servers: Vec::new(), target });
+        Ok((index, change))
+    }
+
+    /// Whether the VIP can stand beside those of the same prefix, and the route that it shares with them.
+    fn check_beside(&self, key: &VipKey, options: &VipOptions) -> Result<Option<RouteTarget>, LbError> {
+        let mut target = None;
+        let same = |vip: &&Vip| vip.state == State::Used && vip.key.prefix == key.prefix;
+        for vip in self.vips.iter().flatten().filter(same) {
+            if vip.key == *key {
+                return Err(LbError::VipExists(*key));
+            }
+            match (vip.key.service, key.service) {
+                (Service::All, _) => return Err(LbError::AllPorts(*key)),
+                (_, Service::All) => return Err(LbError::SinglePort(*key)),
+                _ if vip.options.encap != options.encap => return Err(LbError::OtherEncap(*key)),
+                _ => target = Some(vip.target),
+            }
+        }
+        Ok(target)
+    }
+
+    /// Deletes a VIP and with it its servers; they stay listed as removed.
+    ///
+    /// # Errors
+    /// If there is none of this key.
+    pub fn del_vip(&mut self, key: &VipKey) -> Result<Change, LbError> {
+        let index = self.find(key)?;
+        let mut change = Change::default();
+        let Some(vip) = self.vips[index as usize].as_mut() else { return Ok(change) };
+        vip.state = State::Removed;
+        let target = vip.target;
+        for &slot in &vip.servers {
+            if let Some(server) = &mut self.servers[slot as usize] {
+                server.state = State::Removed;
+            }
+        }
+        let shared = |vip: &Vip| vip.state == State::Used && vip.target == target;
+        if !self.vips.iter().flatten().any(shared) {
+            change.push(Step::DelRoute { prefix: key.prefix, target });
+            if let RouteTarget::Ports(group) = target {
+                self.groups[group as usize] = None;
+            }
+        }
+        Ok(change)
+    }
+
+    /// Adds servers to a VIP. With a weight, servers that are there take that weight, and their flows are forgotten if
+    /// `flush`; without one they are an error, and the weight of new ones is 100. A removed server is taken back, with
+    /// the flows it still has.
+    ///
+    /// # Errors
+    /// If the VIP is not there, or an address cannot be one of its servers; if the weight is over 100; if there are not
+    /// enough slots.
+    pub fn add_servers(
+        &mut self,
+        key: &VipKey,
+        addresses: &[IpAddr],
+        weight: Option<u32>,
+        flush: bool,
+    ) -> Result<Change, LbError> {
+        let index = self.find(key)?;
+        let addresses = named(addresses)?;
+        let new_weight = checked_weight(weight.unwrap_or(100))?;
+        let vip = self.vips[index as usize].as_ref().ok_or(LbError::NoVip(*key))?;
+        let mut members = self.members(vip);
+        let mut fresh = 0;
+        for &address in &addresses {
+            self.check_server(vip, address)?;
+            let slot = self.slot_of(vip, address);
+            let used = slot.and_then(|slot| self.server(slot)).is_some_and(|server| server.state == State::Used);
+            if used && weight.is_none() {
+                return Err(LbError::ServerExists { server: address, vip: *key });
+            }
+            members.retain(|member| member.address != address);
+            members.push(Member { slot: 0, address, port: 0, weight: new_weight });
+            fresh += usize::from(slot.is_none());
+        }
+        check_room(vip, &members)?;
+        let free = self.servers[1..].iter().filter(|server| server.is_none()).count();
+        if self.servers.len() + fresh.saturating_sub(free) > ServerHandle::MAX_SLOT as usize + 1 {
+            return Err(LbError::TooMany { what: "servers", most: ServerHandle::MAX_SLOT });
+        }
+        let mut change = Change::default();
+        for address in addresses {
+            let slot = self.put_server(index, address, new_weight, &mut change)?;
+            if flush {
+                self.forget(slot);
+            }
+        }
+        Ok(change)
+    }
+
+    /// Sets the weight of servers that are there; `flush` forgets their flows.
+    ///
+    /// # Errors
+    /// If the VIP or a server is not there, the weight is over 100, or there are not enough slots.
+    pub fn set_weight(
+        &mut self,
+        key: &VipKey,
+        addresses: &[IpAddr],
+        weight: u32,
+        flush: bool,
+    ) -> Result<Change, LbError> {
+        let vip = self.vip(self.find(key)?).ok_or(LbError::NoVip(*key))?;
+        for &server in addresses {
+            let slot = self.slot_of(vip, server).and_then(|slot| self.server(slot));
+            if slot.is_none_or(|server| server.state != State::Used) {
+                return Err(LbError::NoServer { server, vip: *key });
+            }
+        }
+        self.add_servers(key, addresses, Some(weight), flush)
+    }
+
+    /// Deletes servers of a VIP. Flows they have keep them, unless `flush`; a server that is removed already may still
+    /// be flushed.
+    ///
+    /// # Errors
+    /// If the VIP or a server is not there.
+    pub fn del_servers(&mut self, key: &VipKey, addresses: &[IpAddr], flush: bool) -> Result<Change, LbError> {
+        let index = self.find(key)?;
+        let addresses = named(addresses)?;
+        let vip = self.vip(index).ok_or(LbError::NoVip(*key))?;
+        let mut slots = Vec::new();
+        for address in addresses {
+            let there = |&slot: &u32| self.server(slot).is_some_and(|server| flush || server.state == State::Used);
+            let slot = self.slot_of(vip, address).filter(there);
+            slots.push(slot.ok_or(LbError::NoServer { server: address, vip: *key })?);
+        }
+        let members: Vec<Member> =
+            self.members(vip).into_iter().filter(|member| !slots.contains(&member.slot)).collect();
+        check_room(vip, &members)?;
+        for slot in slots {
+            if let Some(server) = &mut self.servers[slot as usize] {
+                server.state = State::Removed;
+            }
+            if flush {
+                self.forget(slot);
+            }
+        }
+        Ok(Change::default())
+    }
+
+    /// Forgets all flows of a VIP.
+    ///
+    /// # Errors
+    /// If there is none of this key.
+    pub fn flush_vip(&mut self, key: &VipKey) -> Result<(u32, Change), LbError> {
+        let index = self.find(key)?;
+        for slot in self.vip(index).map(|vip| vip.servers.clone()).unwrap_or_default() {
+            self.forget(slot);
+        }
+        Ok((index, Change::default()))
+    }
+
+    /// Lets go of removed servers that have no flow left, and of removed VIPs that have no server left. `flows` sums
+    /// over all workers; ask them only after tables without the removed servers were published, or a worker may still
+    /// be giving them flows.
+    pub fn collect(&mut self, flows: impl Fn(ServerHandle) -> u64) -> Change {
+        let mut change = Change::default();
+        for slot in 1..self.servers.len() {
+            let Some(server) = self.servers[slot].filter(|server| server.state == State::Removed) else { continue };
+            if flows(self.handles[slot]) > 0 {
+                continue;
+            }
+            self.servers[slot] = None;
+            self.forget(slot as u32);
+            change.push(Step::Untrack { server: slot as u32, address: server.address });
+            if let Some(vip) = &mut self.vips[server.vip as usize] {
+                vip.servers.retain(|&other| other != slot as u32);
+            }
+        }
+        for vip in &mut self.vips {
+            if vip.as_ref().is_some_and(|vip| vip.state == State::Removed && vip.servers.is_empty()) {
+                *vip = None;
+            }
+        }
+        change
+    }
+
+    fn check_server(&self, vip: &Vip, server: IpAddr) -> Result<(), LbError> {
+        let encap = vip.options.encap;
+        if server.is_ipv4() != encap.is_ip4() {
+            let family = if encap.is_ip4() { "IPv4" } else { "IPv6" };
+            return Err(LbError::Family { server, encap: encap.name(), family });
+        }
+        let broadcast = server == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if server.is_unspecified() || server.is_multicast() || broadcast {
+            return Err(LbError::NotUnicast(server));
+        }
+        let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
+        match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {
+            Some(vip) => Err(LbError::Loop { server, vip }),
+            None => Ok(()),
+        }
+    }
+
+    fn slot_of(&self, vip: &Vip, address: IpAddr) -> Option<u32> {
+        let there = |&&slot: &&u32| self.server(slot).is_some_and(|server| server.address == address);
+        vip.servers.iter().find(there).copied()
+    }
+
+    /// Adds a server, takes it back, or gives it another weight.
+    fn put_server(&mut self, vip: u32, address: IpAddr, weight: u8, change: &mut Change) -> Result<u32, LbError> {
+        let server = Server { vip, address, weight, state: State::Used };
+        let there = self.vip(vip).and_then(|vip| self.slot_of(vip, address));
+        if let Some(slot) = there {
+            self.servers[slot as usize] = Some(server);
+            return Ok(slot);
+        }
+        let slot = first_free(&self.servers, 1, ServerHandle::MAX_SLOT, "servers")?;
+        put(&mut self.servers, slot, server);
+        if self.handles.len() < self.servers.len() {
+            self.handles.push(ServerHandle::first(slot));
+        }
+        if let Some(vip) = &mut self.vips[vip as usize] {
+            vip.servers.push(slot);
+        }
+        change.push(Step::Track { server: slot, address });
+        Ok(slot)
+    }
+
+    fn forget(&mut self, slot: u32) {
+        let handle = &mut self.handles[slot as usize];
+        *handle = handle.next();
+    }
+}
+
+/// The addresses, each once, in the order in which they were named.
+fn named(addresses: &[IpAddr]) -> Result<Vec<IpAddr>, LbError> {
+    let mut once = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        if !once.contains(&address) {
+            once.push(address);
+        }
+    }
+    if once.is_empty() { Err(LbError::NoAddress) } else { Ok(once) }
+}
+
+fn checked_weight(weight: u32) -> Result<u8, LbError> {
+    u8::try_from(weight).ok().filter(|&weight| weight <= 100).ok_or(LbError::Weight)
+}
+
+fn check_room(vip: &Vip, members: &[Member]) -> Result<(), LbError> {
+    let weights: Vec<u32> =
+        members.iter().map(|member| u32::from(member.weight)).filter(|&weight| weight > 0).collect();
+    let new_len = vip.options.new_len;
+    match maglev::shares(new_len, &weights) {
+        Ok(_) => Ok(()),
+        Err(maglev::NoRoom { needed }) => Err(LbError::NoRoom { vip: vip.key, new_len, needed }),
+    }
+}
+
+fn first_free<T>(places: &[Option<T>], from: u32, last: u32, what: &'static str) -> Result<u32, LbError> {
+    let free = places.iter().skip(from as usize).position(Option::is_none);
+    let index = free.map_or(places.len().max(from as usize), |free| free + from as usize);
+    if index <= last as usize { Ok(index as u32) } else { Err(LbError::TooMany { what, most: last }) }
+}
+
+fn put<T>(places: &mut Vec<Option<T>>, index: u32, value: T) {
+    let index = index as usize;
+    if index < places.len() {
+        places[index] = Some(value);
+    } else {
+        debug_assert_eq!(index, places.len());
+        places.push(Some(value));
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a change was refused.
+
+use std::net::IpAddr;
+
+use super::prefix::IpPrefix;
+use super::vip::VipKey;
+use crate::flow_table::FlowTableError;
+use crate::maglev::MAX_LEN;
+
+/// A change that was refused; nothing was changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LbError {
+    /// The flow table's parameters.
+    #[error(transparent)]
+    FlowTable(#[from] FlowTableError),
+    /// An encapsulation that is not there.
+    #[error("unknown encap `{0}' (there is: gre4)")]
+    Encap(String),
+    /// An IPv6 VIP.
+    #[error("VIP {0}: only IPv4 prefixes can be VIPs")]
+    Ip6Vip(IpPrefix),
+    /// The number of slots.
+    #[error("new_len must be a power of two or a prime, at most {MAX_LEN}, not {0}")]
+    NewLen(u32),
+    /// A second VIP of the same key.
+    #[error("VIP {0} already exists")]
+    VipExists(VipKey),
+    /// A VIP of one port beside one of all.
+    #[error("VIP {0}: there is a VIP for all ports of this prefix")]
+    AllPorts(VipKey),
+    /// A VIP of all ports beside one of a single port.
+    #[error("VIP {0}: there is a VIP for a single port of this prefix")]
+    SinglePort(VipKey),
+    /// VIPs of one prefix that differ in encapsulation: a route leads to one node.
+    #[error("VIP {0}: the other VIPs of this prefix have another encap")]
+    OtherEncap(VipKey),
+    /// The VIP that was named is not there.
+    #[error("no VIP {0}")]
+    NoVip(VipKey),
+    /// Nothing was named.
+    #[error("No AS address provided")]
+    NoAddress,
+    /// A server of the wrong family.
+    #[error("server {server}: encap {encap} needs an {family} address")]
+    Family {
+        /// The server.
+        server: IpAddr,
+        /// The VIP's encapsulation.
+        encap: &'static str,
+        /// The family it needs.
+        family: &'static str,
+    },
+    /// An address that no packet can be sent to as one server's.
+    #[error("server {0}: not the address of one host")]
+    NotUnicast(IpAddr),
+    /// A server that is there.
+    #[error("server {server} is already there for VIP {vip}")]
+    ServerExists {
+        /// The server.
+        server: IpAddr,
+        /// Its VIP.
+        vip: VipKey,
+    },
+    /// A server that is not there.
+    #[error("no server {server} for VIP {vip}")]
+    NoServer {
+        /// The server.
+        server: IpAddr,
+        /// The VIP.
+        vip: VipKey,
+    },
+    /// A server inside a VIP's prefix.
+    #[error("server {server} lies within VIP {vip}: its packets would come back here")]
+    Loop {
+        /// The server.
+        server: IpAddr,
+        /// The VIP, perhaps not its own.
+        vip: IpPrefix,
+    },
+    /// A weight over 100.
+    #[error("weight must be between 0 and 100")]
+    Weight,
+    /// A server would be left without a slot.
+    #[error("VIP {vip}: new_len {new_len} has no slot for every server, new_len {needed} would do")]
+    NoRoom {
+        /// The VIP.
+        vip: VipKey,
+        /// Its slots.
+        new_len: u32,
+        /// A number of slots that suffices.
+        needed: u32,
+    },
+    /// All numbers are taken.
+    #[error("no more than {most} {what}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
+}

@@ -1,0 +1,200 @@
+use super::*;
+
+fn vip(text: &str) -> VipKey {
+    VipKey { prefix: text.parse().unwrap(), service: Service::All }
+}
+
+fn port(text: &str, port: u16) -> VipKey {
+    VipKey { prefix: text.parse().unwrap(), service: Service::Port { protocol: Protocol::Tcp, port } }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| ip(text)).collect()
+}
+
+/// One VIP, 90.0.0.1/32, with three servers.
+fn three() -> LbConfig {
+    let mut config = LbConfig::default();
+    assert_eq!(config.add_vip(vip("90.0.0.1/32"), VipOptions::default()).unwrap().0, 1);
+    let servers = ips(&["10.0.2.2", "10.0.2.3", "10.0.2.4"]);
+    let change = config.add_servers(&vip("90.0.0.1/32"), &servers, None, false).unwrap();
+    assert_eq!(change.steps.len(), 3);
+    assert_eq!(change.steps[0], Step::Track { server: 1, address: ip("10.0.2.2") });
+    config
+}
+
+/// Runs what must be refused: the sentence, and that nothing has changed.
+#[track_caller]
+fn refused<T>(config: &mut LbConfig, sentence: &str, run: impl FnOnce(&mut LbConfig) -> Result<T, LbError>) {
+    let before = format!("{config:?}");
+    match run(config) {
+        Ok(_) => panic!("was not refused: {sentence}"),
+        Err(error) => assert_eq!(error.to_string(), sentence),
+    }
+    assert_eq!(format!("{config:?}"), before, "something has changed");
+}
+
+#[test]
+fn defaults_are_vpps() {
+    let conf = *LbConfig::default().conf();
+    assert_eq!(conf.ip4_src.to_string(), "255.255.255.255");
+    assert_eq!(conf.ip6_src.to_string(), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+    assert_eq!((conf.buckets, conf.timeout, VipOptions::default().new_len), (1024, 40, 1024));
+}
+
+#[test]
+fn conf_changes_what_is_named() {
+    let mut config = LbConfig::default();
+    let update = ConfUpdate { ip4_src: Some(Ipv4Addr::new(10, 0, 2, 1)), buckets: Some(32), ..Default::default() };
+    assert_eq!(config.set_conf(update).unwrap().steps, [Step::Buckets(32)]);
+    assert_eq!((config.conf().ip4_src, config.conf().timeout), (Ipv4Addr::new(10, 0, 2, 1), 40));
+    assert_eq!(config.set_conf(update).unwrap().steps, []);
+    let bad = ConfUpdate { buckets: Some(33), timeout: Some(7), ..Default::default() };
+    refused(&mut config, "buckets must be a power of two from 1 to 16777216, not 33", |c| c.set_conf(bad));
+}
+
+#[test]
+fn vips_that_cannot_be() {
+    let config = &mut three();
+    let options = VipOptions::default();
+    refused(config, "VIP 90.0.0.1/32 already exists", |c| c.add_vip(vip("90.0.0.1/32"), options));
+    refused(config, "VIP 90.0.0.1/32 protocol tcp port 80: there is a VIP for all ports of this prefix", |c| {
+        c.add_vip(port("90.0.0.1/32", 80), options)
+    });
+    refused(config, "new_len must be a power of two or a prime, at most 33554432, not 1000", |c| {
+        c.add_vip(vip("91.0.0.1/32"), VipOptions { new_len: 1000, ..options })
+    });
+    refused(config, "VIP 2001::/16: only IPv4 prefixes can be VIPs", |c| c.add_vip(vip("2001::/16"), options));
+    refused(config, "server 10.0.2.2 lies within VIP 10.0.0.0/8: its packets would come back here", |c| {
+        c.add_vip(vip("10.1.2.3/8"), options)
+    });
+    refused(config, "no VIP 9.9.9.9/32", |c| c.del_vip(&vip("9.9.9.9/32")));
+    refused(config, "no VIP 9.9.9.9/32", |c| c.flush_vip(&vip("9.9.9.9/32")));
+    assert_eq!("bogus".parse::<Encap>().unwrap_err().to_string(), "unknown encap `bogus' (there is: gre4)");
+    assert_eq!("gre4".parse::<Encap>(), Ok(Encap::Gre4));
+}
+
+#[test]
+fn servers_that_cannot_be() {
+    let config = &mut three();
+    let key = vip("90.0.0.1/32");
+    let _ = config.add_vip(vip("91.0.0.0/24"), VipOptions::default()).unwrap();
+    for (servers, sentence) in [
+        (["10.0.2.9", "10.0.2.2"], "server 10.0.2.2 is already there for VIP 90.0.0.1/32"),
+        (["10.0.2.9", "2001::1"], "server 2001::1: encap gre4 needs an IPv4 address"),
+        (["10.0.2.9", "90.0.0.1"], "server 90.0.0.1 lies within VIP 90.0.0.1/32: its packets would come back here"),
+        (["10.0.2.9", "91.0.0.7"], "server 91.0.0.7 lies within VIP 91.0.0.0/24: its packets would come back here"),
+        (["10.0.2.9", "224.0.0.1"], "server 224.0.0.1: not the address of one host"),
+    ] {
+        refused(config, sentence, |c| c.add_servers(&key, &ips(&servers), None, false));
+    }
+    refused(config, "No AS address provided", |c| c.add_servers(&key, &[], None, false));
+    refused(config, "weight must be between 0 and 100", |c| c.add_servers(&key, &[ip("1.1.1.1")], Some(101), false));
+    refused(config, "weight must be between 0 and 100", |c| c.add_servers(&key, &[ip("1.1.1.1")], Some(356), false));
+    refused(config, "no VIP 9.9.9.9/32", |c| c.add_servers(&vip("9.9.9.9/32"), &[ip("1.1.1.1")], None, false));
+    let sentence = "no server 5.5.5.5 for VIP 90.0.0.1/32";
+    refused(config, sentence, |c| c.del_servers(&key, &ips(&["10.0.2.2", "5.5.5.5"]), false));
+    refused(config, sentence, |c| c.set_weight(&key, &ips(&["10.0.2.2", "5.5.5.5"]), 7, false));
+}
+
+#[test]
+fn a_server_without_a_slot_is_refused_with_the_new_len_that_would_do() {
+    let config = &mut LbConfig::default();
+    let key = vip("90.0.0.1/32");
+    let _ = config.add_vip(key, VipOptions { new_len: 2, ..Default::default() }).unwrap();
+    let servers = ips(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    let sentence = "VIP 90.0.0.1/32: new_len 2 has no slot for every server, new_len 4 would do";
+    refused(config, sentence, |c| c.add_servers(&key, &servers, None, false));
+    let _ = config.add_servers(&key, &servers, Some(0), false).unwrap();
+    let _ = config.set_weight(&key, &servers[..2], 100, false).unwrap();
+    refused(config, sentence, |c| c.set_weight(&key, &servers, 1, false));
+}
+
+#[test]
+fn a_weight_for_a_server_that_is_there_changes_it() {
+    let mut config = three();
+    let key = vip("90.0.0.1/32");
+    let change = config.add_servers(&key, &ips(&["10.0.2.3", "10.0.2.5", "10.0.2.5"]), Some(50), false).unwrap();
+    assert_eq!(change.steps, [Step::Track { server: 4, address: ip("10.0.2.5") }]);
+    let weights: Vec<u8> = config.servers().map(|(_, server)| server.weight).collect();
+    assert_eq!(weights, [100, 50, 100, 50]);
+    assert_eq!(config.handles()[2], ServerHandle::first(2));
+    let _ = config.add_servers(&key, &[ip("10.0.2.3")], Some(0), true).unwrap();
+    assert_eq!(config.handles()[2], ServerHandle::first(2).next());
+}
+
+#[test]
+fn a_removed_server_stays_until_its_flows_are_gone() {
+    let mut config = three();
+    let key = vip("90.0.0.1/32");
+    assert_eq!(config.del_servers(&key, &[ip("10.0.2.3")], false).unwrap(), Change::default());
+    refused(&mut config, "no server 10.0.2.3 for VIP 90.0.0.1/32", |c| c.del_servers(&key, &[ip("10.0.2.3")], false));
+    let removed = config.handles()[2];
+    assert_eq!(config.members(config.vip(1).unwrap()).len(), 2);
+    assert_eq!(config.collect(|handle| u64::from(handle == removed)), Change::default());
+    assert_eq!(config.server(2).unwrap().state, State::Removed);
+    // Taken back: the same slot, and the flows it still had.
+    assert_eq!(config.add_servers(&key, &[ip("10.0.2.3")], None, false).unwrap(), Change::default());
+    assert_eq!((config.server(2).unwrap().state, config.handles()[2]), (State::Used, removed));
+    let _ = config.del_servers(&key, &[ip("10.0.2.3")], false).unwrap();
+    let _ = config.del_servers(&key, &[ip("10.0.2.3")], true).unwrap();
+    assert_ne!(config.handles()[2], removed);
+    assert_eq!(config.collect(|_| 0).steps, [Step::Untrack { server: 2, address: ip("10.0.2.3") }]);
+    assert_eq!(config.vip(1).unwrap().servers, [1, 3]);
+    // The slot goes to another server, under a handle that was never used.
+    let _ = config.add_servers(&key, &[ip("10.0.2.9")], None, false).unwrap();
+    assert_eq!(config.vip(1).unwrap().servers, [1, 3, 2]);
+    assert_eq!(config.handles()[2].generation(), 2);
+}
+
+#[test]
+fn a_removed_vip_stays_until_its_servers_are_gone() {
+    let mut config = three();
+    let key = vip("90.0.0.1/32");
+    let route = Step::DelRoute { prefix: key.prefix, target: RouteTarget::Vip(1) };
+    assert_eq!(config.del_vip(&key).unwrap().steps, [route]);
+    refused(&mut config, "no VIP 90.0.0.1/32", |c| c.del_vip(&key));
+    assert!(config.servers().all(|(_, server)| server.state == State::Removed));
+    // Another of the same key may stand beside it.
+    assert_eq!(config.add_vip(key, VipOptions::default()).unwrap().0, 2);
+    let busy = config.handles()[3];
+    assert_eq!(config.collect(|handle| u64::from(handle == busy)).steps.len(), 2);
+    assert_eq!(config.vip(1).unwrap().state, State::Removed);
+    let _ = config.collect(|_| 0);
+    assert!(config.vip(1).is_none());
+    assert_eq!(config.add_vip(vip("92.0.0.0/24"), VipOptions::default()).unwrap().0, 1);
+}
+
+#[test]
+fn flushing_a_vip_changes_the_handles_of_its_servers() {
+    let mut config = three();
+    let _ = config.add_vip(vip("91.0.0.1/32"), VipOptions::default()).unwrap();
+    let _ = config.add_servers(&vip("91.0.0.1/32"), &[ip("10.0.2.2")], None, false).unwrap();
+    assert_eq!(config.flush_vip(&vip("90.0.0.1/32")).unwrap().0, 1);
+    let generations: Vec<u32> = config.handles().iter().map(|handle| handle.generation()).collect();
+    assert_eq!(generations, [0, 1, 1, 1, 0]);
+}
+
+#[test]
+fn vips_of_single_ports_share_a_route() {
+    let mut config = LbConfig::default();
+    let options = VipOptions::default();
+    let prefix = "90.0.0.1/32".parse().unwrap();
+    let target = RouteTarget::Ports(0);
+    assert_eq!(
+        config.add_vip(port("90.0.0.1/32", 80), options).unwrap(),
+        (1, Change { steps: vec![Step::AddRoute { prefix, target }] })
+    );
+    assert_eq!(config.add_vip(port("90.0.0.1/32", 443), options).unwrap(), (2, Change::default()));
+    refused(&mut config, "VIP 90.0.0.1/32: there is a VIP for a single port of this prefix", |c| {
+        c.add_vip(vip("90.0.0.1/32"), options)
+    });
+    refused(&mut config, "no VIP 90.0.0.1/32", |c| c.del_vip(&vip("90.0.0.1/32")));
+    assert_eq!(config.del_vip(&port("90.0.0.1/32", 80)).unwrap(), Change::default());
+    assert_eq!(config.del_vip(&port("90.0.0.1/32", 443)).unwrap().steps, [Step::DelRoute { prefix, target }]);
+    let _ = config.add_vip(vip("90.0.0.1/32"), options).unwrap();
+}
