@@ -1,0 +1,241 @@
+//! What `show lb` and `show lb vips` report, as values, and their texts in VPP's layout.
+//!
+//! Where VPP slips we do not: ports are in host order, `usage` is out of all the flows that fit, servers are listed in
+//! the order in which they were added, the counters begin on a line of their own, and the VIPs are counted without
+//! the default one that VPP keeps. Below each server stand its own counters, which VPP does not have.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::Serialize;
+
+use crate::config::{IpPrefix, LbConfig, Server, Service, State, Vip};
+
+/// `show lb`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Conf`, and numbers of VIPs and servers, removed ones included")]
+pub struct LbReport {
+    pub ip4_src: Ipv4Addr,
+    pub ip6_src: Ipv6Addr,
+    pub vips: usize,
+    pub servers: usize,
+    pub cores: Vec<CoreReport>,
+}
+
+/// A worker's flow table.
+#[derive(Clone, Debug, Serialize)]
+pub struct CoreReport {
+    /// The worker.
+    pub core: usize,
+    /// Seconds a flow may be silent.
+    pub timeout: u32,
+    /// Flows remembered.
+    pub used: usize,
+    /// Flows that fit.
+    pub size: usize,
+}
+
+impl LbReport {
+    /// The report of a configuration and of what its workers said.
+    pub fn new(config: &LbConfig, cores: Vec<CoreReport>) -> Self {
+        let conf = config.conf();
+        let (vips, servers) = (config.vips().count(), config.servers().count());
+        Self { ip4_src: conf.ip4_src, ip6_src: conf.ip6_src, vips, servers, cores }
+    }
+}
+
+impl fmt::Display for LbReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "lb_main ip4-src-address: {} ", self.ip4_src)?;
+        writeln!(f, " ip6-src-address: {} ", self.ip6_src)?;
+        writeln!(f, " #vips: {}", self.vips)?;
+        writeln!(f, " #ass: {}", self.servers)?;
+        for core in &self.cores {
+            writeln!(f, "core {}", core.core)?;
+            writeln!(f, "  timeout: {}s", core.timeout)?;
+            writeln!(f, "  usage: {} / {}", core.used, core.size)?;
+        }
+        Ok(())
+    }
+}
+
+/// One line about a VIP: `show lb vips`, and traces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Vip` and its options")]
+pub struct VipLine {
+    pub kind: String,
+    pub prefix: IpPrefix,
+    pub new_len: u32,
+    pub servers: usize,
+    pub state: State,
+    pub service: Service,
+}
+
+impl VipLine {
+    /// The line of a VIP.
+    pub fn new(vip: &Vip) -> Self {
+        Self {
+            kind: vip.kind(),
+            prefix: vip.key.prefix,
+            new_len: vip.options.new_len,
+            servers: vip.servers.len(),
+            state: vip.state,
+            service: vip.key.service,
+        }
+    }
+}
+
+impl fmt::Display for VipLine {
+    /// Without a line's end, but with VPP's space at the end of a VIP of one port.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} new_size:{} #as:{}", self.kind, self.prefix, self.new_len, self.servers)?;
+        f.write_str(removed(self.state))?;
+        match self.service {
+            Service::All => Ok(()),
+            Service::Port { protocol, port } => write!(f, "  protocol:{} port:{port} ", protocol.number()),
+        }
+    }
+}
+
+/// One line about a server: traces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Server`")]
+pub struct ServerLine {
+    pub address: IpAddr,
+    pub weight: u8,
+    pub state: State,
+}
+
+impl fmt::Display for ServerLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} weight:{} {}", self.address, self.weight, word(self.state))
+    }
+}
+
+/// Packets of a VIP, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VipCounters {
+    /// Of flows that were known.
+    #[serde(rename = "packet from existing sessions")]
+    pub known: u64,
+    /// Of flows that were new, and are remembered now.
+    #[serde(rename = "first session packet")]
+    pub new: u64,
+    /// Of flows that found no room in the flow table.
+    #[serde(rename = "untracked packet")]
+    pub untracked: u64,
+    /// That no server was there for.
+    #[serde(rename = "no server configured")]
+    pub no_server: u64,
+}
+
+/// What the rest of the router knows about a server, summed over workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerFacts {
+    /// Slots of the scheduler's table.
+    pub buckets: u32,
+    /// Flows remembered now.
+    pub flows: u64,
+    /// The forwarding entry that leads to it.
+    pub dpo: u32,
+    /// Packets sent to it.
+    pub packets: u64,
+    /// Bytes of those packets, as they came.
+    pub bytes: u64,
+    /// Flows given to it so far.
+    pub total_flows: u64,
+}
+
+/// A server in `show lb vips verbose`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Server` and what is known about it")]
+pub struct ServerReport {
+    pub slot: u32,
+    #[serde(flatten)]
+    pub line: ServerLine,
+    #[serde(flatten)]
+    pub facts: ServerFacts,
+}
+
+/// A VIP in `show lb vips verbose`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields of `Vip`, its counters and servers")]
+pub struct VipReport {
+    pub index: u32,
+    #[serde(flatten)]
+    pub line: VipLine,
+    pub src_ip_sticky: bool,
+    pub counters: VipCounters,
+    #[serde(rename = "as")]
+    pub servers: Vec<ServerReport>,
+}
+
+/// The reports of all VIPs. `counters` are asked for by the VIP's index, `facts` by the server's slot.
+pub fn vip_reports(
+    config: &LbConfig,
+    counters: impl Fn(u32) -> VipCounters,
+    facts: impl Fn(u32) -> ServerFacts,
+) -> Vec<VipReport> {
+    let server = |slot: u32, server: &Server| ServerReport {
+        slot,
+        line: ServerLine { address: server.address, weight: server.weight, state: server.state },
+        facts: facts(slot),
+    };
+    let report = |(index, vip): (u32, &Vip)| VipReport {
+        index,
+        line: VipLine::new(vip),
+        src_ip_sticky: vip.options.src_ip_sticky,
+        counters: counters(index),
+        servers: vip.servers.iter().filter_map(|&slot| Some(server(slot, config.server(slot)?))).collect(),
+    };
+    config.vips().map(report).collect()
+}
+
+impl fmt::Display for VipReport {
+    /// The lines of `verbose`, with the empty one at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = &self.line;
+        write!(f, " {} [{}] {}", line.kind, self.index, line.prefix)?;
+        writeln!(f, "{}{}", if self.src_ip_sticky { " src_ip_sticky" } else { "" }, removed(line.state))?;
+        writeln!(f, "  new_size:{}", line.new_len)?;
+        if let Service::Port { protocol, port } = line.service {
+            writeln!(f, "  protocol:{} port:{port}", protocol.number())?;
+        }
+        writeln!(f, "  counters:")?;
+        writeln!(f, "    packet from existing sessions: {}", self.counters.known)?;
+        writeln!(f, "    first session packet: {}", self.counters.new)?;
+        writeln!(f, "    untracked packet: {}", self.counters.untracked)?;
+        writeln!(f, "    no server configured: {}", self.counters.no_server)?;
+        writeln!(f, "  #as:{}", self.servers.len())?;
+        self.servers.iter().try_for_each(|server| server.fmt(f))?;
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for ServerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, facts) = (&self.line, &self.facts);
+        write!(f, "    {} weight:{} buckets:{}", line.address, line.weight, facts.buckets)?;
+        // VPP has another space in front of "removed".
+        let state = if line.state == State::Removed { " removed" } else { "used" };
+        writeln!(f, " flows:{} dpo:{} {state}", facts.flows, facts.dpo)?;
+        writeln!(f, "      packets:{} bytes:{} flows:{}", facts.packets, facts.bytes, facts.total_flows)
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Used => "used",
+        State::Removed => "removed",
+    }
+}
+
+fn removed(state: State) -> &'static str {
+    match state {
+        State::Used => "",
+        State::Removed => " removed",
+    }
+}

@@ -1,0 +1,257 @@
+//! What workers read: VIPs and servers as packets need them, immutable, built from the configuration.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use crate::config::{Encap, LbConfig, RouteTarget, Scheduler, Service, State, Vip};
+use crate::format::{ServerLine, VipLine};
+use crate::handle::{Live, ServerHandle};
+use crate::maglev::{MaglevTable, Member};
+use crate::outer::OuterGre4;
+use crate::slot_hash::{KeyMask, slot_hash, slot_of};
+
+/// A VIP as a packet meets it.
+#[derive(Clone, Debug)]
+pub struct VipEntry {
+    /// The scheduler's slots, each a server's slot or 0.
+    pub slots: Arc<[u32]>,
+    /// What of a flow counts.
+    pub mask: KeyMask,
+    /// How it prints, for traces, which outlive it.
+    pub line: Arc<VipLine>,
+    /// What the slots were made from.
+    members: Arc<[Member]>,
+}
+
+/// A server as a packet meets it: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct ServerEntry {
+    /// The headers that lead to it.
+    pub outer: OuterGre4,
+    /// What the engine knows the way to it by.
+    pub track: u32,
+    /// Its handle.
+    pub handle: ServerHandle,
+    /// Its weight.
+    pub weight: u8,
+    /// Whether it is configured, or only serves the flows it has.
+    pub state: State,
+}
+
+const _: () = assert!(size_of::<ServerEntry>() == 64);
+
+/// See the head of this module.
+#[derive(Clone, Debug, Default)]
+pub struct LbTables {
+    vips: Vec<Option<VipEntry>>,
+    servers: Vec<Option<ServerEntry>>,
+    handles: Vec<ServerHandle>,
+    ports: HashMap<PortKey, u32, ahash::RandomState>,
+}
+
+/// The index that a route carries, protocol and port.
+type PortKey = (u32, u8, u16);
+
+impl LbTables {
+    /// Builds the tables of a configuration. `track` says what the engine knows the way to a server's address by.
+    ///
+    /// Slots that would come out the same are shared with the tables `before`. The others are filled here, which takes
+    /// milliseconds for many slots: not for a packet thread.
+    pub fn build(config: &LbConfig, before: &Self, track: impl Fn(IpAddr) -> u32) -> Self {
+        let mut tables = Self { handles: config.handles().to_vec(), ..Self::default() };
+        for (index, vip) in config.vips() {
+            let entry = VipEntry::build(config, vip, before.vip(index));
+            put(&mut tables.vips, index, entry);
+            if let (State::Used, RouteTarget::Ports(group), Service::Port { protocol, port }) =
+                (vip.state, vip.target, vip.key.service)
+            {
+                tables.ports.insert((group, protocol.number(), port), index);
+            }
+        }
+        for (slot, server) in config.servers() {
+            let Some(vip) = config.vip(server.vip) else { continue };
+            let entry = ServerEntry {
+                outer: outer(vip.options.encap, config.conf().ip4_src, server.address),
+                track: track(server.address),
+                handle: config.handles()[slot as usize],
+                weight: server.weight,
+                state: server.state,
+            };
+            put(&mut tables.servers, slot, entry);
+        }
+        tables
+    }
+
+    /// The VIP with this index, if there is one.
+    #[inline(always)]
+    pub fn vip(&self, index: u32) -> Option<&VipEntry> {
+        self.vips.get(index as usize)?.as_ref()
+    }
+
+    /// The VIP of a port, under the index that a route to its prefix carries.
+    #[inline]
+    pub fn port_vip(&self, group: u32, protocol: u8, port: u16) -> Option<u32> {
+        self.ports.get(&(group, protocol, port)).copied()
+    }
+
+    /// The server with this handle, while it is the present one of its slot.
+    #[inline(always)]
+    pub fn server(&self, handle: ServerHandle) -> Option<&ServerEntry> {
+        self.servers.get(handle.slot())?.as_ref().filter(|server| server.handle == handle)
+    }
+
+    /// The present handles.
+    #[inline(always)]
+    pub fn live(&self) -> Live<'_> {
+        Live::new(&self.handles)
+    }
+
+    /// The server of a new flow, from the words of its key (masked by the VIP's [`KeyMask`] already).
+    #[inline(always)]
+    pub fn choose(&self, vip: &VipEntry, words: [u64; 2]) -> Option<ServerHandle> {
+        let slot = *vip.slots.get(slot_of(slot_hash(words), vip.slots.len()))?;
+        self.handles.get(slot as usize).copied().filter(|server| !server.is_none())
+    }
+
+    /// How many slots each server has, by slot; one pass over all tables.
+    pub fn slot_counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.handles.len()];
+        for &slot in self.vips.iter().flatten().flat_map(|vip| vip.slots.iter()) {
+            counts[slot as usize] += 1;
+        }
+        counts
+    }
+}
+
+impl VipEntry {
+    fn build(config: &LbConfig, vip: &Vip, before: Option<&Self>) -> Self {
+        let members = config.members(vip);
+        let len = vip.options.new_len;
+        let same = before.filter(|before| before.slots.len() == len as usize && *before.members == *members);
+        let (slots, members) = match same {
+            Some(before) => (before.slots.clone(), before.members.clone()),
+            None => (schedule(vip.options.scheduler, len, &members), members.into()),
+        };
+        let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
+        Self { slots, mask, line: Arc::new(VipLine::new(vip)), members }
+    }
+}
+
+impl ServerEntry {
+    /// How it prints, for traces.
+    pub fn line(&self) -> ServerLine {
+        ServerLine { address: self.outer.destination().into(), weight: self.weight, state: self.state }
+    }
+}
+
+fn schedule(scheduler: Scheduler, len: u32, members: &[Member]) -> Arc<[u32]> {
+    match scheduler {
+        Scheduler::Maglev => {
+            let table = MaglevTable::build(len, members);
+            table.expect("LbConfig refuses servers that there are no slots for").slots().clone()
+        }
+    }
+}
+
+fn outer(encap: Encap, source: Ipv4Addr, server: IpAddr) -> OuterGre4 {
+    match (encap, server) {
+        (Encap::Gre4, IpAddr::V4(server)) => OuterGre4::new(source, server),
+        (Encap::Gre4, IpAddr::V6(_)) => unreachable!("LbConfig refuses IPv6 servers behind gre4"),
+    }
+}
+
+fn put<T>(places: &mut Vec<Option<T>>, index: u32, value: T) {
+    let index = index as usize;
+    if index >= places.len() {
+        places.resize_with(index + 1, || None);
+    }
+    places[index] = Some(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Protocol, VipKey, VipOptions};
+
+    fn key(text: &str, service: Service) -> VipKey {
+        VipKey { prefix: text.parse().unwrap(), service }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn two_vips() -> (LbConfig, VipKey, VipKey) {
+        let (one, other) = (key("90.0.0.1/32", Service::All), key("91.0.0.1/32", Service::All));
+        let mut config = LbConfig::default();
+        for key in [one, other] {
+            let _ = config.add_vip(key, VipOptions::default()).unwrap();
+            let _ = config.add_servers(&key, &[ip("10.0.2.2"), ip("10.0.2.3")], None, false).unwrap();
+        }
+        (config, one, other)
+    }
+
+    fn build(config: &LbConfig, before: &LbTables) -> LbTables {
+        LbTables::build(config, before, |address| u32::from(address == ip("10.0.2.3")) + 7)
+    }
+
+    #[test]
+    fn unchanged_slots_are_shared() {
+        let (mut config, one, _) = two_vips();
+        let before = build(&config, &LbTables::default());
+        let _ = config.add_servers(&one, &[ip("10.0.2.4")], None, false).unwrap();
+        let after = build(&config, &before);
+        let slots = |tables: &LbTables, vip| tables.vip(vip).unwrap().slots.clone();
+        assert!(!Arc::ptr_eq(&slots(&before, 1), &slots(&after, 1)));
+        assert!(Arc::ptr_eq(&slots(&before, 2), &slots(&after, 2)));
+        // A flush changes handles, not slots.
+        let _ = config.flush_vip(&one).unwrap();
+        let flushed = build(&config, &after);
+        assert!(Arc::ptr_eq(&slots(&after, 1), &slots(&flushed, 1)));
+        let old = after.choose(after.vip(1).unwrap(), [1, 2]).unwrap();
+        assert!(after.live().holds(old) && !flushed.live().holds(old) && flushed.server(old).is_none());
+        let new = flushed.choose(flushed.vip(1).unwrap(), [1, 2]).unwrap();
+        assert_eq!((new.slot(), new.generation()), (old.slot(), 1));
+    }
+
+    #[test]
+    fn servers_carry_what_a_packet_needs() {
+        let (config, ..) = two_vips();
+        let tables = build(&config, &LbTables::default());
+        let server = tables.server(ServerHandle::first(2)).unwrap();
+        assert_eq!((server.track, server.outer.destination()), (8, Ipv4Addr::new(10, 0, 2, 3)));
+        assert_eq!(server.line().to_string(), "10.0.2.3 weight:100 used");
+        assert_eq!(tables.slot_counts(), [0, 512, 512, 512, 512]);
+        assert!(tables.vip(0).is_none() && tables.vip(3).is_none() && tables.server(ServerHandle::NONE).is_none());
+    }
+
+    #[test]
+    fn removed_servers_get_no_new_flows_and_keep_their_old() {
+        let (mut config, one, _) = two_vips();
+        let before = build(&config, &LbTables::default());
+        let _ = config.del_servers(&one, &[ip("10.0.2.2")], false).unwrap();
+        let tables = build(&config, &before);
+        assert!(tables.vip(1).unwrap().slots.iter().all(|&slot| slot == 2));
+        assert_eq!(tables.server(ServerHandle::first(1)).unwrap().state, State::Removed);
+        let _ = config.del_servers(&one, &[ip("10.0.2.3")], true).unwrap();
+        let tables = build(&config, &tables);
+        assert_eq!(tables.choose(tables.vip(1).unwrap(), [1, 2]), None);
+    }
+
+    #[test]
+    fn ports_lead_to_their_vips() {
+        let mut config = LbConfig::default();
+        for port in [80, 443] {
+            let service = Service::Port { protocol: Protocol::Tcp, port };
+            let _ = config.add_vip(key("90.0.0.1/32", service), VipOptions::default()).unwrap();
+        }
+        let tables = build(&config, &LbTables::default());
+        assert_eq!((tables.port_vip(0, 6, 80), tables.port_vip(0, 6, 443)), (Some(1), Some(2)));
+        assert_eq!((tables.port_vip(0, 17, 80), tables.port_vip(1, 6, 80)), (None, None));
+        let service = Service::Port { protocol: Protocol::Tcp, port: 80 };
+        let _ = config.del_vip(&key("90.0.0.1/32", service)).unwrap();
+        assert_eq!(build(&config, &tables).port_vip(0, 6, 80), None);
+    }
+}
