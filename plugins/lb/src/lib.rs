@@ -11,11 +11,54 @@
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
+mod commands;
 pub mod config;
+pub mod control;
 pub mod flow_table;
 pub mod format;
 pub mod handle;
+pub mod local;
 pub mod maglev;
+mod node;
 pub mod outer;
 pub mod slot_hash;
 pub mod tables;
+
+/// How often what was removed is looked after.
+const COLLECT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Registers the load balancer: its nodes, state and commands.
+pub fn register(app: &mut cli::App) {
+    let conf = config::Conf::default();
+    for node in node::nodes() {
+        app.builder.node(node);
+    }
+    app.builder
+        .extension(tables::LbTables::default())
+        .local(move |_| local::LbLocal::new(conf.buckets, conf.timeout))
+        .state(control::LbControl::default())
+        .on_start(|router| {
+            router.every(COLLECT, |router| {
+                router.with_state(control::LbControl::collect);
+            });
+            for node in ["lb4-gre4", "lb4-gre4-port"] {
+                if let Some(id) = router.node(node) {
+                    router.set_describer(id, describe);
+                }
+            }
+            router.add_completer(|router| completions(router));
+        });
+    commands::register(app);
+}
+
+/// A VIP as `show ip fib` shows what its route leads to.
+fn describe(tables: &vnet::Tables, index: u32) -> Option<String> {
+    let own = tables.extension::<tables::LbTables>()?.downcast_ref::<tables::LbTables>()?;
+    Some(own.vip(index)?.line.to_string())
+}
+
+/// The prefixes of VIPs, for completion.
+fn completions(router: &vnet::Router) -> Vec<String> {
+    let tables = router.tables().extension::<tables::LbTables>();
+    tables.and_then(|tables| tables.downcast_ref::<tables::LbTables>()).map(|tables| tables.prefixes()).unwrap_or_default()
+}

@@ -5,7 +5,7 @@
 //! permutation that is still free, until all are taken. A server that comes or goes moves few slots of others.
 //!
 //! Two things are not the paper's: the number of slots may be a power of two (the step through the slots is then odd,
-//! which is as good as a prime length for visiting all), and servers have weights ([`mod@shares`]).
+//! which is as good as a prime length for visiting all), and servers have weights ([`shares()`]).
 //!
 //! A table is a function of the servers' addresses, ports and weights, and of nothing else: neither the order in which
 //! servers were added nor the machine goes into it.
@@ -114,7 +114,7 @@ fn fill(len: u32, members: &[Member], shares: &[u32]) -> Arc<[u32]> {
                 continue;
             }
             filler.credit -= turns;
-            let at = filler.permutation.find(|slot| taken[slot as usize / 64] >> (slot % 64) & 1 == 0);
+            let at = filler.permutation.find(&taken);
             taken[at as usize / 64] |= 1 << (at % 64);
             slots[at as usize] = filler.slot;
         }

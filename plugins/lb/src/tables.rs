@@ -115,6 +115,11 @@ impl LbTables {
         self.handles.get(slot as usize).copied().filter(|server| !server.is_none())
     }
 
+    /// The prefixes of the VIPs, as they are typed.
+    pub fn prefixes(&self) -> Vec<String> {
+        self.vips.iter().flatten().map(|vip| vip.line.prefix.to_string()).collect()
+    }
+
     /// How many slots each server has, by slot; one pass over all tables.
     pub fn slot_counts(&self) -> Vec<u32> {
         let mut counts = vec![0; self.handles.len()];

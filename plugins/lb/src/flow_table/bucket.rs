@@ -3,14 +3,14 @@
 use super::keys::FlowHash;
 use crate::handle::{Live, ServerHandle};
 
-/// The version of the layout of [`Bucket`], for those who share or keep tables.
+/// The version of the layout of buckets, for those who share or keep tables.
 pub const LAYOUT_VERSION: u32 = 1;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
 
 /// The longest timeout, in seconds: half the range of the stamp's clock.
-pub const MAX_TIMEOUT: u32 = (CLOCK + 1) / 2;
+pub const MAX_TIMEOUT: u32 = 1 << (CLOCK.count_ones() - 1);
 
 /// The stamp's clock: seconds, modulo 2^20 (12 days).
 const CLOCK: u32 = (1 << 20) - 1;

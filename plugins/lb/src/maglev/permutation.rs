@@ -30,22 +30,39 @@ impl Permutation {
         let step = if len.is_power_of_two() {
             low & (len - 1) | 1
         } else {
-            1 + (u64::from(low) * u64::from(len - 1) >> 32) as u32
+            1 + ((u64::from(low) * u64::from(len - 1)) >> 32) as u32
         };
-        Self { at: (high * u64::from(len) >> 32) as u32, step, len }
+        Self { at: ((high * u64::from(len)) >> 32) as u32, step, len }
     }
 
-    /// The next slot that is free, passing over those that are not. One must be.
+    /// The next slot that is not taken (a bit each), passing over those that are. One must be free.
+    ///
+    /// Four are looked at together: most are taken towards the end, and the walk then costs what the processor can do
+    /// side by side, instead of a branch for each.
     #[inline(always)]
-    pub(super) fn find(&mut self, free: impl Fn(u32) -> bool) -> u32 {
+    pub(super) fn find(&mut self, taken: &[u64]) -> u32 {
+        let one = self.step;
+        let two = self.wrapped(one + one);
+        let (three, four) = (self.wrapped(two + one), self.wrapped(two + two));
         loop {
-            let slot = self.at;
-            let next = slot + self.step;
-            self.at = if next >= self.len { next - self.len } else { next };
-            if free(slot) {
+            let at = self.at;
+            let slots = [at, self.wrapped(at + one), self.wrapped(at + two), self.wrapped(at + three)];
+            let mut free = 0;
+            for (n, slot) in slots.into_iter().enumerate() {
+                free |= (!taken[slot as usize / 64] >> (slot % 64) & 1) << n;
+            }
+            if free != 0 {
+                let slot = slots[free.trailing_zeros() as usize & 3];
+                self.at = self.wrapped(slot + one);
                 return slot;
             }
+            self.at = self.wrapped(at + four);
         }
+    }
+
+    #[inline(always)]
+    fn wrapped(&self, slot: u32) -> u32 {
+        if slot >= self.len { slot - self.len } else { slot }
     }
 }
 
@@ -78,11 +95,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_is_passed_over() {
+        let mut walk = Permutation::new(IpAddr::from([10, 0, 0, 1]), 0, 1021);
+        let order: Vec<u32> = (0..1021).map(|_| walk.find(&[0; 16])).collect();
+        let mut walk = Permutation::new(IpAddr::from([10, 0, 0, 1]), 0, 1021);
+        let mut taken = [0u64; 16];
+        order
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| n % 7 != 5)
+            .for_each(|(_, at)| taken[*at as usize / 64] |= 1 << (at % 64));
+        for &slot in order.iter().skip(5).step_by(7) {
+            assert_eq!(walk.find(&taken), slot);
+        }
+    }
+
+    #[test]
     fn every_slot_is_visited_once() {
         for len in [1, 2, 3, 4, 64, 1021, 1024] {
+            let none = vec![0; len as usize / 64 + 1];
             for last in 1..20 {
                 let mut walk = Permutation::new(IpAddr::from([10, 0, 0, last]), 0, len);
-                let mut seen: Vec<u32> = (0..len).map(|_| walk.find(|_| true)).collect();
+                let mut seen: Vec<u32> = (0..len).map(|_| walk.find(&none)).collect();
                 seen.sort_unstable();
                 assert!(seen.into_iter().eq(0..len));
             }

@@ -1,0 +1,232 @@
+//! `lb …`, `show lb …`, `test lb …`: VPP's grammar.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use cli::{App, Args, CliError, Reply};
+use serde::Serialize;
+use vnet::Router;
+
+use crate::config::{ConfUpdate, Encap, IpPrefix, Protocol, Service, VipKey, VipOptions};
+use crate::control::LbControl;
+use crate::format::VipReport;
+
+pub(crate) fn register(app: &mut App) {
+    app.command(
+        "lb conf",
+        "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>]",
+        conf,
+    )
+    .command(
+        "lb vip",
+        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap gre4] [new_len <n>] [src_ip_sticky] [del]",
+        vip,
+    )
+    .command(
+        "lb as",
+        "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [weight <0-100>] [del] [flush]",
+        servers,
+    )
+    .command("lb flush vip", "lb flush vip <prefix> [protocol (tcp|udp) port <n>]", flush)
+    .command("show lb", "show lb", |router, args| {
+        args.end()?;
+        with(router, |lb, router| {
+            lb.collect(router);
+            Ok(Reply::new(lb.report(router)))
+        })
+    })
+    .command("show lb vips", "show lb vips [verbose]", show_vips)
+    .command("test lb flowtable flush", "test lb flowtable flush", |router, args| {
+        args.end()?;
+        with(router, |lb, router| {
+            lb.flush_flows(router);
+            Ok(Reply::none())
+        })
+    });
+}
+
+/// Runs `work` with the load balancer and the router side by side.
+fn with(
+    router: &mut Router,
+    work: impl FnOnce(&mut LbControl, &mut Router) -> Result<Reply, CliError>,
+) -> Result<Reply, CliError> {
+    router.with_state(work).unwrap_or_else(|| Err(CliError::at("the load balancer is disabled")))
+}
+
+/// The error for a word that has no place here.
+fn parse_error(args: &Args<'_>) -> CliError {
+    CliError::at(format!("parse error: '{}'", args.rest()))
+}
+
+fn conf(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let mut update = ConfUpdate::default();
+    while !args.is_empty() {
+        if args.keyword("ip4-src-address") {
+            update.ip4_src = Some(args.ip4("the source of tunnels")?);
+        } else if args.keyword("ip6-src-address") {
+            update.ip6_src = Some(args.parse("the source of tunnels, an IPv6 address")?);
+        } else if args.keyword("buckets") {
+            update.buckets = Some(args.number("a number of buckets", 1..=u32::MAX)?);
+        } else if args.keyword("timeout") {
+            update.timeout = Some(args.number("a number of seconds", 1..=u32::MAX)?);
+        } else {
+            return Err(parse_error(args));
+        }
+    }
+    with(router, |lb, router| {
+        lb.change(router, |config| Ok(((), config.set_conf(update)?))).map_err(CliError::at)?;
+        Ok(Reply::none())
+    })
+}
+
+/// A VIP's prefix, with host bits cleared as in VPP.
+fn prefix(args: &mut Args<'_>) -> Result<IpPrefix, CliError> {
+    let word = args.word("a VIP prefix")?;
+    let invalid = || CliError::at(format!("invalid vip prefix: '{word}'"));
+    let (address, length) = word.split_once('/').ok_or_else(invalid)?;
+    let address: IpAddr = address.parse().map_err(|_| invalid())?;
+    let length: u8 = Some(length).filter(|l| l.bytes().all(|b| b.is_ascii_digit())).and_then(|l| l.parse().ok()).ok_or_else(invalid)?;
+    IpPrefix::new(address, length).map_err(|error| CliError::at(format!("invalid vip prefix: '{word}': {error}")))
+}
+
+/// The words that name a VIP's protocol and port, as far as they have come.
+#[derive(Default)]
+struct Ports {
+    protocol: Option<Protocol>,
+    port: Option<u16>,
+}
+
+impl Ports {
+    /// Takes `protocol P` or `port N`, if that is what comes next.
+    fn take(&mut self, args: &mut Args<'_>) -> Result<bool, CliError> {
+        if args.keyword("protocol") {
+            self.protocol = Some(match args.word("tcp or udp")? {
+                "tcp" | "6" => Protocol::Tcp,
+                "udp" | "17" => Protocol::Udp,
+                other => return Err(CliError::at(format!("expected protocol tcp or udp, got `{other}'"))),
+            });
+        } else if args.keyword("port") {
+            self.port = Some(args.number("a port", 1..=u16::MAX)?);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn service(&self) -> Result<Service, CliError> {
+        match (self.protocol, self.port) {
+            (None, None) => Ok(Service::All),
+            (Some(protocol), Some(port)) => Ok(Service::Port { protocol, port }),
+            (Some(protocol), None) => Err(CliError::at(format!("protocol {protocol} needs a port"))),
+            (None, Some(port)) => Err(CliError::at(format!("port {port} needs a protocol, tcp or udp"))),
+        }
+    }
+}
+
+fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let prefix = prefix(args)?;
+    let (mut ports, mut options, mut delete) = (Ports::default(), VipOptions::default(), false);
+    while !args.is_empty() {
+        if ports.take(args)? {
+        } else if args.keyword("encap") {
+            options.encap = args.word("an encapsulation (gre4)")?.parse::<Encap>().map_err(CliError::at)?;
+        } else if args.keyword("new_len") {
+            options.new_len = args.number("a number of slots", 1..=u32::MAX)?;
+        } else if args.keyword("src_ip_sticky") {
+            options.src_ip_sticky = true;
+        } else if args.keyword("del") {
+            delete = true;
+        } else {
+            return Err(parse_error(args));
+        }
+    }
+    let key = VipKey { prefix, service: ports.service()? };
+    with(router, |lb, router| {
+        if delete {
+            lb.change(router, |config| Ok(((), config.del_vip(&key)?))).map_err(CliError::at)?;
+            lb.collect(router);
+            return Ok(Reply::none());
+        }
+        let index = lb.change(router, |config| config.add_vip(key, options)).map_err(CliError::at)?;
+        Ok(Reply::words(format!("lb_vip_add ok {index}")))
+    })
+}
+
+fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let prefix = prefix(args)?;
+    let (mut ports, mut addresses, mut weight) = (Ports::default(), Vec::new(), None);
+    let (mut delete, mut flush) = (false, false);
+    while let Some(word) = args.peek() {
+        if ports.take(args)? {
+        } else if args.keyword("weight") {
+            let bad = CliError::at(format!("weight must be between 0 and 100, got `{}'", args.peek().unwrap_or("nothing")));
+            weight = Some(args.number("a weight", 0..=100u32).map_err(|_| bad)?);
+        } else if args.keyword("del") {
+            delete = true;
+        } else if args.keyword("flush") {
+            flush = true;
+        } else if let Ok(address) = word.parse::<IpAddr>() {
+            args.next();
+            addresses.push(address);
+        } else {
+            return Err(parse_error(args));
+        }
+    }
+    if delete && weight.is_some() {
+        return Err(CliError::at("weight and del are mutually exclusive"));
+    }
+    let key = VipKey { prefix, service: ports.service()? };
+    with(router, |lb, router| {
+        lb.change(router, |config| {
+            let change = if delete {
+                config.del_servers(&key, &addresses, flush)?
+            } else {
+                config.add_servers(&key, &addresses, weight, flush)?
+            };
+            Ok(((), change))
+        })
+        .map_err(CliError::at)?;
+        Ok(Reply::none())
+    })
+}
+
+fn flush(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let prefix = prefix(args)?;
+    let mut ports = Ports::default();
+    while !args.is_empty() {
+        if !ports.take(args)? {
+            return Err(parse_error(args));
+        }
+    }
+    let key = VipKey { prefix, service: ports.service()? };
+    with(router, |lb, router| {
+        let index = lb.change(router, |config| config.flush_vip(&key)).map_err(CliError::at)?;
+        Ok(Reply::words(format!("lb_flush_vip ok {index}")))
+    })
+}
+
+/// The VIPs, a line each, or with everything.
+#[derive(Serialize)]
+struct Vips {
+    #[serde(skip)]
+    verbose: bool,
+    vips: Vec<VipReport>,
+}
+
+impl fmt::Display for Vips {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for vip in &self.vips {
+            if self.verbose { write!(f, "{vip}")? } else { writeln!(f, "{}", vip.line)? }
+        }
+        Ok(())
+    }
+}
+
+fn show_vips(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    let verbose = args.keyword("verbose");
+    args.end()?;
+    with(router, |lb, router| {
+        lb.collect(router);
+        Ok(Reply::new(Vips { verbose, vips: lb.vips(router) }))
+    })
+}

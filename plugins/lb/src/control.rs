@@ -1,0 +1,248 @@
+//! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use vnet::fib::{Prefix, TrackIndex};
+use vnet::{NodeId, Router};
+
+use crate::config::{Change, LbConfig, RouteTarget, State, Step};
+use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
+use crate::handle::ServerHandle;
+use crate::local::{LbLocal, ServerCounters};
+use crate::tables::LbTables;
+
+/// The name under which the load balancer's routes stand.
+const SOURCE: &str = "lb";
+
+/// The load balancer's control side; state of the control thread.
+#[derive(Default)]
+pub struct LbControl {
+    config: LbConfig,
+    /// The ways to servers that are followed: how often, and where they stand.
+    tracks: HashMap<IpAddr, TrackIndex>,
+    tables: Arc<LbTables>,
+    /// Servers and VIPs at the last change, to know which numbers are new.
+    known: (Vec<ServerHandle>, Vec<u32>),
+}
+
+impl LbControl {
+    /// What is configured.
+    pub fn config(&self) -> &LbConfig {
+        &self.config
+    }
+
+    /// Tries a change of the configuration; if it succeeds, everything that follows from it is done and published.
+    ///
+    /// # Errors
+    /// In words, from the configuration or from the forwarding table; nothing has changed then.
+    pub fn change<R>(
+        &mut self,
+        router: &mut Router,
+        change: impl FnOnce(&mut LbConfig) -> Result<(R, Change), crate::config::LbError>,
+    ) -> Result<R, String> {
+        let mut next = self.config.clone();
+        let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
+        self.check_routes(router, &change)?;
+        self.config = next;
+        self.carry_out(router, &change);
+        Ok(result)
+    }
+
+    /// Whether the routes of a change can be made: nobody else may have the prefix for himself.
+    fn check_routes(&self, router: &mut Router, change: &Change) -> Result<(), String> {
+        for step in &change.steps {
+            if let Step::AddRoute { prefix, target } = step
+                && let Some(prefix) = prefix4(prefix.address(), prefix.len())
+            {
+                let (node, index) = node_of(router, *target)?;
+                router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, router: &mut Router, change: &Change) {
+        for step in &change.steps {
+            match step {
+                // Made already, to see whether it can be.
+                Step::AddRoute { .. } => (),
+                Step::DelRoute { prefix, .. } => {
+                    if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
+                        // The configuration knows which routes there are.
+                        let _ = router.del_plugin_route(prefix, SOURCE);
+                    }
+                }
+                Step::Track { address: IpAddr::V4(address), .. } => {
+                    let track = router.track(*address);
+                    self.tracks.insert((*address).into(), track);
+                }
+                Step::Untrack { address, .. } => {
+                    if let Some(track) = self.tracks.get(address) {
+                        router.untrack(*track);
+                    }
+                    if !self.config.servers().any(|(_, server)| server.address == *address) {
+                        self.tracks.remove(address);
+                    }
+                }
+                Step::Track { address: IpAddr::V6(_), .. } => (),
+                Step::Buckets(buckets) => {
+                    let buckets = *buckets;
+                    let tables = self.tables.clone();
+                    router.ask_all(move |worker| {
+                        let now = worker.seconds();
+                        if let Some(local) = worker.local::<LbLocal>()
+                            && let Ok(flows) = local.flows.resized(buckets, now, tables.live())
+                        {
+                            local.flows = flows;
+                        }
+                    });
+                }
+                Step::Timeout(timeout) => {
+                    let timeout = *timeout;
+                    router.ask_all(move |worker| {
+                        // The configuration has checked the range.
+                        worker.local::<LbLocal>().map(|local| local.flows.set_timeout(timeout))
+                    });
+                }
+            }
+        }
+        self.publish(router);
+    }
+
+    /// Gives the workers tables of the present configuration.
+    fn publish(&mut self, router: &mut Router) {
+        let track = |address: IpAddr| self.tracks.get(&address).map_or(0, |track| track.0);
+        let tables = Arc::new(LbTables::build(&self.config, &self.tables, track));
+        let vips: Vec<u32> = self.config.vips().map(|(index, _)| index).collect();
+        let servers: Vec<(u32, ServerHandle)> =
+            self.config.servers().map(|(slot, _)| (slot, self.config.handles()[slot as usize])).collect();
+        let new_vips: Vec<usize> =
+            vips.iter().filter(|index| !self.known.1.contains(index)).map(|index| *index as usize).collect();
+        let was = |slot: u32| self.known.0.iter().any(|handle| handle.slot() == slot as usize);
+        let new_servers: Vec<usize> =
+            servers.iter().filter(|(slot, _)| !was(*slot)).map(|(slot, _)| *slot as usize).collect();
+        let rooms = (vips.iter().max().map_or(1, |last| *last as usize + 1), self.config.handles().len());
+        self.known = (servers.into_iter().map(|(_, handle)| handle).collect(), vips);
+        router.ask_all(move |worker| {
+            let Some(local) = worker.local::<LbLocal>() else { return };
+            local.reserve(rooms.0, rooms.1);
+            new_vips.iter().for_each(|index| local.reset_vip(*index));
+            new_servers.iter().for_each(|slot| local.reset_server(*slot));
+        });
+        self.tables = tables.clone();
+        router.set_extension(tables);
+        let source = self.config.conf().ip4_src;
+        router.set_own_addresses::<LbControl>((source != Ipv4Addr::BROADCAST).then(|| u32::from(source)));
+        router.publish();
+    }
+
+    /// Lets go of what was removed and has no flows left.
+    pub fn collect(&mut self, router: &mut Router) {
+        let removed = |(_, server): (u32, &crate::config::Server)| server.state == State::Removed;
+        let leaving = self.config.servers().any(removed) || self.config.vips().any(|(_, vip)| vip.state == State::Removed);
+        if !leaving {
+            return;
+        }
+        let slots: Vec<ServerHandle> = self.config.handles().to_vec();
+        let counts = router.ask_all(move |worker| {
+            let flows = worker.local::<LbLocal>().map(|local| &local.flows);
+            slots.iter().map(|handle| flows.map_or(0, |flows| flows.flows(*handle))).collect::<Vec<_>>()
+        });
+        let change = self.config.collect(|handle| {
+            counts.iter().map(|worker| u64::from(worker.get(handle.slot()).copied().unwrap_or(0))).sum()
+        });
+        if change.steps.is_empty() && !self.config_shrank() {
+            return;
+        }
+        self.carry_out(router, &change);
+    }
+
+    /// Whether a VIP has gone since the last publication.
+    fn config_shrank(&self) -> bool {
+        self.config.vips().count() != self.known.1.len()
+    }
+
+    /// Forgets all flows.
+    pub fn flush_flows(&mut self, router: &mut Router) {
+        router.ask_all(|worker| worker.local::<LbLocal>().map(|local| local.flows.clear()));
+    }
+
+    /// `show lb`.
+    pub fn report(&self, router: &mut Router) -> LbReport {
+        let mut cores: Vec<CoreReport> = router
+            .ask_all(|worker| {
+                let core = worker.index();
+                worker.local::<LbLocal>().map(|local| CoreReport {
+                    core,
+                    timeout: local.flows.timeout(),
+                    used: local.flows.used(),
+                    size: local.flows.capacity(),
+                })
+            })
+            .into_iter()
+            .flatten()
+            .collect();
+        // A table that has seen nothing is not worth lines, as in VPP.
+        cores.retain(|core| core.used > 0);
+        LbReport::new(&self.config, cores)
+    }
+
+    /// `show lb vips`, with counters summed over the workers.
+    pub fn vips(&self, router: &mut Router) -> Vec<VipReport> {
+        let handles: Vec<ServerHandle> = self.config.handles().to_vec();
+        let workers: Vec<(Vec<VipCounters>, Vec<ServerCounters>, Vec<u32>)> = router
+            .ask_all(move |worker| {
+                let local = worker.local::<LbLocal>()?;
+                let flows = handles.iter().map(|handle| local.flows.flows(*handle)).collect();
+                Some((local.vips.clone(), local.servers.clone(), flows))
+            })
+            .into_iter()
+            .flatten()
+            .collect();
+        let slots = self.tables.slot_counts();
+        let counters = |index: u32| {
+            let mut sum = VipCounters::default();
+            for one in workers.iter().filter_map(|(vips, ..)| vips.get(index as usize)) {
+                sum.known += one.known;
+                sum.new += one.new;
+                sum.untracked += one.untracked;
+                sum.no_server += one.no_server;
+            }
+            sum
+        };
+        let facts = |slot: u32| {
+            let address = self.config.server(slot).map(|server| server.address);
+            let dpo = address.and_then(|address| self.tracks.get(&address)).map_or(0, |track| track.0);
+            let buckets = slots.get(slot as usize).copied().unwrap_or(0);
+            let mut facts = ServerFacts { buckets, dpo, ..ServerFacts::default() };
+            for (_, servers, flows) in &workers {
+                facts.flows += u64::from(flows.get(slot as usize).copied().unwrap_or(0));
+                if let Some(one) = servers.get(slot as usize) {
+                    facts.packets += one.packets;
+                    facts.bytes += one.bytes;
+                    facts.total_flows += one.flows;
+                }
+            }
+            facts
+        };
+        vip_reports(&self.config, counters, facts)
+    }
+}
+
+/// The node for a route's target, and the number that the route carries.
+fn node_of(router: &Router, target: RouteTarget) -> Result<(NodeId, u32), String> {
+    let (name, index) = match target {
+        RouteTarget::Vip(index) => ("lb4-gre4", index),
+        RouteTarget::Ports(group) => ("lb4-gre4-port", group),
+    };
+    Ok((router.node(name).ok_or_else(|| format!("node {name} is not there"))?, index))
+}
+
+fn prefix4(address: IpAddr, length: u8) -> Option<Prefix<Ipv4Addr>> {
+    match address {
+        IpAddr::V4(address) => Prefix::new(address, length),
+        IpAddr::V6(_) => None,
+    }
+}

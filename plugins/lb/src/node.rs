@@ -1,0 +1,298 @@
+//! `lb4-gre4` and `lb4-gre4-port`: every packet of a VIP goes to its flow's server, in GRE.
+//!
+//! Uses: `meta.forward`, the number of a VIP (`lb4-gre4`) or of a prefix with VIPs for single ports (`lb4-gre4-port`);
+//! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
+//! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` for packets that may not be cut and would not fit.
+
+use std::sync::Arc;
+
+use trace::{Record, Text};
+use vnet::fib::TrackIndex;
+use vnet::wire::icmp4::Problem;
+use vnet::wire::ip4::Ip4Header;
+use vnet::wire::{FlowKey4, flow::FlowError};
+use vnet::{Cx, InputCx, InputNode, NodeSpec, Offload, Packet, PacketNode, Poll, Scope, next_nodes, node_errors};
+
+use crate::flow_table::{FlowHash, Verdict};
+use crate::format::{ServerLine, VipCounters, VipLine};
+use crate::handle::ServerHandle;
+use crate::local::LbLocal;
+use crate::outer::OuterGre4;
+use crate::tables::LbTables;
+
+/// Bytes in front of the inner packet: IPv4 and GRE.
+const OVERHEAD: usize = OuterGre4::LEN;
+
+next_nodes! {
+    /// Where the load balancer sends packets.
+    pub enum Next {
+        /// Nobody can take it.
+        Drop => "error-drop",
+        /// Too large for a tunnel in one piece.
+        Cut => "ip4-gso-cut",
+        /// Tell the sender that it does not fit.
+        IcmpError => "ip4-icmp-error",
+        ; To
+    }
+}
+
+node_errors! {
+    /// Why the load balancer drops.
+    pub enum Error {
+        /// The VIP has no server that takes new flows.
+        NoServer => error "no server configured",
+        /// The prefix has VIPs, but none for this protocol and port.
+        NoVip => error "no VIP for the protocol and port",
+        /// A part of a datagram: its ports are elsewhere.
+        Fragment => error "fragments are not balanced",
+        /// The transport header is cut short.
+        Short => error "transport header cut short",
+        /// There is no way to the server.
+        Unreachable => error "server unreachable",
+        /// DF is set, and the outer packet would not fit.
+        MustFragment => error "packet too long for the tunnel and DF set",
+        /// The outer packet would be longer than an IPv4 packet may be.
+        TooLong => error "packet too long for a tunnel",
+        /// Another node took the room in front of the packet.
+        NoHeadroom => error "no room for the outer header",
+    }
+}
+
+/// The nodes.
+pub(crate) fn nodes() -> Vec<NodeSpec> {
+    vec![
+        NodeSpec::packet("lb4-gre4", |_| Gre4::<false> { last: ServerHandle::NONE }),
+        NodeSpec::packet("lb4-gre4-port", |_| Gre4::<true> { last: ServerHandle::NONE }),
+        NodeSpec::input("lb-sweep", |_| Sweep),
+    ]
+}
+
+/// The balancing node; `PORT`: the packet's number is that of a prefix with VIPs for single ports.
+struct Gre4<const PORT: bool> {
+    /// The server of the packet that was last finished, for its trace.
+    last: ServerHandle,
+}
+
+/// What the first pass found out about a packet.
+#[derive(Clone, Copy, Default)]
+pub struct Staged {
+    /// The words of the flow's key that count for the VIP.
+    words: [u64; 2],
+    identity: u64,
+    bucket: u32,
+    vip: u32,
+    no_flow: Option<NoFlow>,
+}
+
+/// Why a packet has no flow.
+#[derive(Clone, Copy)]
+enum NoFlow {
+    Fragment,
+    Short,
+    NoVip,
+}
+
+impl From<NoFlow> for Staged {
+    #[cold]
+    fn from(why: NoFlow) -> Staged {
+        Staged { no_flow: Some(why), ..Staged::default() }
+    }
+}
+
+/// `lb vip[I]: …` and `lb as[I]: …`
+#[derive(serde::Serialize)]
+pub struct LbTrace {
+    index: u32,
+    vip: Option<Arc<VipLine>>,
+    slot: usize,
+    server: Option<ServerLine>,
+}
+
+impl Record for LbTrace {
+    fn text(&self, text: &mut Text) {
+        match &self.vip {
+            Some(vip) => text.line(format_args!("lb vip[{}]: {vip}", self.index)),
+            None => text.line("lb vip: none"),
+        }
+        if let Some(server) = &self.server {
+            text.flush_left(format_args!("lb as[{}]: {server}", self.slot));
+            text.blank();
+        }
+    }
+}
+
+impl<const PORT: bool> PacketNode for Gre4<PORT> {
+    type Next = Next;
+    type Error = Error;
+    type Shared = LbTables;
+    type Local = LbLocal;
+    type Staged = Staged;
+    type Trace = LbTrace;
+
+    #[inline(always)]
+    fn stage(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
+        let key = match FlowKey4::read(packet.data()) {
+            Ok(key) => key,
+            Err(FlowError::Fragment) => return NoFlow::Fragment.into(),
+            Err(FlowError::Short) => return NoFlow::Short.into(),
+        };
+        let number = packet.meta().forward;
+        let vip = if PORT { scope.shared.port_vip(number, key.proto, key.dport) } else { Some(number) };
+        let Some((vip, entry)) = vip.and_then(|vip| Some((vip, scope.shared.vip(vip)?))) else {
+            return NoFlow::NoVip.into();
+        };
+        let words = entry.mask.apply(key.words());
+        let hash = scope.local.flows.hash(words, vip);
+        vnet::mem::prefetch(scope.local.flows.place(hash));
+        Staged { words, identity: hash.identity, bucket: hash.bucket, vip, no_flow: None }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+        self.last = ServerHandle::NONE;
+        if let Some(why) = staged.no_flow {
+            return refuse(cx, packet, why);
+        }
+        if packet.meta().offload.intersects(Offload::UNFINISHED) {
+            if packet.meta().offload.intersects(Offload::GSO) {
+                return Self::cut(cx, packet, staged);
+            }
+            nodes::checksum::complete(packet);
+        }
+        let (shared, now) = (cx.shared, cx.now().seconds);
+        let hash = FlowHash { identity: staged.identity, bucket: staged.bucket };
+        let verdict = cx.local.flows.lookup_or_insert(hash, now, shared.live(), || {
+            shared.choose(shared.vip(staged.vip)?, staged.words)
+        });
+        let mut nobody = VipCounters::default();
+        let counters = cx.local.vips.get_mut(staged.vip as usize).unwrap_or(&mut nobody);
+        let (handle, new) = match verdict {
+            Verdict::Known(handle) => {
+                counters.known += 1;
+                (handle, 0)
+            }
+            Verdict::New(handle) => {
+                counters.new += 1;
+                (handle, 1)
+            }
+            Verdict::Untracked(handle) => {
+                counters.untracked += 1;
+                (handle, 0)
+            }
+            Verdict::NoServer => {
+                counters.no_server += 1;
+                return cx.drop(packet, Error::NoServer);
+            }
+        };
+        self.last = handle;
+        let Some(server) = shared.server(handle) else {
+            return cx.drop(packet, Error::NoServer);
+        };
+        let track = TrackIndex(server.track);
+        let forward = cx.tables.fib4.tracked(track);
+        let inner = packet.len();
+        if let Some(adjacency) = forward.adjacency() {
+            let mtu = cx.tables.fib4.adjacency(adjacency).mtu as usize;
+            if inner + OVERHEAD > mtu && dont_fragment(packet) {
+                return too_long(cx, packet, mtu);
+            }
+        }
+        let Some(header) = server.outer.header(inner) else {
+            return cx.drop(packet, Error::TooLong);
+        };
+        let Some(place) = packet.push(OVERHEAD).and_then(<[u8]>::first_chunk_mut) else {
+            return cx.drop(packet, Error::NoHeadroom);
+        };
+        *place = header;
+        if let Some(counters) = cx.local.servers.get_mut(handle.slot()) {
+            counters.packets += 1;
+            counters.bytes += inner as u64;
+            counters.flows += new;
+        }
+        packet.mark_l3();
+        let meta = packet.meta_mut();
+        (meta.forward, meta.dpo) = (forward.index, track.0);
+        meta.offload = Offload::empty();
+        if forward.is_drop() {
+            return cx.drop(packet, Error::Unreachable);
+        }
+        Next::To(forward.node)
+    }
+
+    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
+        let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
+        let server = scope.shared.server(self.last).map(crate::tables::ServerEntry::line);
+        LbTrace { index: staged.vip, vip, slot: self.last.slot(), server }
+    }
+}
+
+impl<const PORT: bool> Gre4<PORT> {
+    /// A large segment is cut first, unless its pieces would not fit either.
+    #[cold]
+    fn cut(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+        let shared = cx.shared;
+        let handle = shared.vip(staged.vip).and_then(|vip| shared.choose(vip, staged.words));
+        let server = handle.and_then(|handle| shared.server(handle));
+        let forward = server.map(|server| cx.tables.fib4.tracked(TrackIndex(server.track)));
+        if let Some(adjacency) = forward.and_then(vnet::fib::Forward::adjacency)
+            && let Some(piece) = nodes::ip4::gso_piece_len(packet)
+        {
+            let mtu = cx.tables.fib4.adjacency(adjacency).mtu as usize;
+            if piece + OVERHEAD > mtu && dont_fragment(packet) {
+                return too_long(cx, packet, mtu);
+            }
+        }
+        nodes::ip4::gso::come_back_to(packet, cx.this_node());
+        Next::Cut
+    }
+}
+
+fn dont_fragment(packet: &Packet<'_>) -> bool {
+    Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment())
+}
+
+#[cold]
+fn refuse<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, why: NoFlow) -> Next {
+    cx.drop(
+        packet,
+        match why {
+            NoFlow::Fragment => Error::Fragment,
+            NoFlow::Short => Error::Short,
+            NoFlow::NoVip => Error::NoVip,
+        },
+    )
+}
+
+#[cold]
+fn too_long<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, mtu: usize) -> Next {
+    cx.blame(packet, Error::MustFragment);
+    let mtu = mtu.saturating_sub(OVERHEAD).min(usize::from(u16::MAX)) as u16;
+    nodes::ip4::icmp_error::request(packet, Problem::FragmentationNeeded { mtu });
+    Next::IcmpError
+}
+
+next_nodes! {
+    /// The sweep sends nothing.
+    pub enum SweepNext {
+        /// Never used.
+        Drop => "error-drop",
+    }
+}
+
+/// `lb-sweep`: takes expired flows out of the table, a little per pass.
+struct Sweep;
+
+impl InputNode for Sweep {
+    type Next = SweepNext;
+    type Error = vnet::NoErrors;
+    type Local = LbLocal;
+    type Trace = ();
+
+    fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
+        let now = cx.now().seconds;
+        if let Some(tables) = cx.tables.extension::<LbTables>().and_then(|tables| tables.downcast_ref::<LbTables>()) {
+            cx.local.sweep(now, tables.live());
+        }
+        Poll::Idle
+    }
+}
