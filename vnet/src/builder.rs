@@ -63,6 +63,9 @@ pub enum BuildError {
     System(#[from] std::io::Error),
 }
 
+/// What a crate does once the router is there.
+type Starter = Box<dyn FnOnce(&mut Router)>;
+
 type MakeLocal = Box<dyn Fn(usize) -> Box<dyn Any + Send>>;
 
 /// What crates register with.
@@ -73,6 +76,7 @@ pub struct Builder {
     locals: Vec<(TypeId, MakeLocal)>,
     extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
     states: AHashMap<TypeId, Box<dyn Any>>,
+    starters: Vec<Starter>,
 }
 
 impl Default for Builder {
@@ -84,6 +88,7 @@ impl Default for Builder {
             locals: Vec::new(),
             extensions: Vec::new(),
             states: AHashMap::new(),
+            starters: Vec::new(),
         };
         builder.node(NodeSpec::sink("null-node", |_| Null));
         builder.local(|_| ());
@@ -119,6 +124,12 @@ impl Builder {
     /// Registers state of the control thread; found by its type.
     pub fn state<T: 'static>(&mut self, value: T) -> &mut Self {
         self.states.insert(TypeId::of::<T>(), Box::new(value));
+        self
+    }
+
+    /// Runs `work` once the router is built: for timers, observers and the like.
+    pub fn on_start(&mut self, work: impl FnOnce(&mut Router) + 'static) -> &mut Self {
+        self.starters.push(Box::new(work));
         self
     }
 
@@ -201,7 +212,7 @@ impl Builder {
             }
             made.push((worker, shared));
         }
-        Router::assemble(RouterParts {
+        let mut router = Router::assemble(RouterParts {
             registry,
             arcs,
             rib,
@@ -214,7 +225,11 @@ impl Builder {
             inline: config.inline,
             cores: config.cores.clone(),
         })
-        .map_err(BuildError::System)
+        .map_err(BuildError::System)?;
+        for starter in self.starters {
+            starter(&mut router);
+        }
+        Ok(router)
     }
 }
 

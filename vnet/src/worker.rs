@@ -149,6 +149,11 @@ impl Worker {
         self.index
     }
 
+    /// Seconds since the router started.
+    pub fn seconds(&self) -> u32 {
+        self.start.elapsed().as_secs() as u32
+    }
+
     /// The tables of the last pass.
     pub fn tables(&self) -> &Tables {
         &self.tables

@@ -11,7 +11,7 @@ mod threads;
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
@@ -53,6 +53,13 @@ type Describer = Box<dyn Fn(&Tables, u32) -> Option<String>>;
 /// A plugin's names that an operator may type.
 type Completer = Box<dyn Fn(&Router) -> Vec<String>>;
 
+/// Work of a plugin that comes up again and again.
+struct Timer {
+    next: Instant,
+    interval: Duration,
+    work: Box<dyn FnMut(&mut Router)>,
+}
+
 /// A router: the graph, its packet threads, and all that is configured.
 ///
 /// Everything happens on the thread that owns this value, except the packets. Call [`Router::poll`] when the waker given
@@ -75,6 +82,7 @@ pub struct Router {
     observers: Vec<Observer>,
     describers: AHashMap<NodeId, Describer>,
     completers: Vec<Completer>,
+    timers: Vec<Timer>,
     log: log::Log,
     start: Instant,
     threads: Vec<Thread>,
@@ -101,6 +109,7 @@ impl Router {
             observers: Vec::new(),
             describers: AHashMap::new(),
             completers: Vec::new(),
+            timers: Vec::new(),
             log: log::Log::new(parts.start),
             start: parts.start,
             threads: Vec::new(),
@@ -146,13 +155,30 @@ impl Router {
         if now >= self.next_ageing {
             self.age_neighbors(now);
         }
+        self.run_timers(now);
         self.publish();
         self.reclaim();
     }
 
     /// When [`Router::poll`] must be called next at the latest.
     pub fn deadline(&self) -> Instant {
-        self.next_ageing
+        self.timers.iter().map(|timer| timer.next).fold(self.next_ageing, Instant::min)
+    }
+
+    /// Calls `work` again and again, an interval apart.
+    pub fn every(&mut self, interval: Duration, work: impl FnMut(&mut Router) + 'static) {
+        self.timers.push(Timer { next: Instant::now() + interval, interval, work: Box::new(work) });
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        // What a timer adds begins with the next call.
+        let mut timers = std::mem::take(&mut self.timers);
+        for timer in timers.iter_mut().filter(|timer| now >= timer.next) {
+            timer.next = now + timer.interval;
+            (timer.work)(self);
+        }
+        timers.append(&mut self.timers);
+        self.timers = timers;
     }
 
     /// State of the control thread, by type.
