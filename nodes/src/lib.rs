@@ -18,6 +18,7 @@ pub mod links;
 mod mac;
 pub mod offload;
 pub mod output;
+pub mod pg;
 pub mod ping;
 pub mod sys;
 pub mod tap;
