@@ -2,7 +2,7 @@
 //!
 //! It depends on the packet alone: no key, no process, no machine goes into it, so that all balancers of a fleet send a
 //! new flow to the same server. For the words `w0 = source << 32 | destination` and
-//! `w1 = protocol << 32 | source port << 16 | destination port` (all in host order, as `vnet`'s flow key has them) it is
+//! `w1 = protocol << 32 | source port << 16 | destination port` (all in host order, as in `vnet`'s flow key) it is
 //!
 //! ```text
 //! fold(a, b) = low64(a * b) xor high64(a * b)                       a 128-bit product
