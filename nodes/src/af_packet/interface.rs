@@ -195,6 +195,10 @@ fn gone(router: &mut Router, index: IfIndex) {
         return;
     }
     let name = device.name.clone();
+    // A device that goes down first tells its sockets nothing when it is deleted afterwards: close them.
+    device.rx.iter().for_each(|(_, state)| state.set_gone());
+    device.tx.iter().for_each(|queue| *queue.ring() = None);
+    router.ask_all(|_| ());
     router.link_changed(index, false, None);
     router.log().add(Level::Warn, "af_packet", format!("{name}: the kernel's device is gone"));
 }

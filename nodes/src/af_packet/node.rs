@@ -94,13 +94,15 @@ impl InputNode for PacketInput {
             let pause = if frames == 0 { 0 } else { BUSY_LOOK };
             if cx.now().nanos >= queue.next_look + pause {
                 queue.next_look = cx.now().nanos + LOOK;
-                gone |= look(cx, queue);
+                look(cx, queue);
             }
+            gone |= queue.state.is_gone();
             seen += frames;
         }
         if gone {
             // Closing the descriptors ends the watch: a device that is gone would wake the worker for ever.
             queues.rx.retain(|queue| !queue.state.is_gone());
+            cx.count(Error::Gone, (count - queues.rx.len()) as u64);
         }
         queues.first = if queues.rx.is_empty() { 0 } else { (queues.first + 1) % queues.rx.len() };
         let mut waiting = false;
@@ -190,9 +192,9 @@ fn with_tag(frame: &RxFrame<'_>) -> Vec<u8> {
     data
 }
 
-/// Looks after a socket's errors and counts; whether the device is gone.
+/// Looks after a socket's errors and counts.
 #[cold]
-fn look(cx: &mut InputCx<'_, '_, PacketInput>, queue: &mut RxQueue) -> bool {
+fn look(cx: &mut InputCx<'_, '_, PacketInput>, queue: &mut RxQueue) {
     let interface = queue.interface;
     let missed = queue.state.set_counts(queue.ring.kernel_counts());
     if missed > 0 {
@@ -203,13 +205,11 @@ fn look(cx: &mut InputCx<'_, '_, PacketInput>, queue: &mut RxQueue) -> bool {
         cx.count(Error::Malformed, malformed);
         cx.interface(interface).rx_error.add(malformed);
     }
-    let Some(event) = queue.ring.take_event() else { return false };
-    let gone = event == DeviceEvent::Gone;
-    cx.count(if gone { Error::Gone } else { Error::Down }, 1);
-    if gone {
-        queue.state.set_gone();
+    match queue.ring.take_event() {
+        None => return,
+        Some(DeviceEvent::Down) => cx.count(Error::Down, 1),
+        Some(DeviceEvent::Gone) => queue.state.set_gone(),
     }
     // A notice that finds no room is no loss: the monitor of links tells the same.
     cx.notify(Notice::Call(Box::new(move |router: &mut Router| super::interface::look_again(router, interface))));
-    gone
 }
