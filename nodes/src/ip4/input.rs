@@ -5,7 +5,7 @@
 
 use vnet::arcs::IP4_UNICAST;
 use vnet::wire::ip4::{self, Ip4Error};
-use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
 
@@ -47,10 +47,14 @@ node_errors! {
 }
 
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::packet("ip4-input", |_| Ip4Input)
+    NodeSpec::packet("ip4-input", |_| Ip4Input { rx: IfIndex(0), run: 0 })
 }
 
-struct Ip4Input;
+/// Counts packets by runs from the same interface: a vector mostly comes from one.
+struct Ip4Input {
+    rx: IfIndex,
+    run: u64,
+}
 
 impl PacketNode for Ip4Input {
     type Next = Next;
@@ -63,6 +67,11 @@ impl PacketNode for Ip4Input {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let rx = packet.meta().rx;
+        if rx != self.rx {
+            cx.interface(self.rx).ip4.add(std::mem::take(&mut self.run));
+            self.rx = rx;
+        }
+        self.run += 1;
         let length = packet.len();
         let facts = match ip4::check(packet.data(), length) {
             Ok(facts) => facts,
@@ -84,6 +93,10 @@ impl PacketNode for Ip4Input {
             return cx.drop(packet, Error::NotEnabled);
         }
         cx.start_arc(packet, IP4_UNICAST, rx).map_or(Next::Lookup, Next::To)
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_, '_, Self>, _: usize) {
+        cx.interface(self.rx).ip4.add(std::mem::take(&mut self.run));
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {

@@ -107,7 +107,6 @@ impl PacketNode for Rewrite {
             (14, Some(ethernet)) => ethernet.copy_from_slice(&rewrite[..14]),
             _ => bytes[..used].copy_from_slice(&rewrite[..used]),
         }
-        packet.mark_l2();
         packet.meta_mut().tx = adjacency.interface;
         Next::To(adjacency.node)
     }

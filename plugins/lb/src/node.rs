@@ -209,7 +209,6 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             counters.bytes += inner as u64;
             counters.flows += new;
         }
-        packet.mark_l3();
         let meta = packet.meta_mut();
         (meta.forward, meta.dpo) = (forward.index, track.0);
         meta.offload = Offload::empty();
