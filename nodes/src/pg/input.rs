@@ -1,0 +1,227 @@
+//! `pg-input`: sends the packets of enabled streams into the graph.
+//!
+//! Uses: the worker's streams. Sets: the interface that the packet came in by, the mark of generated packets.
+//! Next: `ethernet-input`, or the node that the stream names.
+
+use std::sync::Arc;
+
+use vnet::wire::Start;
+use vnet::{IfIndex, InputCx, InputNode, NoErrors, NodeId, NodeSpec, Poll, VECTOR, next_nodes};
+
+use super::fields::Random;
+use super::pcap::Packets;
+use super::template::Maker;
+use super::trace::InputTrace;
+
+next_nodes! {
+    /// Where `pg-input` sends packets.
+    pub enum Next {
+        /// Not used.
+        Drop => "error-drop",
+        /// Frames.
+        Ethernet => "ethernet-input",
+        ; To
+    }
+}
+
+/// How long to wait for buffers, in nanoseconds.
+const WAIT_FOR_BUFFERS: u64 = 1_000_000;
+
+pub(super) fn node() -> NodeSpec {
+    NodeSpec::input("pg-input", |_| PgInput::default())
+}
+
+/// The node: the streams of one worker.
+#[derive(Default)]
+pub(super) struct PgInput {
+    streams: Vec<Running>,
+    /// How many of them still send.
+    live: usize,
+    /// The stream whose turn is first.
+    first: usize,
+}
+
+/// A stream that was enabled.
+pub(super) struct Running {
+    /// The stream's number on the control side.
+    pub(super) id: u64,
+    pub(super) name: Arc<str>,
+    pub(super) next_node: Arc<str>,
+    /// `None`: `ethernet-input`.
+    pub(super) next: Option<NodeId>,
+    /// The header that packets begin with.
+    pub(super) start: Start,
+    pub(super) rx: IfIndex,
+    pub(super) tx: Option<IfIndex>,
+    pub(super) limit: u64,
+    pub(super) sent: u64,
+    /// Nanoseconds from packet to packet; 0: none.
+    pub(super) gap: f64,
+    /// When the next packet is due, in nanoseconds since the router started; `None` before the first.
+    pub(super) due: Option<f64>,
+    pub(super) max_frame: usize,
+    pub(super) feed: Feed,
+    pub(super) enabled: bool,
+}
+
+/// Where packets come from.
+pub(super) enum Feed {
+    /// Out of a file, again and again.
+    Recorded(Arc<Packets>),
+    /// Made one by one.
+    Made(Box<Maker>, Random),
+}
+
+impl Feed {
+    #[inline]
+    fn packet(&mut self, number: u64) -> &[u8] {
+        match self {
+            Feed::Recorded(packets) => packets.get((number % packets.len().max(1) as u64) as usize),
+            Feed::Made(maker, random) => maker.make(number, random),
+        }
+    }
+}
+
+impl PgInput {
+    /// Takes a stream; it sends from the next pass on.
+    pub(super) fn add(&mut self, stream: Running) {
+        self.streams.push(stream);
+        self.count_live();
+    }
+
+    /// Gives a stream back.
+    pub(super) fn remove(&mut self, id: u64) -> Option<Running> {
+        let at = self.streams.iter().position(|stream| stream.id == id)?;
+        let stream = self.streams.remove(at);
+        self.count_live();
+        Some(stream)
+    }
+
+    /// Lets a stream pause for ever; what it has sent is still known.
+    pub(super) fn stop(&mut self, id: u64) {
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+            stream.enabled = false;
+        }
+        self.count_live();
+    }
+
+    /// Number, whether it still sends, packets sent, of every stream.
+    pub(super) fn progress(&self) -> Vec<(u64, bool, u64)> {
+        self.streams.iter().map(|stream| (stream.id, stream.enabled, stream.sent)).collect()
+    }
+
+    fn count_live(&mut self) {
+        self.live = self.streams.iter().filter(|stream| stream.enabled).count();
+        self.first = 0;
+    }
+}
+
+impl InputNode for PgInput {
+    type Next = Next;
+    type Error = NoErrors;
+    type Local = ();
+    type Trace = InputTrace;
+
+    fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
+        if self.live == 0 {
+            return Poll::Idle;
+        }
+        let now = cx.now().nanos;
+        let (mut sent, mut due, mut done) = (0, f64::INFINITY, 0);
+        let (mut starved, count) = (false, self.streams.len());
+        for turn in 0..count {
+            let at = (self.first + turn) % count;
+            if !self.streams[at].enabled {
+                continue;
+            }
+            let room = cx.room();
+            if room == 0 {
+                // A stream without end must not keep the others from sending.
+                self.first = at;
+                starved = true;
+                break;
+            }
+            let stream = &mut self.streams[at];
+            let packets = stream.send(cx, room, now as f64);
+            sent += packets;
+            match stream.due {
+                Some(when) => due = due.min(when),
+                None => starved = true,
+            }
+            done += usize::from(!stream.enabled);
+        }
+        self.live -= done;
+        match sent {
+            0 if self.live == 0 => Poll::Idle,
+            0 if starved => Poll::Until(now + WAIT_FOR_BUFFERS),
+            0 => Poll::Until((due as u64).max(now + 1)),
+            _ => Poll::Busy(sent),
+        }
+    }
+}
+
+impl Running {
+    /// Sends what is due, at most `room` packets; gives their number.
+    #[inline]
+    fn send(&mut self, cx: &mut InputCx<'_, '_, PgInput>, room: usize, now: f64) -> usize {
+        let left = usize::try_from(self.limit - self.sent).unwrap_or(usize::MAX);
+        let count = room.min(self.max_frame).min(left).min(self.packets_due(now));
+        let (mut done, mut bytes) = (0, 0);
+        while done < count && self.deliver(cx, &mut bytes) {
+            done += 1;
+        }
+        if done > 0 {
+            cx.interface(self.rx).rx.add(done as u64, bytes);
+        }
+        if let Some(due) = &mut self.due {
+            *due += self.gap * done as f64;
+            // What was missed by more than a vector is not made up for.
+            *due = due.max(now - self.gap * VECTOR as f64);
+        }
+        self.enabled = self.sent < self.limit;
+        done
+    }
+
+    /// How many packets the rate allows by now.
+    fn packets_due(&mut self, now: f64) -> usize {
+        if self.gap == 0.0 {
+            return usize::MAX;
+        }
+        let due = *self.due.get_or_insert(now);
+        if now < due { 0 } else { ((now - due) / self.gap) as usize + 1 }
+    }
+
+    /// Sends one packet; `false` where no buffer was free.
+    #[inline]
+    fn deliver(&mut self, cx: &mut InputCx<'_, '_, PgInput>, bytes: &mut u64) -> bool {
+        let packet = self.feed.packet(self.sent);
+        let (next, tx, start) = (self.next, self.tx, self.start);
+        let (name, next_node) = (&self.name, &self.next_node);
+        let sent = cx.deliver(
+            self.rx,
+            packet,
+            |packet| {
+                if let Some(tx) = tx {
+                    packet.meta_mut().tx = tx;
+                }
+                match next {
+                    None => {
+                        packet.meta_mut().opaque[0] = crate::GENERATED;
+                        Next::Ethernet
+                    }
+                    Some(node) => {
+                        packet.mark_l2();
+                        packet.mark_l3();
+                        Next::To(node)
+                    }
+                }
+            },
+            |packet| InputTrace::new(name, next_node, start, packet),
+        );
+        if sent.is_ok() {
+            *bytes += packet.len() as u64;
+            self.sent += 1;
+        }
+        sent.is_ok()
+    }
+}
