@@ -36,6 +36,7 @@ pub fn register(app: &mut cli::App) {
     tap::register(&mut app.builder);
     af_packet::register_commands(app);
     tap::register_commands(app);
+    pg::register_commands(app);
     commands::register(app);
 }
 
@@ -49,4 +50,5 @@ pub fn register_nodes(builder: &mut Builder) {
     arp::register(builder);
     ip4::register(builder);
     gre::register(builder);
+    pg::register(builder);
 }

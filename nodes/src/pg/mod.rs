@@ -5,6 +5,7 @@
 //! was written to a file if a capture is on.
 
 mod capture;
+mod commands;
 mod control;
 mod data;
 pub mod fields;
@@ -18,6 +19,7 @@ pub mod template;
 mod trace;
 mod words;
 
+pub(crate) use commands::register as register_commands;
 pub use control::{Pg, PgError, interface_number};
 pub use words::SyntaxError;
 

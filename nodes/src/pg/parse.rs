@@ -183,10 +183,7 @@ mod tests {
         assert_eq!(refused("data { }"), "expected headers or payload in `data`");
         assert_eq!(refused("data { hex 0x123 }"), "expected hexadecimal digits, got `0x123`");
         assert_eq!(refused("data { UDP: 1.1.1.1 2.2.2.2 }"), "expected `->`, got `2.2.2.2`");
-        assert_eq!(
-            refused("data { UDP: 1.1.1 -> 2.2.2.2 }"),
-            "expected a MAC address, got `2.2.2.2`"
-        );
+        assert_eq!(refused("data { UDP: 1.1.1 -> 2.2.2.2 }"), "expected a MAC address, got `2.2.2.2`");
         assert_eq!(refused("data { UDP: x -> y }"), "expected a MAC or IPv4 address, got `x`");
         assert_eq!(refused("data { UDP: fd00::1 -> fd00::2 }"), "expected a MAC or IPv4 address, got `fd00::1`");
         assert_eq!(
