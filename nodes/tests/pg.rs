@@ -383,3 +383,47 @@ fn a_long_packet_is_a_chain() {
     );
     assert_eq!(in_use(&mut router), 0);
 }
+
+#[test]
+fn commands_say_what_those_of_vpp_say() {
+    let files = Files::new("commands");
+    let (input, output) = (files.path("in.pcap"), files.path("out.pcap"));
+    write(&input, &[golden_packet(), golden_packet()]);
+    let mut app = cli::App::new();
+    nodes::register(&mut app);
+    let mut console = app.build(&Config { inline: true, ..Config::default() }).unwrap();
+    let silent = |console: &mut cli::Console, line: &str| assert_eq!(console.exec(line), Ok(String::new()), "{line}");
+    for (number, mac) in [(0, MAC0), (1, MAC1)] {
+        silent(&mut console, &format!("create packet-generator interface pg{number} hw-addr {mac}"));
+        silent(&mut console, &format!("set interface state pg{number} up"));
+        silent(&mut console, &format!("set interface ip address pg{number} 10.0.{}.1/24", number + 1));
+    }
+    silent(&mut console, "set ip neighbor pg1 10.0.2.2 02:00:00:00:00:02");
+    silent(&mut console, "ip route add 90.0.0.0/8 via 10.0.2.2");
+    silent(&mut console, &format!("packet-generator new pcap {} source pg0 name four", input.display()));
+    silent(&mut console, &format!("packet-generator new {}", made("six", 3).replace('\n', " ")));
+    silent(&mut console, &format!("packet-generator capture pg1 pcap {}", output.display()));
+    silent(&mut console, "packet-generator enable-stream four");
+    silent(&mut console, "packet-generator enable");
+    console.router().step();
+    assert_eq!(
+        console.exec("show packet-generator").unwrap(),
+        "Name               Enabled        Count     Parameters\n\
+         four                 No             2       limit 2, rate 0.00e0 pps, size 60-60, buffer-size 2048, worker 0, \n\
+         six                  No             3       limit 3, rate 0.00e0 pps, size 60-60, buffer-size 2048, worker 0, \n"
+    );
+    silent(&mut console, "packet-generator capture pg1 disable");
+    silent(&mut console, "packet-generator capture pg1 disable");
+    assert_eq!(Packets::read(&output).unwrap().len(), 5);
+    silent(&mut console, "packet-generator disable");
+    silent(&mut console, "packet-generator delete four");
+    for (line, error) in [
+        ("packet-generator delete nosuch", "packet-generator delete: expected stream name `nosuch'"),
+        (
+            "packet-generator new pcap /nosuch.pcap source pg0 name x",
+            "packet-generator new: open `/nosuch.pcap': No such file or directory",
+        ),
+    ] {
+        assert_eq!(console.exec(line), Err(error.into()));
+    }
+}

@@ -126,9 +126,10 @@ mod tests {
         assert_eq!((spec.name.as_deref(), spec.limit, spec.rate, spec.worker), (Some("s"), 100, 1e6, 1));
         assert_eq!((spec.source.as_deref(), spec.tx, spec.node.as_str()), (Some("pg0"), None, "ethernet-input"));
         let mut maker = Maker::new(&template(text));
-        for (number, source, port) in [(0, [10, 0, 0, 1], 1024), (999, [10, 0, 3, 0xe7 + 1], 1024 + 999)] {
-            // 10.0.0.1 to 10.0.3.231 are 999 addresses.
-            let source = if number == 999 { [10, 0, 0, 1] } else { source };
+        // 10.0.0.1 to 10.0.3.231 are 999 addresses.
+        for (number, source, port) in
+            [(0, [10, 0, 0, 1], 1024), (998, [10, 0, 3, 231], 2022), (999, [10, 0, 0, 1], 2023)]
+        {
             let packet = maker.make(number, &mut Random::new(0)).to_vec();
             let parsed = PacketHeaders::from_ethernet_slice(&packet).unwrap();
             assert_eq!((packet.len(), parsed.link.unwrap().ethernet2().unwrap().source), (64, [0, 0, 0, 0, 1, 2]));
