@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn as_the_real_vpp_prints() {
-        let header = [centred("Name", 32), centred("Idx", 5), centred("State", 10), centred("MTU (L3/IP4/IP6/MPLS)", 21)];
+        let header =
+            [centred("Name", 32), centred("Idx", 5), centred("State", 10), centred("MTU (L3/IP4/IP6/MPLS)", 21)];
         assert_eq!(header.concat(), "              Name               Idx    State  MTU (L3/IP4/IP6/MPLS)");
         assert_eq!(centred("down", 10), "   down   ");
         assert_eq!(centred("up", 10), "    up    ");

@@ -129,7 +129,14 @@ impl Table {
             for command in &self.commands {
                 let root = command.path.split(' ').next().unwrap_or_default();
                 let text = if root == command.path { command.help.to_string() } else { format!("{root} commands") };
-                roots.entry(root).and_modify(|old| if root == command.path { *old = text.clone() }).or_insert(text);
+                roots
+                    .entry(root)
+                    .and_modify(|old| {
+                        if root == command.path {
+                            *old = text.clone()
+                        }
+                    })
+                    .or_insert(text);
             }
             roots.entry("comment").or_insert_with(|| "comment <anything>".into());
             roots.entry("help").or_insert_with(|| "help [<command>]".into());
@@ -205,7 +212,16 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::default();
-        for path in ["show", "show interface", "show interface addr", "show ip fib", "show ip neighbors", "show lb vips", "show lb", "set x"] {
+        for path in [
+            "show",
+            "show interface",
+            "show interface addr",
+            "show ip fib",
+            "show ip neighbors",
+            "show lb vips",
+            "show lb",
+            "set x",
+        ] {
             if path != "show" {
                 table.add(path, "help", move |_, args| {
                     args.end()?;
@@ -217,7 +233,8 @@ mod tests {
     }
 
     fn run(line: &str) -> String {
-        let mut router = vnet::Builder::new().build(&vnet::Config { inline: true, buffers: 8, ..Default::default() }).unwrap();
+        let mut router =
+            vnet::Builder::new().build(&vnet::Config { inline: true, buffers: 8, ..Default::default() }).unwrap();
         match table().run(&mut router, line) {
             Outcome::Done(report) => report.map(|report| report.text()).unwrap_or_default(),
             Outcome::Failed(line) => format!("! {line}"),

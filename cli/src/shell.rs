@@ -144,7 +144,8 @@ impl Console {
             let interfaces = self.router.records().map(|r| self.router.tables().interface(r.index()).name.to_string());
             let nodes = self.router.nodes().map(|(_, info)| info.name.to_string());
             let nodes = nodes.filter(|_| !last.is_empty());
-            found.extend(interfaces.chain(nodes).chain(self.router.completions()).filter(|name| name.starts_with(last)));
+            found
+                .extend(interfaces.chain(nodes).chain(self.router.completions()).filter(|name| name.starts_with(last)));
             found.sort();
             found.dedup();
         }

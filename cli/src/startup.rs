@@ -130,7 +130,9 @@ impl Startup {
                     let size = words.value(&word, "a size such as 2m, or default-hugepage")?;
                     self.buffers.page_size = page_size(&size).ok_or_else(|| StartupError {
                         line,
-                        what: format!("`{word}': expected a size such as 4k, 2m, default or default-hugepage, got `{size}'"),
+                        what: format!(
+                            "`{word}': expected a size such as 4k, 2m, default or default-hugepage, got `{size}'"
+                        ),
                     })?;
                 }
                 ("plugins", "plugin") => {
@@ -193,7 +195,8 @@ impl fmt::Display for Startup {
         if let Some(size) = self.buffers.page_size {
             buffers += &format!(" page-size {size}");
         }
-        let plugins: String = self.plugins.disabled.iter().map(|name| format!(" plugin {name} {{ disable }}")).collect();
+        let plugins: String =
+            self.plugins.disabled.iter().map(|name| format!(" plugin {name} {{ disable }}")).collect();
         for (name, words) in [("unix", unix), ("cpu", cpu), ("buffers", buffers), ("plugins", plugins)] {
             if !words.is_empty() {
                 writeln!(f, "{name} {{{words} }}")?;
@@ -245,7 +248,8 @@ impl<'i> Words<'i> {
         let what = format!("a number from {low} to {high}");
         let value = self.value(word, &what)?;
         let number = value.parse().ok().filter(|number| (low..=high).contains(number));
-        number.ok_or_else(|| StartupError { line: self.line, what: format!("`{word}': expected {what}, got `{value}'") })
+        number
+            .ok_or_else(|| StartupError { line: self.line, what: format!("`{word}': expected {what}, got `{value}'") })
     }
 }
 

@@ -35,7 +35,7 @@ impl BufferTrace {
             total_length: packet.is_chain().then(|| packet.len() - packet.data().len()),
             handle: packet.trace_handle(),
             offload: packet.meta().offload.bits(),
-            protocol: Ip4Header::ref_from_prefix(packet.from_l3()).map_or(0, |(ip, _)| ip.protocol),
+            protocol: Ip4Header::ref_from_prefix(packet.l3_bytes()).map_or(0, |(ip, _)| ip.protocol),
             gso_size: packet.meta().gso_size,
             l2: l2 + start,
             l3: l3 + start,

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::{
-    Cx, NoErrors, NodeSpec, Packet, PacketNode, Scope, SinkCx, SinkNode, Vector, next_nodes,
-};
+use vnet::{Cx, NoErrors, NodeSpec, Packet, PacketNode, Scope, SinkCx, SinkNode, Vector, next_nodes};
 
 use crate::ip4::HeaderTrace;
 
@@ -165,4 +163,3 @@ impl SinkNode for End {
         ReasonTrace { node, reason }
     }
 }
-

@@ -30,7 +30,7 @@ pub struct HeaderOnly(HeaderBytes);
 impl HeaderOnly {
     /// The Ethernet header is where the packet's mark says.
     pub fn new(packet: &Packet<'_>) -> HeaderOnly {
-        HeaderOnly(HeaderBytes::new(Start::Ethernet, packet.from_l2()))
+        HeaderOnly(HeaderBytes::new(Start::Ethernet, packet.l2_bytes()))
     }
 }
 

@@ -15,12 +15,20 @@ use crate::reply::Reply;
 pub(super) fn register(app: &mut App) {
     app.command("show interface", "show interface [<interface> [<interface> ...]]", show)
         .command("show interface addr", "show interface addr [<interface>]", show_addresses)
-        .command("show hardware-interfaces", "show hardware-interfaces [brief|verbose|detail] [<interface>]", show_hardware)
+        .command(
+            "show hardware-interfaces",
+            "show hardware-interfaces [brief|verbose|detail] [<interface>]",
+            show_hardware,
+        )
         .command("set interface state", "set interface state <interface> up|down", set_state)
         .command("set interface mtu", "set interface mtu [packet|ip4|ip6] <value> <interface>", set_mtu)
         .command("set interface mac address", "set interface mac address <interface> <mac-address>", set_mac)
         .command("set interface promiscuous", "set interface promiscuous [on|off] <interface>", set_promiscuous)
-        .command("set interface ip address", "set interface ip address [del] <interface> <ip-addr>/<mask> | all", set_address)
+        .command(
+            "set interface ip address",
+            "set interface ip address [del] <interface> <ip-addr>/<mask> | all",
+            set_address,
+        )
         .command("clear interfaces", "clear interfaces", |router, args| {
             args.end()?;
             router.clear_interfaces();

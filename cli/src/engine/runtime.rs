@@ -126,7 +126,9 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             let loops = router.loop_stats(worker);
             let (frames, vectors) = (loops.frames.get(), loops.vectors.get());
             Thread {
-                name: several.then(|| format!("Thread {worker} {} (lcore {})", router.thread_name(worker), core_of(loops.tid.get()))),
+                name: several.then(|| {
+                    format!("Thread {worker} {} (lcore {})", router.thread_name(worker), core_of(loops.tid.get()))
+                }),
                 seconds,
                 loops_per_second: loops.loops.get() as f64 / seconds,
                 vector_rate: vectors as f64 / frames.max(1) as f64,
@@ -180,7 +182,11 @@ struct ThreadRow {
 
 impl fmt::Display for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<4}{:<20}{:>8}{:>5}{:>16}{:>12}{:>12}", "ID", "Name", "LWP", "CPU", "Loops", "Sleeps", "Wakeups")?;
+        writeln!(
+            f,
+            "{:<4}{:<20}{:>8}{:>5}{:>16}{:>12}{:>12}",
+            "ID", "Name", "LWP", "CPU", "Loops", "Sleeps", "Wakeups"
+        )?;
         for row in &self.0 {
             let (id, name, tid, core) = (row.id, &row.name, row.tid, &row.core);
             writeln!(f, "{id:<4}{name:<20}{tid:>8}{core:>5}{:>16}{:>12}{:>12}", row.loops, row.sleeps, row.wakeups)?;

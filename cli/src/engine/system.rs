@@ -50,8 +50,14 @@ impl fmt::Display for Pools {
             let used = pool.total - pool.available;
             let size = vnet::mem::STRIDE + size_of::<vnet::Meta>();
             let values = [
-                index.to_string(), "0".into(), size.to_string(), vnet::mem::DATA_SIZE.to_string(), pool.total.to_string(),
-                pool.available.to_string(), used.to_string(), pool.exhausted.to_string(),
+                index.to_string(),
+                "0".into(),
+                size.to_string(),
+                vnet::mem::DATA_SIZE.to_string(),
+                pool.total.to_string(),
+                pool.available.to_string(),
+                used.to_string(),
+                pool.exhausted.to_string(),
             ];
             write!(f, "{}", left(format!("worker-{index}"), 21))?;
             for (value, width) in values.iter().zip(widths) {

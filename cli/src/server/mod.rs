@@ -19,8 +19,8 @@ use std::time::Instant;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 
-pub(crate) use session::{COMPLETE, HELP, OWN_TERMINAL};
 use session::Session;
+pub(crate) use session::{COMPLETE, HELP, OWN_TERMINAL};
 
 /// A line that is longer is refused and its sender shown the door.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -210,8 +210,7 @@ impl Server {
             }
             self.next += 1;
             let id = SessionId(self.next);
-            let mut connection =
-                Connection { stream, id, session: Session::new(id), readable: false, gone: false };
+            let mut connection = Connection { stream, id, session: Session::new(id), readable: false, gone: false };
             connection.flush();
             self.connections.insert(token, connection);
         }

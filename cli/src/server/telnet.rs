@@ -8,8 +8,8 @@ const WINDOW_SIZE: u8 = 31;
 
 /// Sent on accept, in one write: VPP's client looks for the request of its terminal type in it.
 pub(super) const GREETING: [u8; 36] = [
-    0xff, 0xfc, 0x22, 0xff, 0xfe, 0x22, 0xff, 0xfb, 0x03, 0xff, 0xfd, 0x03, 0xff, 0xfb, 0x01, 0xff, 0xfe, 0x01, 0xff, 0xfd,
-    0x18, 0xff, 0xfa, 0x18, 0x01, 0xff, 0xf0, 0xff, 0xfd, 0x1f, 0xff, 0xfa, 0x1f, 0x01, 0xff, 0xf0,
+    0xff, 0xfc, 0x22, 0xff, 0xfe, 0x22, 0xff, 0xfb, 0x03, 0xff, 0xfd, 0x03, 0xff, 0xfb, 0x01, 0xff, 0xfe, 0x01, 0xff,
+    0xfd, 0x18, 0xff, 0xfa, 0x18, 0x01, 0xff, 0xf0, 0xff, 0xfd, 0x1f, 0xff, 0xfa, 0x1f, 0x01, 0xff, 0xf0,
 ];
 
 /// Bytes of a sub-negotiation that are kept; longer ones are cut.
@@ -75,7 +75,9 @@ impl Decoder {
 fn meaning(bytes: &[u8]) -> Option<Input> {
     match bytes {
         [TERMINAL_TYPE, 0, name @ ..] => Some(Input::Terminal(String::from_utf8_lossy(name).into_owned())),
-        [WINDOW_SIZE, w0, w1, h0, h1] => Some(Input::Size(u16::from_be_bytes([*w0, *w1]), u16::from_be_bytes([*h0, *h1]))),
+        [WINDOW_SIZE, w0, w1, h0, h1] => {
+            Some(Input::Size(u16::from_be_bytes([*w0, *w1]), u16::from_be_bytes([*h0, *h1])))
+        }
         _ => None,
     }
 }
@@ -96,7 +98,10 @@ mod tests {
         assert_eq!(
             decode(&bytes),
             [
-                Input::Byte(b'a'), Input::Terminal("vppctl".into()), Input::Byte(b'b'), Input::Size(80, 24),
+                Input::Byte(b'a'),
+                Input::Terminal("vppctl".into()),
+                Input::Byte(b'b'),
+                Input::Size(80, 24),
                 Input::Byte(b'c')
             ]
         );

@@ -129,7 +129,7 @@ impl PacketNode for ArpReply {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> ReplyNext {
         let rx = packet.meta().rx;
         let (Ok((header, _)), Ok((frame, _))) =
-            (ArpHeader::ref_from_prefix(packet.data()), EthernetHeader::ref_from_prefix(packet.from_l2()))
+            (ArpHeader::ref_from_prefix(packet.data()), EthernetHeader::ref_from_prefix(packet.l2_bytes()))
         else {
             return cx.drop(packet, ReplyError::MacMismatch);
         };

@@ -29,16 +29,12 @@ pub struct Tunnel {
 pub struct TunnelTable {
     /// By our end and the other; 0.0.0.0 where any other end will do.
     by_ends: Arc<AHashMap<(u32, u32), Tunnel>>,
-    by_interface: Arc<AHashMap<IfIndex, Tunnel>>,
 }
 
 impl TunnelTable {
     fn new(tunnels: &[Tunnel]) -> TunnelTable {
         let ends = |t: &Tunnel| (u32::from(t.source), t.destination.map_or(0, u32::from));
-        TunnelTable {
-            by_ends: Arc::new(tunnels.iter().map(|t| (ends(t), *t)).collect()),
-            by_interface: Arc::new(tunnels.iter().map(|t| (t.interface, *t)).collect()),
-        }
+        TunnelTable { by_ends: Arc::new(tunnels.iter().map(|t| (ends(t), *t)).collect()) }
     }
 
     /// The tunnel of a packet from `remote` to `local`: the one with just these ends, or else a multipoint one.

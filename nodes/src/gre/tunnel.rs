@@ -195,7 +195,8 @@ impl PacketNode for Encapsulate {
             return cx.drop(packet, Error::NoDestination);
         };
         let tos = Ip4Header::ref_from_prefix(packet.data()).map_or(0, |(ip, _)| ip.tos);
-        let Some(mut header) = Ip4GreHeader::new(self.source, destination, ethernet::IP4, 64).around(packet.len()) else {
+        let Some(mut header) = Ip4GreHeader::new(self.source, destination, ethernet::IP4, 64).around(packet.len())
+        else {
             return cx.drop(packet, Error::TooLong);
         };
         // RFC 2983: the inner DSCP; RFC 6040: the inner ECN.

@@ -117,7 +117,7 @@ fn without_uncopied_options(header: &[u8]) -> SmallVec<[u8; MAX_HEADER]> {
             later.extend_from_slice(option);
         }
     }
-    while later.len() % 4 != 0 {
+    while !later.len().is_multiple_of(4) {
         later.push(0);
     }
     later

@@ -114,4 +114,3 @@ impl PacketNode for LoadBalance {
         LookupTrace::new(packet)
     }
 }
-

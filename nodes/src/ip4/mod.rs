@@ -21,7 +21,8 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
+    let mut nodes =
+        vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes

@@ -77,7 +77,8 @@ impl PacketNode for Rewrite {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let adjacency = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward));
-        let (local, gso) = (packet.meta().offload.contains(Offload::LOCAL), packet.meta().offload.intersects(Offload::GSO));
+        let (local, gso) =
+            (packet.meta().offload.contains(Offload::LOCAL), packet.meta().offload.intersects(Offload::GSO));
         let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else {
             return cx.drop(packet, Error::Short);
         };

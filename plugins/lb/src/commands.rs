@@ -85,7 +85,10 @@ fn prefix(args: &mut Args<'_>) -> Result<IpPrefix, CliError> {
     let invalid = || CliError::at(format!("invalid vip prefix: '{word}'"));
     let (address, length) = word.split_once('/').ok_or_else(invalid)?;
     let address: IpAddr = address.parse().map_err(|_| invalid())?;
-    let length: u8 = Some(length).filter(|l| l.bytes().all(|b| b.is_ascii_digit())).and_then(|l| l.parse().ok()).ok_or_else(invalid)?;
+    let length: u8 = Some(length)
+        .filter(|l| l.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|l| l.parse().ok())
+        .ok_or_else(invalid)?;
     IpPrefix::new(address, length).map_err(|error| CliError::at(format!("invalid vip prefix: '{word}': {error}")))
 }
 
@@ -159,7 +162,8 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     while let Some(word) = args.peek() {
         if ports.take(args)? {
         } else if args.keyword("weight") {
-            let bad = CliError::at(format!("weight must be between 0 and 100, got `{}'", args.peek().unwrap_or("nothing")));
+            let bad =
+                CliError::at(format!("weight must be between 0 and 100, got `{}'", args.peek().unwrap_or("nothing")));
             weight = Some(args.number("a weight", 0..=100u32).map_err(|_| bad)?);
         } else if args.keyword("del") {
             delete = true;

@@ -141,7 +141,8 @@ impl LbControl {
     /// Lets go of what was removed and has no flows left.
     pub fn collect(&mut self, router: &mut Router) {
         let removed = |(_, server): (u32, &crate::config::Server)| server.state == State::Removed;
-        let leaving = self.config.servers().any(removed) || self.config.vips().any(|(_, vip)| vip.state == State::Removed);
+        let leaving =
+            self.config.servers().any(removed) || self.config.vips().any(|(_, vip)| vip.state == State::Removed);
         if !leaving {
             return;
         }

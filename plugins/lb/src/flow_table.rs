@@ -15,6 +15,8 @@ mod resize;
 #[cfg(test)]
 mod tests;
 
+use vnet::mem::HugeArray;
+
 use bucket::{Bucket, WAYS};
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
 pub use keys::{FlowHash, HashKeys};
@@ -40,6 +42,9 @@ pub enum Verdict {
 /// A table that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlowTableError {
+    /// No memory for so many.
+    #[error("no memory for {0} buckets")]
+    Memory(u32),
     /// The number of buckets.
     #[error("buckets must be a power of two from 1 to {MAX_BUCKETS}, not {0}")]
     Buckets(u32),
@@ -71,7 +76,7 @@ struct Count {
 
 /// See the head of this module. `now` is in seconds everywhere, and never less than in an earlier call.
 pub struct FlowTable {
-    buckets: Vec<Bucket>,
+    buckets: HugeArray<Bucket>,
     keys: HashKeys,
     timeout: u32,
     used: usize,
@@ -89,7 +94,8 @@ impl FlowTable {
     /// If `buckets` is not a power of two, or either is out of range.
     pub fn with_buckets(buckets: u32, timeout: u32, keys: HashKeys) -> Result<Self, FlowTableError> {
         check(buckets, timeout)?;
-        let buckets = vec![Bucket::EMPTY; buckets as usize];
+        // Fresh memory is zero, and so is a bucket without flows.
+        let buckets = HugeArray::new(buckets as usize).map_err(|_| FlowTableError::Memory(buckets))?;
         Ok(Self { buckets, keys, timeout, used: 0, counts: Vec::new(), cursor: 0, doublings: bucket::SPARE_BITS })
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 /// forgotten, and when the slot is given to another server, so that a flow never reaches a server that it was not
 /// given to. Generations come round after 16,384 flushes of one server; an idle flow that survives so many within its
 /// timeout would be found again, and would go where it went before.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash, zerocopy::FromZeros)]
 #[repr(transparent)]
 pub struct ServerHandle(u32);
 

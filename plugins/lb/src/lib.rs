@@ -46,7 +46,7 @@ pub fn register(app: &mut cli::App) {
                     router.set_describer(id, describe);
                 }
             }
-            router.add_completer(|router| completions(router));
+            router.add_completer(completions);
         });
     commands::register(app);
 }
@@ -60,5 +60,8 @@ fn describe(tables: &vnet::Tables, index: u32) -> Option<String> {
 /// The prefixes of VIPs, for completion.
 fn completions(router: &vnet::Router) -> Vec<String> {
     let tables = router.tables().extension::<tables::LbTables>();
-    tables.and_then(|tables| tables.downcast_ref::<tables::LbTables>()).map(|tables| tables.prefixes()).unwrap_or_default()
+    tables
+        .and_then(|tables| tables.downcast_ref::<tables::LbTables>())
+        .map(|tables| tables.prefixes())
+        .unwrap_or_default()
 }

@@ -161,9 +161,10 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         }
         let (shared, now) = (cx.shared, cx.now().seconds);
         let hash = FlowHash { identity: staged.identity, bucket: staged.bucket };
-        let verdict = cx.local.flows.lookup_or_insert(hash, now, shared.live(), || {
-            shared.choose(shared.vip(staged.vip)?, staged.words)
-        });
+        let verdict = cx
+            .local
+            .flows
+            .lookup_or_insert(hash, now, shared.live(), || shared.choose(shared.vip(staged.vip)?, staged.words));
         let mut nobody = VipCounters::default();
         let counters = cx.local.vips.get_mut(staged.vip as usize).unwrap_or(&mut nobody);
         let (handle, new) = match verdict {

@@ -211,10 +211,10 @@ impl<N: PacketNode> Cx<'_, '_, N> {
     ///
     /// # Errors
     /// When the pool is exhausted.
-    pub fn emit_chain<'b>(
+    pub fn emit_chain(
         &mut self,
         parent: &Packet<'_>,
-        body: &mut dyn Iterator<Item = &'b [u8]>,
+        body: &mut dyn Iterator<Item = &[u8]>,
         build: impl FnOnce(&mut Packet<'_>) -> Option<N::Next>,
     ) -> Result<(), NoBuffers> {
         let (rx, trace) = (parent.meta().rx, parent.meta().trace);

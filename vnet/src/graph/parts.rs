@@ -115,11 +115,11 @@ impl Parts<'_> {
     }
 
     /// Makes a packet of `body`, finished by `build`; `Ok(None)` where `build` changed its mind.
-    pub(crate) fn build<'b, R>(
+    pub(crate) fn build<R>(
         &mut self,
         rx: IfIndex,
         trace: u32,
-        body: &mut dyn Iterator<Item = &'b [u8]>,
+        body: &mut dyn Iterator<Item = &[u8]>,
         build: impl FnOnce(&mut Packet<'_>) -> Option<R>,
     ) -> Result<Option<(R, Buffer)>, NoBuffers> {
         let mut buffer = self.pool.alloc().ok_or(NoBuffers)?;

@@ -223,16 +223,16 @@ impl<'a> Packet<'a> {
     }
 
     /// The bytes from the marked Ethernet header to the end of the first buffer, also after [`Packet::pull`].
-    pub fn from_l2(&self) -> &[u8] {
-        self.from_mark(self.meta.l2)
+    pub fn l2_bytes(&self) -> &[u8] {
+        self.marked(self.meta.l2)
     }
 
     /// The bytes from the marked network header to the end of the first buffer.
-    pub fn from_l3(&self) -> &[u8] {
-        self.from_mark(self.meta.l3)
+    pub fn l3_bytes(&self) -> &[u8] {
+        self.marked(self.meta.l3)
     }
 
-    fn from_mark(&self, mark: u16) -> &[u8] {
+    fn marked(&self, mark: u16) -> &[u8] {
         let end = self.meta.start + self.meta.len;
         self.span(mark.min(end), end - mark.min(end))
     }
@@ -252,7 +252,8 @@ impl<'a> Packet<'a> {
     /// no unfinished checksum or a header in front of it has been taken off beyond it.
     #[inline]
     pub fn csum_start(&self) -> Option<usize> {
-        (self.meta.csum_start >= self.meta.start && self.meta.csum_start != 0).then(|| usize::from(self.meta.csum_start - self.meta.start))
+        (self.meta.csum_start >= self.meta.start && self.meta.csum_start != 0)
+            .then(|| usize::from(self.meta.csum_start - self.meta.start))
     }
 
     /// Notes that the checksum over the bytes from `start` (counted from the packet's present start) is unfinished.

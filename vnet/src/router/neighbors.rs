@@ -87,7 +87,8 @@ impl Router {
 
     /// Sends an ARP request from our address in the target's prefix, or else from our first on the interface.
     fn send_request(&mut self, index: IfIndex, target: Ipv4Addr) {
-        let Some(interface) = self.interface(index).filter(|i| i.is_up() && i.link == LinkKind::Ethernet).cloned() else {
+        let Some(interface) = self.interface(index).filter(|i| i.is_up() && i.link == LinkKind::Ethernet).cloned()
+        else {
             return;
         };
         let addresses = self.record(index).map(|record| record.addresses().to_vec()).unwrap_or_default();

@@ -24,7 +24,7 @@ pub(super) const SPARE_BITS: u32 = 8;
 /// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is,
 /// from bit 0: 20 bits of the second of the last packet, 4 bits of state, 8 bits of the hash: those just above the ones
 /// that picked the bucket, so that a larger table can tell where the flow belongs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, zerocopy::FromZeros)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
     identity: [u64; WAYS],
