@@ -1,0 +1,169 @@
+//! What the fuzz targets share: a router without devices of the kernel, fed with frames.
+
+use std::any::Any;
+use std::cell::RefCell;
+
+use cli::{App, Console};
+use trace::{Record, Text};
+use vnet::fib::LinkKind;
+use vnet::interface::{Caps, Device, Hardware};
+use vnet::router::InterfaceSpec;
+use vnet::wire::{HeaderBytes, Start};
+use vnet::{
+    Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Packet, Poll, SinkCx, SinkNode, Vector, next_nodes,
+};
+
+/// The MAC address of the interface that frames come in by.
+pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// The MAC address of its neighbour 10.0.1.2.
+pub const NEIGHBOUR: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+/// Set up once: an address, neighbours, a tunnel of each kind, VIPs, routes of each kind.
+const CONFIGURATION: &[&str] = &[
+    "set interface ip address fuzz0 10.0.1.1/24",
+    "set interface state fuzz0 up",
+    "set interface promiscuous on fuzz0",
+    "set ip neighbor static fuzz0 10.0.1.2 02:00:00:00:00:02",
+    "set ip neighbor static fuzz0 10.0.1.3 02:00:00:00:00:03",
+    "ip route add 11.0.0.0/8 via 10.0.1.2",
+    "ip route add 12.0.0.0/8 via 10.0.1.2 via 10.0.1.3",
+    "ip route add 13.0.0.0/8 via drop",
+    "create gre tunnel src 10.0.1.1 dst 10.0.1.2",
+    "create gre tunnel src 10.0.1.1 multipoint",
+    "set interface state gre0 up",
+    "set interface state gre1 up",
+    "ip route add 14.0.0.0/8 via gre0",
+    "lb conf ip4-src-address 10.0.1.1 buckets 32",
+    "lb vip 90.0.0.0/24 encap gre4 new_len 64",
+    "lb as 90.0.0.0/24 10.0.1.2 10.0.1.3",
+    "lb vip 90.0.1.0/24 protocol tcp port 80 encap gre4 new_len 64",
+    "lb as 90.0.1.0/24 protocol tcp port 80 10.0.1.2",
+    "lb vip 90.0.2.0/24 encap gre4 new_len 64",
+];
+
+/// Runs a frame through the graph, traced, and prints the trace.
+pub fn run_frame(frame: &[u8]) {
+    thread_local!(static CONSOLE: RefCell<Console> = RefCell::new(console()));
+    CONSOLE.with_borrow_mut(|console| {
+        let router = console.router();
+        let input = router.node("fuzz-input").expect("registered below");
+        let bytes = frame.to_vec();
+        router.ask(0, move |worker| {
+            worker.trace_add(input, 1);
+            worker.local::<Feed>().expect("registered below").0 = Some(bytes);
+        });
+        router.step();
+        let left = router.ask(0, |worker| {
+            let _ = worker.traces().text("vpp_main", 10);
+            let _ = worker.traces().json(10).to_string();
+            worker.trace_clear();
+            worker.local::<Feed>().and_then(|feed| feed.0.take())
+        });
+        assert!(left.is_none(), "no buffer is free: some were lost");
+        router.publish();
+    });
+}
+
+/// A router with the interface `fuzz0` and nothing that reaches the machine it runs on.
+fn console() -> Console {
+    let mut app = App::new();
+    nodes::register(&mut app);
+    lb::register(&mut app);
+    app.builder.local(|_| Feed::default());
+    app.builder.node(NodeSpec::input("fuzz-input", |_| Input));
+    let config = Config { inline: true, buffers: 4096, ..Config::default() };
+    let mut console = app.build(&config).expect("the graph is whole");
+    let made = console.router().add_interface(InterfaceSpec {
+        name: "fuzz0".into(),
+        mac: MAC,
+        mtu: 1500,
+        link: LinkKind::Ethernet,
+        caps: Caps::empty(),
+        link_up: true,
+        device: Box::new(Nothing),
+        nodes: Box::new(|index| [nodes::output::spec("fuzz0", index), NodeSpec::sink("fuzz0-tx", |_| Transmit)]),
+    });
+    assert_eq!(made.map_err(|error| error.to_string()), Ok(FUZZ0));
+    for line in CONFIGURATION {
+        if let Err(error) = console.exec(line) {
+            panic!("{line}: {error}");
+        }
+    }
+    console
+}
+
+/// The interface's number: the first after `local0`.
+const FUZZ0: IfIndex = IfIndex(1);
+
+struct Nothing;
+
+impl Device for Nothing {
+    fn hardware(&self) -> Hardware {
+        Hardware { name: "nothing".into(), lines: Vec::new() }
+    }
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The frame that comes in next.
+#[derive(Default)]
+struct Feed(Option<Vec<u8>>);
+
+next_nodes! {
+    enum Next {
+        Drop => "error-drop",
+        Ethernet => "ethernet-input",
+    }
+}
+
+struct Input;
+
+#[derive(serde::Serialize)]
+struct Frame(#[serde(skip)] HeaderBytes);
+
+impl Record for Frame {
+    fn text(&self, text: &mut Text) {
+        self.0.text(text);
+    }
+}
+
+impl InputNode for Input {
+    type Next = Next;
+    type Error = NoErrors;
+    type Local = Feed;
+    type Trace = Frame;
+
+    fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
+        if cx.room() == 0 {
+            return Poll::Idle;
+        }
+        let Some(frame) = cx.local.0.take() else { return Poll::Idle };
+        let trace = |packet: &Packet<'_>| Frame(HeaderBytes::new(Start::Ethernet, packet.data()));
+        match cx.deliver(FUZZ0, &frame, |_| Next::Ethernet, trace) {
+            Ok(()) => Poll::Busy(1),
+            Err(_) => {
+                cx.local.0 = Some(frame);
+                Poll::Idle
+            }
+        }
+    }
+}
+
+/// Throws away what is sent, after a look at what left the graph.
+struct Transmit;
+
+impl SinkNode for Transmit {
+    type Error = NoErrors;
+    type Trace = ();
+
+    fn consume(&mut self, _: &mut SinkCx<'_, '_, Self>, vector: &mut Vector<'_>) {
+        for at in 0..vector.len() {
+            let packet = vector.packet(at);
+            assert!(packet.len() >= 14, "a frame of {} bytes was sent", packet.len());
+            assert!(packet.len() <= 14 + 1500, "a frame of {} bytes was sent", packet.len());
+        }
+    }
+
+    fn trace(&self, _: &SinkCx<'_, '_, Self>, _: &Packet<'_>) {}
+}
