@@ -1,0 +1,6 @@
+//! Whole graphs with the load balancer in them: frames in, frames out, compared byte for byte.
+
+mod bed;
+mod frames;
+
+mod balancing;

@@ -1,0 +1,8 @@
+//! Whole graphs of the daemon: packets in by packet-generator interfaces, packets out compared byte for byte, and what
+//! the operator sees compared exactly. Every test ends with no buffer in use.
+
+mod arp_icmp;
+mod commands;
+mod forwarding;
+mod load_balancer;
+mod support;
