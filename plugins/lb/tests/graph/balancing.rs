@@ -87,7 +87,7 @@ fn flows_are_spread_and_keep_their_servers() {
 }
 
 #[test]
-fn every_worker_and_every_balancer_picks_the_same() {
+fn balancers_agree_whatever_the_order_of_servers() {
     let (mut one, mut other) = (three(), three());
     let flows: Vec<Vec<u8>> = (0..200).map(flow).collect();
     other.vppctl("lb as 90.0.0.1/32 10.0.2.3 del flush");

@@ -4,3 +4,6 @@ mod bed;
 mod frames;
 
 mod balancing;
+mod drops;
+mod leaving;
+mod lengths;

@@ -1,0 +1,84 @@
+//! VIPs, servers and flows that go.
+
+use std::time::Duration;
+
+use crate::balancing::three;
+use crate::bed::Bed;
+use crate::frames::{flow, server};
+
+#[test]
+fn removed_vips_are_listed_until_their_flows_are_gone() {
+    let mut bed = three();
+    assert_eq!(bed.to_servers([flow(1)]).len(), 1);
+    bed.vppctl("lb vip 90.0.0.1/32 del");
+    assert_eq!(bed.to_servers([flow(1)]).len(), 0);
+    let text = bed.vppctl("show lb vips");
+    assert!(text.starts_with("ip4-gre4 90.0.0.1/32 new_size:1024 #as:") && text.ends_with(" removed\n"), "{text}");
+    // A VIP of the same key stands beside it, and knows none of its flows.
+    bed.vppctl("lb vip 90.0.0.1/32 encap gre4");
+    bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
+    assert_eq!(server(&bed.to_servers([flow(1)])[0]).octets(), [10, 0, 2, 5]);
+    bed.vppctl("test lb flowtable flush");
+    assert_eq!(bed.vppctl("show lb vips"), "ip4-gre4 90.0.0.1/32 new_size:1024 #as:1\n");
+}
+
+#[test]
+fn silent_flows_are_swept() {
+    let mut bed = three();
+    bed.vppctl("lb conf timeout 1 buckets 16384");
+    assert_eq!(bed.to_servers((0..1000).map(flow)).len(), 1000);
+    assert!(bed.vppctl("show lb").contains("  usage: 1000 / 65536\n"));
+    bed.vppctl("lb vip 90.0.0.1/32 del");
+    assert!(bed.vppctl("show lb vips").contains("removed"));
+    std::thread::sleep(Duration::from_millis(3100));
+    bed.send(Vec::<Vec<u8>>::new());
+    assert_eq!(bed.vppctl("show lb vips"), "");
+    assert!(!bed.vppctl("show lb").contains("usage"));
+}
+
+#[test]
+fn a_flushed_vip_gives_its_flows_anew() {
+    let mut bed = three();
+    let flows: Vec<Vec<u8>> = (0..200).map(flow).collect();
+    let first = bed.to_servers(flows.clone());
+    bed.vppctl("lb conf buckets 65536");
+    bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
+    assert_eq!(bed.vppctl("lb flush vip 90.0.0.1/32").trim_end(), "lb_flush_vip ok 1");
+    let now = bed.to_servers(flows);
+    let moved = first.iter().zip(&now).filter(|(before, now)| server(before) != server(now)).count();
+    assert!(now.iter().any(|left| server(left).octets() == [10, 0, 2, 5]));
+    assert!((20..100).contains(&moved), "{moved} of 200");
+}
+
+/// Whatever is refused changes nothing: packets go as before.
+#[test]
+fn what_is_refused_changes_nothing() {
+    let mut bed = three();
+    let (flows, shown) = ((0..50).map(flow).collect::<Vec<_>>(), |bed: &mut Bed| bed.vppctl("show lb vips verbose"));
+    let first = bed.to_servers(flows.clone());
+    let before = shown(&mut bed);
+    for (line, words) in [
+        ("lb conf buckets 33", "lb conf: buckets must be a power of two"),
+        ("lb conf buckets 4294967296", "buckets"),
+        ("lb vip 90.0.0.1/32 encap gre4", "already exists"),
+        ("lb vip 90.0.0.1/33", "invalid vip prefix: '90.0.0.1/33'"),
+        ("lb vip foo", "lb vip: invalid vip prefix: 'foo'"),
+        ("lb vip 1.2.3.4/32 encap bogus", "bogus"),
+        ("lb vip 1.2.3.4/32 protocol tcp port 65536", "65536"),
+        ("lb vip 1.2.3.4/32 encap gre4 new_len 1000", "new_len"),
+        ("lb vip 9.9.9.9/32 del", "no VIP 9.9.9.9/32"),
+        ("lb as 90.0.0.1/32", "No AS address provided"),
+        ("lb as 90.0.0.1/32 10.0.2.2", "already there"),
+        ("lb as 90.0.0.1/32 10.0.2.9 90.0.0.1", "lies within VIP 90.0.0.1/32"),
+        ("lb as 90.0.0.1/32 10.0.2.9 2001::1", "2001::1"),
+        ("lb as 90.0.0.1/32 10.0.2.9 del", "no server 10.0.2.9"),
+        ("lb as 90.0.0.1/32 10.0.2.2 weight 10 del", "weight and del are mutually exclusive"),
+        ("lb as 90.0.0.1/32 10.0.2.2 weight 101", "weight must be between 0 and 100"),
+        ("lb as 9.9.9.9/32 10.0.2.2", "no VIP 9.9.9.9/32"),
+    ] {
+        let error = bed.refused(line);
+        assert!(error.contains(words), "`{line}': {error}");
+        assert_eq!(shown(&mut bed), before, "`{line}'");
+    }
+    assert_eq!(bed.to_servers(flows), first);
+}
