@@ -65,7 +65,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if let Some(core) = startup.cpu.main_core {
         pin_to(core as usize)?;
     }
-    let mut console = crate::app_without(&startup.plugins.disabled).build(&config).map_err(|error| error.to_string())?;
+    let mut console =
+        crate::app_without(&startup.plugins.disabled).build(&config).map_err(|error| error.to_string())?;
     log_to(&mut console, startup.unix.log.as_deref())?;
     for warning in &startup.warnings {
         console.router().log().add(Level::Warn, "startup", warning);
@@ -142,9 +143,9 @@ fn socket_path(startup: &Startup) -> Result<PathBuf, String> {
     if nix::unistd::geteuid().is_root() {
         return Ok(PathBuf::from("/run/vpp/cli.sock"));
     }
-    let dir = std::env::var("XDG_RUNTIME_DIR").map_err(|_| {
-        "XDG_RUNTIME_DIR is not set: say where the CLI socket shall be, as in `unix { cli-listen /tmp/cli.sock }`"
-    })?;
+    let dir = std::env::var("XDG_RUNTIME_DIR").map_err(
+        |_| "XDG_RUNTIME_DIR is not set: say where the CLI socket shall be, as in `unix { cli-listen /tmp/cli.sock }`",
+    )?;
     Ok(Path::new(&dir).join("vpp/cli.sock"))
 }
 
