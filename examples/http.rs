@@ -1,13 +1,16 @@
 //! A small HTTP/1.1 server and client for the demo and the tests: real requests over real TCP, with nothing to install.
 //!
 //! `http serve ADDR:PORT NAME` answers every GET with a page that names the server; `/bytes/N` gives N pseudo-random bytes.
-//! `http get http://ADDR:PORT/PATH [-n COUNT] [-t SECONDS]` makes COUNT connections, one after the other, checks every
-//! answer, and prints how many each server gave. It exits with 1 when an answer was wrong or missing.
+//! `http get http://ADDR[:PORT]/PATH [-n COUNT] [--concurrency C] [--timeout SECONDS]` makes COUNT connections, C at a time
+//! (one unless told), checks every answer, and prints how many each server gave. It exits with 1 when an answer was wrong
+//! or missing.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 fn main() -> ExitCode {
@@ -16,7 +19,10 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["serve", address, name] => serve(address, name).map(|()| true),
         ["get", url, options @ ..] => get(url, options),
-        _ => Err("usage: http serve ADDR:PORT NAME | http get URL [-n COUNT] [-t SECONDS]".into()),
+        _ => {
+            Err("usage: http serve ADDR:PORT NAME | http get URL [-n COUNT] [--concurrency C] [--timeout SECONDS]"
+                .into())
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -80,32 +86,64 @@ fn pseudo_random(count: usize) -> Vec<u8> {
     bytes
 }
 
-fn get(url: &str, options: &[&str]) -> Result<bool, String> {
-    let (mut count, mut timeout) = (1, 5.0);
-    for option in options.chunks(2) {
-        match option {
-            ["-n", value] => count = value.parse().map_err(|_| format!("-n: expected a number, got `{value}`"))?,
-            ["-t", value] => timeout = value.parse().map_err(|_| format!("-t: expected seconds, got `{value}`"))?,
-            other => return Err(format!("unknown option `{}`", other.join(" "))),
-        }
-    }
-    let rest = url.strip_prefix("http://").ok_or_else(|| format!("expected http://…, got `{url}`"))?;
-    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address: SocketAddr = address.parse().map_err(|_| format!("expected ADDR:PORT, got `{address}`"))?;
-    let (mut tally, mut wrong) = (BTreeMap::<String, u32>::new(), 0);
-    for number in 1..=count {
-        match fetch(address, &format!("/{path}"), Duration::from_secs_f64(timeout)) {
-            Ok(server) => *tally.entry(server).or_default() += 1,
-            Err(error) => {
-                eprintln!("request {number} of {count}: {error}");
-                wrong += 1;
+/// What `http get` was asked for.
+struct Options {
+    count: u32,
+    concurrency: u32,
+    timeout: Duration,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Result<Options, String> {
+        let mut options = Options { count: 1, concurrency: 1, timeout: Duration::from_secs(5) };
+        for pair in words.chunks(2) {
+            let &[name, value] = pair else { return Err(format!("`{}`: a value is missing", pair.join(" "))) };
+            let number = || value.parse::<u32>().map_err(|_| format!("{name}: expected a number, got `{value}`"));
+            match name {
+                "-n" => options.count = number()?,
+                "--concurrency" => options.concurrency = number()?.clamp(1, 1000),
+                "-t" | "--timeout" => {
+                    let seconds = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    options.timeout = seconds.ok_or_else(|| format!("{name}: expected seconds, got `{value}`"))?;
+                }
+                _ => return Err(format!("unknown option `{name}`")),
             }
         }
+        Ok(options)
     }
-    for (server, answers) in tally {
+}
+
+fn get(url: &str, words: &[&str]) -> Result<bool, String> {
+    let Options { count, concurrency, timeout } = Options::parse(words)?;
+    let rest = url.strip_prefix("http://").ok_or_else(|| format!("expected http://…, got `{url}`"))?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let with_port = if host.contains(':') { host.to_string() } else { format!("{host}:80") };
+    let address: SocketAddr = with_port.parse().map_err(|_| format!("expected ADDR:PORT, got `{host}`"))?;
+    let path = format!("/{path}");
+    let (next, wrong, tally) = (AtomicU32::new(1), AtomicU32::new(0), Mutex::new(BTreeMap::<String, u32>::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..concurrency.min(count) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number > count {
+                        return;
+                    }
+                    match (fetch(address, &path, timeout), tally.lock()) {
+                        (Ok(server), Ok(mut tally)) => *tally.entry(server).or_default() += 1,
+                        (result, _) => {
+                            eprintln!("request {number} of {count}: {}", result.err().unwrap_or_default());
+                            wrong.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    for (server, answers) in tally.into_inner().unwrap_or_default() {
         println!("{server} {answers}");
     }
-    Ok(wrong == 0)
+    Ok(wrong.into_inner() == 0)
 }
 
 /// Makes one request on a connection of its own; gives the server's name.
@@ -138,7 +176,7 @@ fn fetch(address: SocketAddr, path: &str, timeout: Duration) -> Result<String, S
         return Err(format!("the body has {} bytes, the header says {length:?}", body.len()));
     }
     let right = match path.strip_prefix("/bytes/") {
-        Some(_) => body == pseudo_random(body.len()),
+        Some(count) => count.parse() == Ok(body.len()) && body == pseudo_random(body.len()),
         None => String::from_utf8_lossy(&body).contains(&format!("This is server {server}<")),
     };
     if right { Ok(server) } else { Err("the body is not what the server should send".into()) }
