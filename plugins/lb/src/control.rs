@@ -8,6 +8,7 @@ use vnet::fib::{Prefix, TrackIndex};
 use vnet::{NodeId, Router};
 
 use crate::config::{Change, LbConfig, RouteTarget, State, Step};
+use crate::flow_table::FlowTableError;
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, ServerCounters};
@@ -44,30 +45,54 @@ impl LbControl {
     ) -> Result<R, String> {
         let mut next = self.config.clone();
         let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
-        self.check_routes(router, &change)?;
+        self.prepare(router, &change)?;
         self.config = next;
         self.carry_out(router, &change);
         Ok(result)
     }
 
-    /// Whether the routes of a change can be made: nobody else may have the prefix for himself.
-    fn check_routes(&self, router: &mut Router, change: &Change) -> Result<(), String> {
+    /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows.
+    fn prepare(&self, router: &mut Router, change: &Change) -> Result<(), String> {
         for step in &change.steps {
-            if let Step::AddRoute { prefix, target } = step
-                && let Some(prefix) = prefix4(prefix.address(), prefix.len())
-            {
-                let (node, index) = node_of(router, *target)?;
-                router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+            match step {
+                Step::AddRoute { prefix, target } => {
+                    if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
+                        let (node, index) = node_of(router, *target)?;
+                        router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+                    }
+                }
+                Step::Buckets(buckets) => {
+                    if !self.resize(router, *buckets) {
+                        self.resize(router, self.config.conf().buckets);
+                        return Err(FlowTableError::Memory(*buckets).to_string());
+                    }
+                }
+                _ => (),
             }
         }
         Ok(())
     }
 
+    /// Gives every worker a table of so many buckets with the flows that it had; whether all got one.
+    fn resize(&self, router: &mut Router, buckets: u32) -> bool {
+        let tables = self.tables.clone();
+        let done = router.ask_all(move |worker| {
+            let now = worker.seconds();
+            let Some(local) = worker.local::<LbLocal>() else { return true };
+            if local.flows.buckets() == buckets {
+                return true;
+            }
+            let resized = local.flows.resized(buckets, now, tables.live());
+            resized.map(|flows| local.flows = flows).is_ok()
+        });
+        done.into_iter().all(|done| done)
+    }
+
     fn carry_out(&mut self, router: &mut Router, change: &Change) {
         for step in &change.steps {
             match step {
-                // Made already, to see whether it can be.
-                Step::AddRoute { .. } => (),
+                // Done already, to see whether it can be.
+                Step::AddRoute { .. } | Step::Buckets(_) => (),
                 Step::DelRoute { prefix, .. } => {
                     if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
                         // The configuration knows which routes there are.
@@ -87,18 +112,6 @@ impl LbControl {
                     }
                 }
                 Step::Track { address: IpAddr::V6(_), .. } => (),
-                Step::Buckets(buckets) => {
-                    let buckets = *buckets;
-                    let tables = self.tables.clone();
-                    router.ask_all(move |worker| {
-                        let now = worker.seconds();
-                        if let Some(local) = worker.local::<LbLocal>()
-                            && let Ok(flows) = local.flows.resized(buckets, now, tables.live())
-                        {
-                            local.flows = flows;
-                        }
-                    });
-                }
                 Step::Timeout(timeout) => {
                     let timeout = *timeout;
                     router.ask_all(move |worker| {

@@ -136,6 +136,13 @@ impl FlowTable {
         }
     }
 
+    /// The server of a flow that is known, without noting a packet.
+    pub fn peek(&self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
+        let bucket = &self.buckets[hash.bucket as usize & (self.buckets.len() - 1)];
+        let way = bucket.find(hash.identity)?;
+        (!bucket.is_free(way, now, self.timeout, live)).then_some(bucket.server[way])
+    }
+
     #[inline(never)]
     fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
         let mask = self.buckets.len() - 1;

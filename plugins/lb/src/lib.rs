@@ -30,12 +30,13 @@ const COLLECT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Registers the load balancer: its nodes, state and commands.
 pub fn register(app: &mut cli::App) {
     let conf = config::Conf::default();
+    let keys = flow_table::HashKeys::random();
     for node in node::nodes() {
         app.builder.node(node);
     }
     app.builder
         .extension(tables::LbTables::default())
-        .local(move |_| local::LbLocal::new(conf.buckets, conf.timeout))
+        .local(move |_| local::LbLocal::new(conf.buckets, conf.timeout, keys))
         .state(control::LbControl::default())
         .on_start(|router| {
             router.every(COLLECT, |router| {

@@ -231,7 +231,9 @@ impl<const PORT: bool> Gre4<PORT> {
     #[cold]
     fn cut(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let shared = cx.shared;
-        let handle = shared.vip(staged.vip).and_then(|vip| shared.choose(vip, staged.words));
+        let hash = FlowHash { identity: staged.identity, bucket: staged.bucket };
+        let known = cx.local.flows.peek(hash, cx.now().seconds, shared.live());
+        let handle = known.or_else(|| shared.choose(shared.vip(staged.vip)?, staged.words));
         let server = handle.and_then(|handle| shared.server(handle));
         let forward = server.map(|server| cx.tables.fib4.tracked(TrackIndex(server.track)));
         if let Some(adjacency) = forward.and_then(vnet::fib::Forward::adjacency)
@@ -289,10 +291,15 @@ impl InputNode for Sweep {
     type Trace = ();
 
     fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
-        let now = cx.now().seconds;
-        if let Some(tables) = cx.tables.extension::<LbTables>().and_then(|tables| tables.downcast_ref::<LbTables>()) {
-            cx.local.sweep(now, tables.live());
+        let now = cx.now();
+        let due = cx.local.due(now.seconds);
+        if due == 0 {
+            return Poll::Idle;
         }
-        Poll::Idle
+        match cx.tables.extension::<LbTables>().and_then(|tables| tables.downcast_ref::<LbTables>()) {
+            // The rest in the next pass, without a sleep before it.
+            Some(tables) if cx.local.sweep(now.seconds, tables.live(), due) => Poll::Until(now.nanos),
+            _ => Poll::Idle,
+        }
     }
 }
