@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::fib::TrackIndex;
+use vnet::fib::{Fib4Snapshot, Forward, ForwardKind, TrackIndex};
 use vnet::wire::icmp4::Problem;
 use vnet::wire::ip4::Ip4Header;
 use vnet::wire::{FlowKey4, flow::FlowError};
@@ -192,11 +192,11 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         let track = TrackIndex(server.track);
         let forward = cx.tables.fib4.tracked(track);
         let inner = packet.len();
-        if let Some(adjacency) = forward.adjacency() {
-            let mtu = cx.tables.fib4.adjacency(adjacency).mtu as usize;
-            if inner + OVERHEAD > mtu && dont_fragment(packet) {
-                return too_long(cx, packet, mtu);
-            }
+        if let Some(mtu) = mtu(&cx.tables.fib4, forward)
+            && inner + OVERHEAD > mtu
+            && dont_fragment(packet)
+        {
+            return too_long(cx, packet, mtu);
         }
         let Some(header) = server.outer.header(inner) else {
             return cx.drop(packet, Error::TooLong);
@@ -236,17 +236,32 @@ impl<const PORT: bool> Gre4<PORT> {
         let handle = known.or_else(|| shared.choose(shared.vip(staged.vip)?, staged.words));
         let server = handle.and_then(|handle| shared.server(handle));
         let forward = server.map(|server| cx.tables.fib4.tracked(TrackIndex(server.track)));
-        if let Some(adjacency) = forward.and_then(vnet::fib::Forward::adjacency)
+        if let Some(mtu) = forward.and_then(|forward| mtu(&cx.tables.fib4, forward))
             && let Some(piece) = nodes::ip4::gso_piece_len(packet)
+            && piece + OVERHEAD > mtu
+            && dont_fragment(packet)
         {
-            let mtu = cx.tables.fib4.adjacency(adjacency).mtu as usize;
-            if piece + OVERHEAD > mtu && dont_fragment(packet) {
-                return too_long(cx, packet, mtu);
-            }
+            return too_long(cx, packet, mtu);
         }
         nodes::ip4::gso::come_back_to(packet, cx.this_node());
         Next::Cut
     }
+}
+
+/// The longest packet that the way takes; of several ways, that each of them takes.
+#[inline(always)]
+fn mtu(fib: &Fib4Snapshot, forward: Forward) -> Option<usize> {
+    match forward.adjacency() {
+        Some(adjacency) => Some(fib.adjacency(adjacency).mtu as usize),
+        None if forward.kind == ForwardKind::LoadBalance => least_mtu(fib, forward.index),
+        None => None,
+    }
+}
+
+#[cold]
+fn least_mtu(fib: &Fib4Snapshot, balance: u32) -> Option<usize> {
+    let ways = fib.load_balance(balance)?.buckets().iter();
+    ways.filter_map(|way| Some(fib.adjacency(way.adjacency()?).mtu as usize)).min()
 }
 
 fn dont_fragment(packet: &Packet<'_>) -> bool {

@@ -84,7 +84,7 @@ fn told((interface, frame): &(String, Vec<u8>), mtu: u16) {
     let etherparse::Icmpv4Type::DestinationUnreachable(why) = icmp.icmp_type() else { panic!("{frame:x?}") };
     assert_eq!(why, etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu });
     // The sender finds its packet as it sent it, but for hops.
-    assert_eq!(icmp.payload()[12..20], [10, 9, 0, 1, 90, 0, 0, 1]);
+    assert_eq!(icmp.payload()[12..16], [10, 9, 0, 1]);
 }
 
 #[test]
@@ -128,4 +128,19 @@ fn chains_keep_their_bytes() {
         let left = bed.to_servers([frame.clone()]);
         assert_eq!(*opened(&left[0]).1, frame[14..]);
     }
+}
+
+#[test]
+fn of_several_ways_to_a_server_the_narrowest_counts() {
+    let mut bed = three();
+    bed.type_all(&[
+        "lb vip 91.0.0.1/32 encap gre4",
+        "lb as 91.0.0.1/32 172.16.0.1",
+        "ip route add 172.16.0.1/32 via 10.0.2.2",
+        "ip route add 172.16.0.1/32 via 10.0.2.3",
+        "set interface mtu 1500 toy1",
+    ]);
+    let of = |payload| tcp(ip([10, 9, 0, 1], [91, 0, 0, 1]), 4000, 80, payload);
+    assert_eq!(bed.to_servers([of(1436)])[0].len(), 1514);
+    told(&bed.send([of(1437)])[0], 1476);
 }
