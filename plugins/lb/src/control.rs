@@ -61,11 +61,9 @@ impl LbControl {
                         router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
                     }
                 }
-                Step::Buckets(buckets) => {
-                    if !self.resize(router, *buckets) {
-                        self.resize(router, self.config.conf().buckets);
-                        return Err(FlowTableError::Memory(*buckets).to_string());
-                    }
+                Step::Buckets(buckets) if !self.resize(router, *buckets) => {
+                    self.resize(router, self.config.conf().buckets);
+                    return Err(FlowTableError::Memory(*buckets).to_string());
                 }
                 _ => (),
             }

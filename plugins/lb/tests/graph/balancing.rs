@@ -29,7 +29,7 @@ fn a_packet_leaves_as_from_vpp() {
     bed.vppctl("trace add source 1");
     let mut frame = raw(ip([10, 0, 1, 2], VIP), &SYN[20..]);
     frame.splice(14..34, SYN[..20].iter().copied());
-    let left = bed.to_servers([frame]);
+    let left = bed.reaching_servers([frame]);
     let headers = "2ef83292a83202fec7ffb8e4080045000054000000007f2f23790a0002010a00020200000800";
     let hex: String = left[0].iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex[..76], *headers);
@@ -56,7 +56,7 @@ lb as[1]: 10.0.2.2 weight:100 used
 fn flows_are_spread_and_keep_their_servers() {
     let mut bed = three();
     let flows: Vec<Vec<u8>> = (0..1500).map(flow).collect();
-    let first = bed.to_servers(flows.clone());
+    let first = bed.reaching_servers(flows.clone());
     let mut shares: BTreeMap<Ipv4Addr, usize> = BTreeMap::new();
     for (sent, left) in flows.iter().zip(&first) {
         let (server, inner) = opened(left);
@@ -64,23 +64,23 @@ fn flows_are_spread_and_keep_their_servers() {
         *shares.entry(server).or_default() += 1;
     }
     assert!(shares.len() == 3 && shares.values().all(|share| (400..600).contains(share)), "{shares:?}");
-    assert_eq!(bed.to_servers(flows.clone()), first);
+    assert_eq!(bed.reaching_servers(flows.clone()), first);
     assert_eq!(bed.shown("first session packet") + bed.shown("untracked packet") / 2, 1500);
     assert_eq!(bed.shown("packet from existing sessions"), bed.shown("first session packet"));
     // Another server takes over some new flows, and none that is known.
     bed.vppctl("lb conf buckets 4096");
-    assert_eq!(bed.to_servers(flows.clone()), first);
+    assert_eq!(bed.reaching_servers(flows.clone()), first);
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
     let before: Vec<Ipv4Addr> = first.iter().map(|left| server(left)).collect();
-    let now: Vec<Ipv4Addr> = bed.to_servers(flows.clone()).iter().map(|left| server(left)).collect();
+    let now: Vec<Ipv4Addr> = bed.reaching_servers(flows.clone()).iter().map(|left| server(left)).collect();
     assert_eq!(now, before);
     // So it is with a server that is removed, until its flows are flushed.
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.2 del");
-    let now: Vec<Ipv4Addr> = bed.to_servers(flows.clone()).iter().map(|left| server(left)).collect();
+    let now: Vec<Ipv4Addr> = bed.reaching_servers(flows.clone()).iter().map(|left| server(left)).collect();
     assert_eq!(now, before);
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.2 del flush");
     let gone = Ipv4Addr::new(10, 0, 2, 2);
-    for (before, left) in before.iter().zip(bed.to_servers(flows)) {
+    for (before, left) in before.iter().zip(bed.reaching_servers(flows)) {
         let now = server(&left);
         assert!(now != gone && (now == *before || *before == gone), "{before} -> {now}");
     }
@@ -92,7 +92,7 @@ fn balancers_agree_whatever_the_order_of_servers() {
     let flows: Vec<Vec<u8>> = (0..200).map(flow).collect();
     other.vppctl("lb as 90.0.0.1/32 10.0.2.3 del flush");
     other.vppctl("lb as 90.0.0.1/32 10.0.2.3");
-    assert_eq!(one.to_servers(flows.clone()), other.to_servers(flows));
+    assert_eq!(one.reaching_servers(flows.clone()), other.reaching_servers(flows));
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn a_full_table_balances_without_entries() {
     let mut bed = three();
     bed.vppctl("lb conf buckets 1");
     let flows: Vec<Vec<u8>> = (0..300).map(flow).collect();
-    let first = bed.to_servers(flows.clone());
-    assert_eq!((first.len(), bed.to_servers(flows)), (300, first));
+    let first = bed.reaching_servers(flows.clone());
+    assert_eq!((first.len(), bed.reaching_servers(flows)), (300, first));
     assert_eq!((bed.shown("first session packet"), bed.shown("packet from existing sessions")), (4, 4));
     assert_eq!(bed.shown("untracked packet"), 592);
     assert!(bed.vppctl("show lb").contains("  usage: 4 / 4\n"));
@@ -112,8 +112,8 @@ fn servers_count_packets_bytes_and_flows() {
     let mut bed = three();
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.3 10.0.2.4 weight 0");
     let flows: Vec<Vec<u8>> = (0..5).map(flow).collect();
-    bed.to_servers(flows.clone());
-    bed.to_servers(flows.clone());
+    bed.reaching_servers(flows.clone());
+    bed.reaching_servers(flows.clone());
     let bytes = 2 * flows.iter().map(|frame| frame.len() - 14).sum::<usize>();
     let text = bed.vppctl("show lb vip verbose");
     assert!(text.contains(&format!("packets:10 bytes:{bytes} flows:5\n")), "{text}");
@@ -136,7 +136,7 @@ fn ports_have_vips_of_their_own() {
         "lb as 90.0.0.0/24 protocol tcp port 443 10.0.2.4",
     ]);
     let header = || ip([10, 9, 0, 1], [90, 0, 0, 77]);
-    let left = bed.to_servers([
+    let left = bed.reaching_servers([
         tcp(header(), 5000, 80, 1),
         udp(header(), 5000, 80, 1),
         tcp(header(), 5000, 443, 1),
@@ -147,7 +147,7 @@ fn ports_have_vips_of_their_own() {
     assert_eq!(servers, [[10, 0, 2, 2], [10, 0, 2, 3], [10, 0, 2, 4]]);
     assert_eq!(bed.counted("lb4-gre4-port", "no VIP for the protocol and port"), 2);
     bed.vppctl("lb vip 90.0.0.0/24 protocol udp port 80 del");
-    assert_eq!(bed.to_servers([tcp(header(), 5000, 80, 1), udp(header(), 5000, 80, 1)]).len(), 1);
+    assert_eq!(bed.reaching_servers([tcp(header(), 5000, 80, 1), udp(header(), 5000, 80, 1)]).len(), 1);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn sources_stick() {
     let from = |host: u8| (0..40).map(move |port| tcp(ip([10, 9, 0, host], [91, 0, 0, 1]), 4000 + port, 80, 0));
     let mut servers = Vec::new();
     for host in 0..20 {
-        let left = bed.to_servers(from(host));
+        let left = bed.reaching_servers(from(host));
         assert!(left.len() == 40 && left.iter().all(|one| server(one) == server(&left[0])));
         servers.push(server(&left[0]));
     }

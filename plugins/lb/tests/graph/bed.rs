@@ -198,7 +198,7 @@ impl Bed {
 
     /// The frames among `send`'s that leave by `toy1`, of which there must not be others.
     #[track_caller]
-    pub fn to_servers<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<Vec<u8>> {
+    pub fn reaching_servers<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<Vec<u8>> {
         let left = self.send(frames);
         assert!(left.iter().all(|(name, _)| name == "toy1"), "{left:x?}");
         left.into_iter().map(|(_, frame)| frame).collect()

@@ -28,7 +28,7 @@ fn a_vip_without_servers() {
     assert_eq!(bed.shown("no server configured"), 2);
     assert_eq!(bed.shown("first session packet"), 0);
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.2 weight 1");
-    assert_eq!(bed.to_servers([flow(1)]).len(), 1);
+    assert_eq!(bed.reaching_servers([flow(1)]).len(), 1);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn other_protocols_are_balanced_by_their_addresses() {
     // Nothing at all after the header is enough of a protocol without ports.
     for payload in [&b""[..], &[1, 2, 3]] {
         let frame = raw(header.clone(), payload);
-        let left = bed.to_servers([frame.clone()]);
+        let left = bed.reaching_servers([frame.clone()]);
         assert_eq!(*opened(&left[0]).1, frame[14..]);
     }
     assert_eq!(bed.shown("packet from existing sessions"), 1);
@@ -79,7 +79,7 @@ fn options_are_skipped() {
     let mut header = ip([10, 9, 0, 1], VIP);
     header.options = etherparse::Ipv4Options::try_from(&[1u8; 4][..]).unwrap();
     let frame = tcp(header, 4000, 80, 3);
-    let left = bed.to_servers([frame.clone(), frame.clone()]);
+    let left = bed.reaching_servers([frame.clone(), frame.clone()]);
     assert_eq!(*opened(&left[1]).1, frame[14..]);
     assert_eq!(bed.shown("packet from existing sessions"), 1);
 }
@@ -91,7 +91,7 @@ fn a_server_without_a_way() {
     dropped(&mut bed, flow(1), "server unreachable");
     // The way may come later, and change.
     bed.vppctl("ip route add 172.16.0.0/12 via 10.0.2.3");
-    let left = bed.to_servers([flow(1)]);
+    let left = bed.reaching_servers([flow(1)]);
     assert_eq!(opened(&left[0]).0.octets(), [172, 16, 0, 1]);
     bed.vppctl("ip route del 172.16.0.0/12");
     dropped(&mut bed, flow(1), "server unreachable");

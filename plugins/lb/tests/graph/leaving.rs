@@ -9,15 +9,15 @@ use crate::frames::{flow, server};
 #[test]
 fn removed_vips_are_listed_until_their_flows_are_gone() {
     let mut bed = three();
-    assert_eq!(bed.to_servers([flow(1)]).len(), 1);
+    assert_eq!(bed.reaching_servers([flow(1)]).len(), 1);
     bed.vppctl("lb vip 90.0.0.1/32 del");
-    assert_eq!(bed.to_servers([flow(1)]).len(), 0);
+    assert_eq!(bed.reaching_servers([flow(1)]).len(), 0);
     let text = bed.vppctl("show lb vips");
     assert!(text.starts_with("ip4-gre4 90.0.0.1/32 new_size:1024 #as:") && text.ends_with(" removed\n"), "{text}");
     // A VIP of the same key stands beside it, and knows none of its flows.
     bed.vppctl("lb vip 90.0.0.1/32 encap gre4");
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
-    assert_eq!(server(&bed.to_servers([flow(1)])[0]).octets(), [10, 0, 2, 5]);
+    assert_eq!(server(&bed.reaching_servers([flow(1)])[0]).octets(), [10, 0, 2, 5]);
     bed.vppctl("test lb flowtable flush");
     assert_eq!(bed.vppctl("show lb vips"), "ip4-gre4 90.0.0.1/32 new_size:1024 #as:1\n");
 }
@@ -26,7 +26,7 @@ fn removed_vips_are_listed_until_their_flows_are_gone() {
 fn silent_flows_are_swept() {
     let mut bed = three();
     bed.vppctl("lb conf timeout 1 buckets 16384");
-    assert_eq!(bed.to_servers((0..1000).map(flow)).len(), 1000);
+    assert_eq!(bed.reaching_servers((0..1000).map(flow)).len(), 1000);
     assert!(bed.vppctl("show lb").contains("  usage: 1000 / 65536\n"));
     bed.vppctl("lb vip 90.0.0.1/32 del");
     assert!(bed.vppctl("show lb vips").contains("removed"));
@@ -44,11 +44,11 @@ fn silent_flows_are_swept() {
 fn a_flushed_vip_gives_its_flows_anew() {
     let mut bed = three();
     let flows: Vec<Vec<u8>> = (0..200).map(flow).collect();
-    let first = bed.to_servers(flows.clone());
+    let first = bed.reaching_servers(flows.clone());
     bed.vppctl("lb conf buckets 65536");
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
     assert_eq!(bed.vppctl("lb flush vip 90.0.0.1/32").trim_end(), "lb_flush_vip ok 1");
-    let now = bed.to_servers(flows);
+    let now = bed.reaching_servers(flows);
     let moved = first.iter().zip(&now).filter(|(before, now)| server(before) != server(now)).count();
     assert!(now.iter().any(|left| server(left).octets() == [10, 0, 2, 5]));
     assert!((20..100).contains(&moved), "{moved} of 200");
@@ -59,7 +59,7 @@ fn a_flushed_vip_gives_its_flows_anew() {
 fn what_is_refused_changes_nothing() {
     let mut bed = three();
     let (flows, shown) = ((0..50).map(flow).collect::<Vec<_>>(), |bed: &mut Bed| bed.vppctl("show lb vips verbose"));
-    let first = bed.to_servers(flows.clone());
+    let first = bed.reaching_servers(flows.clone());
     let before = shown(&mut bed);
     for (line, words) in [
         ("lb conf buckets 33", "lb conf: buckets must be a power of two"),
@@ -84,5 +84,5 @@ fn what_is_refused_changes_nothing() {
         assert!(error.contains(words), "`{line}': {error}");
         assert_eq!(shown(&mut bed), before, "`{line}'");
     }
-    assert_eq!(bed.to_servers(flows), first);
+    assert_eq!(bed.reaching_servers(flows), first);
 }

@@ -23,7 +23,7 @@ fn a_checksum_that_the_sender_left_is_completed() {
         rest = (rest & 0xffff) + (rest >> 16);
         let pseudo = (full + 0xffff - rest) % 0xffff;
         frame[field].copy_from_slice(&(pseudo as u16).to_be_bytes());
-        let left = bed.to_servers([Frame {
+        let left = bed.reaching_servers([Frame {
             bytes: frame,
             offload: Offload::CHECKSUM,
             checksum: (34, at as u16),
@@ -49,7 +49,7 @@ fn large(payload: usize, size: u16) -> Frame {
 fn large_segments_are_cut_before_the_tunnel() {
     let mut bed = three();
     for payload in [1449, 20_000, 65_000] {
-        let left = bed.to_servers([large(payload, 1448)]);
+        let left = bed.reaching_servers([large(payload, 1448)]);
         assert_eq!(left.len(), payload.div_ceil(1448));
         let server = opened(&left[0]).0;
         let mut got = Vec::new();
@@ -72,7 +72,7 @@ fn pieces_that_would_not_fit_are_reported_once() {
     // 40 bytes of headers, 1448 of payload and 24 of tunnel are 12 too many.
     assert_eq!(left.len(), 1);
     told(&left[0], 1476);
-    assert_eq!(bed.to_servers([large(20_000, 1436)]).len(), 14);
+    assert_eq!(bed.reaching_servers([large(20_000, 1436)]).len(), 14);
 }
 
 /// Judges an ICMP message to the client: fragmentation needed, with this MTU.
@@ -92,7 +92,7 @@ fn a_packet_that_may_not_be_cut_is_reported_with_the_mtu_that_is_left() {
     let mut bed = three();
     bed.vppctl("set interface mtu 1500 toy1");
     let fits = tcp(ip([10, 9, 0, 1], VIP), 4000, 80, 1476 - 40);
-    assert_eq!(bed.to_servers([fits])[0].len(), 1514);
+    assert_eq!(bed.reaching_servers([fits])[0].len(), 1514);
     let left = bed.send([tcp(ip([10, 9, 0, 1], VIP), 4000, 80, 1476 - 39)]);
     assert_eq!(left.len(), 1);
     told(&left[0], 1476);
@@ -106,7 +106,7 @@ fn a_packet_that_may_be_cut_travels_in_fragments_of_the_outer_packet() {
     let mut header = ip([10, 9, 0, 1], VIP);
     header.dont_fragment = false;
     let frame = udp(header, 4000, 80, 1472);
-    let left = bed.to_servers([frame.clone()]);
+    let left = bed.reaching_servers([frame.clone()]);
     assert_eq!(left.len(), 2);
     let mut whole = Vec::new();
     for (number, piece) in left.iter().enumerate() {
@@ -125,7 +125,7 @@ fn chains_keep_their_bytes() {
     let mut bed = three();
     for payload in [2000, 2048, 4096, 8900] {
         let frame = tcp(ip([10, 9, 0, 1], VIP), 4000, 80, payload);
-        let left = bed.to_servers([frame.clone()]);
+        let left = bed.reaching_servers([frame.clone()]);
         assert_eq!(*opened(&left[0]).1, frame[14..]);
     }
 }
@@ -141,6 +141,6 @@ fn of_several_ways_to_a_server_the_narrowest_counts() {
         "set interface mtu 1500 toy1",
     ]);
     let of = |payload| tcp(ip([10, 9, 0, 1], [91, 0, 0, 1]), 4000, 80, payload);
-    assert_eq!(bed.to_servers([of(1436)])[0].len(), 1514);
+    assert_eq!(bed.reaching_servers([of(1436)])[0].len(), 1514);
     told(&bed.send([of(1437)])[0], 1476);
 }
