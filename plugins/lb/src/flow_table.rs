@@ -120,20 +120,31 @@ impl FlowTable {
         live: Live<'_>,
         choose: impl FnOnce() -> Option<ServerHandle>,
     ) -> Verdict {
-        let mask = self.buckets.len() - 1;
-        let bucket = &mut self.buckets[hash.bucket as usize & mask];
-        if let Some(way) = bucket.find(hash.identity)
-            && live.holds(bucket.server[way])
-            && bucket.idle(way, now) <= self.timeout
-        {
-            // The bits above the mask stay as they are; a table that has grown learns them anew here.
-            bucket.refresh(way, now, hash.bucket >> mask.trailing_ones());
-            return Verdict::Known(bucket.server[way]);
+        if let Some(server) = self.known(hash, now).filter(|&server| live.holds(server)) {
+            return Verdict::Known(server);
         }
         match choose() {
             Some(server) if !server.is_none() => self.insert(hash, now, live, server),
             _ => Verdict::NoServer,
         }
+    }
+
+    /// The first half of [`FlowTable::lookup_or_insert`]: the flow's server and a note of this packet. Whether the
+    /// server is still there is for the caller to see; if not, the flow is a new one.
+    #[inline(always)]
+    pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
+        let mask = self.buckets.len() - 1;
+        let bucket = &mut self.buckets[hash.bucket as usize & mask];
+        let way = bucket.find(hash.identity)?;
+        // Most packets of busy flows come in the same second as the one before.
+        if bucket.idle(way, now) != 0 {
+            if bucket.idle(way, now) > self.timeout {
+                return None;
+            }
+            // The bits above the mask stay as they are; a table that has grown learns them anew here.
+            bucket.refresh(way, now, hash.bucket >> mask.trailing_ones());
+        }
+        Some(bucket.server[way])
     }
 
     /// The server of a flow that is known, without noting a packet.
@@ -143,8 +154,9 @@ impl FlowTable {
         (!bucket.is_free(way, now, self.timeout, live)).then_some(bucket.server[way])
     }
 
+    /// The second half of [`FlowTable::lookup_or_insert`]: remembers a flow that is not known, if it can.
     #[inline(never)]
-    fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
+    pub fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
         let mask = self.buckets.len() - 1;
         let bucket = &mut self.buckets[hash.bucket as usize & mask];
         // The flow's own entry first, where it is no good any more: an identity stands once in a bucket.

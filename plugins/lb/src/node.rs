@@ -18,7 +18,7 @@ use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::LbLocal;
 use crate::outer::OuterGre4;
-use crate::tables::LbTables;
+use crate::tables::{LbTables, ServerEntry};
 
 /// Bytes in front of the inner packet: IPv4 and GRE.
 const OVERHEAD: usize = OuterGre4::LEN;
@@ -73,15 +73,13 @@ struct Gre4<const PORT: bool> {
     last: ServerHandle,
 }
 
-/// What the first pass found out about a packet.
+/// What the first pass found out about a packet: 16 bytes, since they are written and read again for each.
 #[derive(Clone, Copy, Default)]
 pub struct Staged {
-    /// The words of the flow's key that count for the VIP.
-    words: [u64; 2],
+    /// The flow's identity; 0 (which none has): there is no flow, and `bucket` says why.
     identity: u64,
     bucket: u32,
     vip: u32,
-    no_flow: Option<NoFlow>,
 }
 
 /// Why a packet has no flow.
@@ -95,7 +93,23 @@ enum NoFlow {
 impl From<NoFlow> for Staged {
     #[cold]
     fn from(why: NoFlow) -> Staged {
-        Staged { no_flow: Some(why), ..Staged::default() }
+        Staged { identity: 0, bucket: why as u32, vip: 0 }
+    }
+}
+
+impl From<FlowError> for NoFlow {
+    fn from(error: FlowError) -> NoFlow {
+        match error {
+            FlowError::Fragment => NoFlow::Fragment,
+            FlowError::Short => NoFlow::Short,
+        }
+    }
+}
+
+impl Staged {
+    #[inline(always)]
+    fn hash(self) -> FlowHash {
+        FlowHash { identity: self.identity, bucket: self.bucket }
     }
 }
 
@@ -133,25 +147,23 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn stage(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
         let key = match FlowKey4::read(packet.data()) {
             Ok(key) => key,
-            Err(FlowError::Fragment) => return NoFlow::Fragment.into(),
-            Err(FlowError::Short) => return NoFlow::Short.into(),
+            Err(error) => return NoFlow::from(error).into(),
         };
         let number = packet.meta().forward;
         let vip = if PORT { scope.shared.port_vip(number, key.proto, key.dport) } else { Some(number) };
         let Some((vip, entry)) = vip.and_then(|vip| Some((vip, scope.shared.vip(vip)?))) else {
             return NoFlow::NoVip.into();
         };
-        let words = entry.mask.apply(key.words());
-        let hash = scope.local.flows.hash(words, vip);
+        let hash = scope.local.flows.hash(entry.mask.apply(key.words()), vip);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Staged { words, identity: hash.identity, bucket: hash.bucket, vip, no_flow: None }
+        Staged { identity: hash.identity, bucket: hash.bucket, vip }
     }
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         self.last = ServerHandle::NONE;
-        if let Some(why) = staged.no_flow {
-            return refuse(cx, packet, why);
+        if staged.identity == 0 {
+            return refuse(cx, packet, staged);
         }
         if packet.meta().offload.intersects(Offload::UNFINISHED) {
             if packet.meta().offload.intersects(Offload::GSO) {
@@ -159,36 +171,21 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             }
             nodes::checksum::complete(packet);
         }
-        let (shared, now) = (cx.shared, cx.now().seconds);
-        let hash = FlowHash { identity: staged.identity, bucket: staged.bucket };
-        let verdict = cx
-            .local
-            .flows
-            .lookup_or_insert(hash, now, shared.live(), || shared.choose(shared.vip(staged.vip)?, staged.words));
-        let mut nobody = VipCounters::default();
-        let counters = cx.local.vips.get_mut(staged.vip as usize).unwrap_or(&mut nobody);
-        let (handle, new) = match verdict {
-            Verdict::Known(handle) => {
-                counters.known += 1;
-                (handle, 0)
+        let shared = cx.shared;
+        let known = cx.local.flows.known(staged.hash(), cx.now().seconds);
+        let server = match known.and_then(|handle| shared.server(handle)) {
+            Some(server) => {
+                if let Some(counters) = cx.local.vips.get_mut(staged.vip as usize) {
+                    counters.known += 1;
+                }
+                server
             }
-            Verdict::New(handle) => {
-                counters.new += 1;
-                (handle, 1)
-            }
-            Verdict::Untracked(handle) => {
-                counters.untracked += 1;
-                (handle, 0)
-            }
-            Verdict::NoServer => {
-                counters.no_server += 1;
-                return cx.drop(packet, Error::NoServer);
-            }
+            None => match begin(cx, packet, staged) {
+                Some(server) => server,
+                None => return cx.drop(packet, Error::NoServer),
+            },
         };
-        self.last = handle;
-        let Some(server) = shared.server(handle) else {
-            return cx.drop(packet, Error::NoServer);
-        };
+        self.last = server.handle;
         let track = TrackIndex(server.track);
         let forward = cx.tables.fib4.tracked(track);
         let inner = packet.len();
@@ -205,10 +202,9 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             return cx.drop(packet, Error::NoHeadroom);
         };
         *place = header;
-        if let Some(counters) = cx.local.servers.get_mut(handle.slot()) {
+        if let Some(counters) = cx.local.servers.get_mut(server.handle.slot()) {
             counters.packets += 1;
             counters.bytes += inner as u64;
-            counters.flows += new;
         }
         let meta = packet.meta_mut();
         (meta.forward, meta.dpo) = (forward.index, track.0);
@@ -221,7 +217,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
         let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
-        let server = scope.shared.server(self.last).map(crate::tables::ServerEntry::line);
+        let server = scope.shared.server(self.last).map(ServerEntry::line);
         LbTrace { index: staged.vip, vip, slot: self.last.slot(), server }
     }
 }
@@ -231,9 +227,8 @@ impl<const PORT: bool> Gre4<PORT> {
     #[cold]
     fn cut(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let shared = cx.shared;
-        let hash = FlowHash { identity: staged.identity, bucket: staged.bucket };
-        let known = cx.local.flows.peek(hash, cx.now().seconds, shared.live());
-        let handle = known.or_else(|| shared.choose(shared.vip(staged.vip)?, staged.words));
+        let known = cx.local.flows.peek(staged.hash(), cx.now().seconds, shared.live());
+        let handle = known.or_else(|| choose(shared, packet, staged));
         let server = handle.and_then(|handle| shared.server(handle));
         let forward = server.map(|server| cx.tables.fib4.tracked(TrackIndex(server.track)));
         if let Some(mtu) = forward.and_then(|forward| mtu(&cx.tables.fib4, forward))
@@ -268,16 +263,47 @@ fn dont_fragment(packet: &Packet<'_>) -> bool {
     Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment())
 }
 
+/// The server that a new flow goes to.
+fn choose(shared: &LbTables, packet: &Packet<'_>, staged: Staged) -> Option<ServerHandle> {
+    let vip = shared.vip(staged.vip)?;
+    shared.choose(vip, vip.mask.apply(FlowKey4::read(packet.data()).ok()?.words()))
+}
+
+/// Gives a new flow its server, and counts it.
+#[inline(never)]
+fn begin<'c, const PORT: bool>(
+    cx: &mut Cx<'c, '_, Gre4<PORT>>,
+    packet: &Packet<'_>,
+    staged: Staged,
+) -> Option<&'c ServerEntry> {
+    let (shared, now) = (cx.shared, cx.now().seconds);
+    let local = &mut *cx.local;
+    let mut nobody = VipCounters::default();
+    let counters = local.vips.get_mut(staged.vip as usize).unwrap_or(&mut nobody);
+    let Some(handle) = choose(shared, packet, staged) else {
+        counters.no_server += 1;
+        return None;
+    };
+    if let Verdict::New(_) = local.flows.insert(staged.hash(), now, shared.live(), handle) {
+        counters.new += 1;
+        if let Some(counters) = local.servers.get_mut(handle.slot()) {
+            counters.flows += 1;
+        }
+    } else {
+        counters.untracked += 1;
+    }
+    shared.server(handle)
+}
+
 #[cold]
-fn refuse<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, why: NoFlow) -> Next {
-    cx.drop(
-        packet,
-        match why {
-            NoFlow::Fragment => Error::Fragment,
-            NoFlow::Short => Error::Short,
-            NoFlow::NoVip => Error::NoVip,
-        },
-    )
+fn refuse<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+    let [fragment, short] = [NoFlow::Fragment as u32, NoFlow::Short as u32];
+    let why = match staged.bucket {
+        why if why == fragment => Error::Fragment,
+        why if why == short => Error::Short,
+        _ => Error::NoVip,
+    };
+    cx.drop(packet, why)
 }
 
 #[cold]

@@ -46,7 +46,8 @@ const _: () = assert!(size_of::<ServerEntry>() == 64);
 #[derive(Clone, Debug, Default)]
 pub struct LbTables {
     vips: Vec<Option<VipEntry>>,
-    servers: Vec<Option<ServerEntry>>,
+    /// By slot; a slot without a server has an entry whose handle is that of another slot.
+    servers: Vec<ServerEntry>,
     handles: Vec<ServerHandle>,
     ports: HashMap<PortKey, u32, ahash::RandomState>,
 }
@@ -79,7 +80,10 @@ impl LbTables {
                 weight: server.weight,
                 state: server.state,
             };
-            put(&mut tables.servers, slot, entry);
+            for vacant in tables.servers.len() as u32..=slot {
+                tables.servers.push(ServerEntry::vacant(vacant));
+            }
+            tables.servers[slot as usize] = entry;
         }
         tables
     }
@@ -99,7 +103,7 @@ impl LbTables {
     /// The server with this handle, while it is the present one of its slot.
     #[inline(always)]
     pub fn server(&self, handle: ServerHandle) -> Option<&ServerEntry> {
-        self.servers.get(handle.slot())?.as_ref().filter(|server| server.handle == handle)
+        self.servers.get(handle.slot()).filter(|server| server.handle == handle)
     }
 
     /// The present handles.
@@ -145,6 +149,12 @@ impl VipEntry {
 }
 
 impl ServerEntry {
+    /// What stands for no server: no handle of this slot equals its handle.
+    fn vacant(slot: u32) -> Self {
+        let outer = OuterGre4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
+        Self { outer, track: 0, handle: ServerHandle::first(slot ^ 1), weight: 0, state: State::Removed }
+    }
+
     /// How it prints, for traces.
     pub fn line(&self) -> ServerLine {
         ServerLine { address: self.outer.destination().into(), weight: self.weight, state: self.state }

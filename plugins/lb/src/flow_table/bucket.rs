@@ -59,15 +59,10 @@ impl Bucket {
         self.server[way].is_none() || !live.holds(self.server[way]) || self.idle(way, now) > timeout
     }
 
-    /// Notes a packet. The line is written to at most once a second for a flow: what was only read need not go back to
-    /// memory.
-    #[inline(always)]
+    /// Notes a packet. Called at most once a second for a flow: a line that was only read need not go back to memory.
     pub(super) fn refresh(&mut self, way: usize, now: u32, above: u32) {
         let state = self.stamp[way] & !CLOCK & ((1 << ABOVE) - 1);
-        let stamp = now & CLOCK | state | above << ABOVE;
-        if self.stamp[way] != stamp {
-            self.stamp[way] = stamp;
-        }
+        self.stamp[way] = now & CLOCK | state | above << ABOVE;
     }
 
     /// Puts a flow in; `bits` of the hash picked the bucket.
