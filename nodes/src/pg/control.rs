@@ -9,7 +9,7 @@ use vnet::{IfIndex, NodeId, NodeKind, Router};
 
 use super::capture::Capture;
 use super::fields::Random;
-use super::input::{Feed, PgInput, Running};
+use super::input::{Feed, PgInput, Running, gap};
 use super::pcap::{Packets, PcapError};
 use super::show::{StreamRow, StreamTable};
 use super::stream::{ENDLESS, Source, StreamSpec};
@@ -330,7 +330,7 @@ impl Stream {
             tx: self.tx,
             limit: if self.limit == 0 { ENDLESS } else { self.limit },
             sent: 0,
-            gap: if self.rate > 0.0 { 1e9 / self.rate } else { 0.0 },
+            gap: gap(self.rate),
             due: None,
             max_frame: self.max_frame,
             feed,

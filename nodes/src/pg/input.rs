@@ -41,6 +41,13 @@ pub(super) struct PgInput {
     first: usize,
 }
 
+/// Nanoseconds from packet to packet at a rate in packets per second; 0: none.
+///
+/// Kept between 1e-3 and 1e18 (32 years): beyond that, times could not be counted, and a division would give infinity.
+pub(super) fn gap(rate: f64) -> f64 {
+    if rate > 0.0 { (1e9 / rate).clamp(1e-3, 1e18) } else { 0.0 }
+}
+
 /// A stream that was enabled.
 pub(super) struct Running {
     /// The stream's number on the control side.
@@ -188,7 +195,7 @@ impl Running {
             return usize::MAX;
         }
         let due = *self.due.get_or_insert(now);
-        if now < due { 0 } else { ((now - due) / self.gap) as usize + 1 }
+        if now < due { 0 } else { (((now - due) / self.gap) as usize).saturating_add(1) }
     }
 
     /// Sends one packet; `false` where no buffer was free.
@@ -223,5 +230,18 @@ impl Running {
             self.sent += 1;
         }
         sent.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gap;
+
+    /// `rate 1e30` once overflowed, and `rate 1e-300` sent as fast as it could.
+    #[test]
+    fn gaps_are_finite_at_every_rate() {
+        assert_eq!([0.0, -1.0, f64::NAN].map(gap), [0.0; 3]);
+        assert_eq!([1.0, 1e6, 1e-3].map(gap), [1e9, 1e3, 1e12]);
+        assert_eq!([1e30, f64::MAX, 1e-300, f64::from_bits(1)].map(gap), [1e-3, 1e-3, 1e18, 1e18]);
     }
 }
