@@ -10,7 +10,7 @@ use vnet::interface::{Caps, Device, Hardware};
 use vnet::router::InterfaceSpec;
 use vnet::wire::{HeaderBytes, Start};
 use vnet::{
-    Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Packet, Poll, SinkCx, SinkNode, Vector, next_nodes,
+    Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Packet, Poll, Router, SinkCx, SinkNode, Vector, next_nodes,
 };
 
 /// The MAC address of the interface that frames come in by.
@@ -61,11 +61,30 @@ pub fn run_frame(frame: &[u8]) {
         });
         assert!(left.is_none(), "no buffer is free: some were lost");
         router.publish();
+        router.step();
+        let used = router.ask(0, |worker| worker.buffers_in_use() as u64);
+        assert_eq!(used, waiting(router), "every buffer is free but those of packets that wait for a neighbour");
     });
 }
 
+/// Packets that wait for a neighbour, by the counters of the nodes that keep them and let them go.
+fn waiting(router: &Router) -> u64 {
+    let count = |node: &str, ended: &[&str]| {
+        let info = router.node(node).and_then(|node| router.node_info(node)).expect("a node of every router");
+        let stats = &info.stats[0];
+        let ends = info.errors.iter().zip(&stats.errors).filter(|(error, _)| ended.contains(&error.text));
+        (stats.vectors.get(), ends.map(|(_, count)| count.get()).sum::<u64>())
+    };
+    let refused =
+        ["too many packets wait for the neighbour", "too many unresolved neighbours", "no address to ask for"];
+    let (gleaned, gleans_refused) = count("ip4-glean", &refused);
+    let (asked, asks_refused) = count("ip4-arp", &refused);
+    let (_, over) = count("arp-wait", &["packets released", "neighbour did not answer"]);
+    (gleaned + asked) - (gleans_refused + asks_refused) - over
+}
+
 /// A router with the interface `fuzz0` and nothing that reaches the machine it runs on.
-fn console() -> Console {
+pub fn console() -> Console {
     let mut app = App::new();
     nodes::register(&mut app);
     lb::register(&mut app);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vnet::wire::{FlowKey4, frag, ip4, print, tcp, udp};
+use vnet::wire::{FlowKey4, HeaderBytes, Start, frag, ip4, print, tcp, udp};
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else { return };
@@ -30,6 +30,11 @@ fuzz_target!(|data: &[u8]| {
     print::ethernet_frame(&mut text, bytes);
     print::ip4(&mut text, &packet);
     print::ip6(&mut text, &packet);
+    for start in [Start::Ethernet, Start::EthernetOnly, Start::Ip4, Start::Ip6, Start::Arp] {
+        let kept = HeaderBytes::new(start, bytes);
+        kept.text(&mut text);
+        serde_json::to_string(&kept).expect("headers are plain values");
+    }
     let _ = FlowKey4::read(&packet);
     let _ = ip4::options(&packet).count();
     let _ = udp::checksum_ok(0, &packet);
