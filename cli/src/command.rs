@@ -31,6 +31,16 @@ pub enum Outcome {
     Quit,
 }
 
+/// Words of the console itself: how they are used.
+const OWN_WORDS: [(&str, &str); 6] = [
+    ("comment", "comment <anything>"),
+    ("exec", "exec <filename>"),
+    ("exit", "Exit CLI"),
+    ("help", "help [<command>]"),
+    ("q", "Exit CLI"),
+    ("quit", "Exit CLI"),
+];
+
 /// All commands.
 #[derive(Default)]
 pub struct Table {
@@ -72,6 +82,10 @@ impl Table {
         match words.next() {
             None | Some("comment") => return Outcome::Done(None),
             Some("quit" | "q" | "exit") if words.next().is_none() => return Outcome::Quit,
+            // With a file, the console has run it.
+            Some("exec") if words.next().is_none() => {
+                return Outcome::Failed("exec: expected a file, got nothing".into());
+            }
             _ => (),
         }
         if let Some(topic) = help_topic(line) {
@@ -121,6 +135,11 @@ impl Table {
         Found::Nowhere(path, CliError::at("too many words"))
     }
 
+    /// Whether these words name a command, so that its arguments may follow.
+    pub(crate) fn is_command(&self, words: &str) -> bool {
+        matches!(self.find(words), Found::Command(..))
+    }
+
     /// What `help`, `?` and `X ?` show.
     pub fn help(&self, topic: &str) -> crate::reply::Words {
         let mut shown = String::new();
@@ -138,19 +157,20 @@ impl Table {
                     })
                     .or_insert(text);
             }
-            roots.entry("comment").or_insert_with(|| "comment <anything>".into());
-            roots.entry("help").or_insert_with(|| "help [<command>]".into());
-            roots.entry("quit").or_insert_with(|| "Exit CLI".into());
+            for (word, help) in OWN_WORDS {
+                roots.entry(word).or_insert_with(|| help.into());
+            }
             for (root, text) in roots {
                 shown += &format!("  {root:<30} {text}\n");
             }
             return crate::reply::Words::from(shown);
         }
         let words: Vec<_> = topic.split_whitespace().collect();
-        let mut below: Vec<_> = self.commands.iter().filter(|command| is_below(command.path, &words)).collect();
-        below.sort_by_key(|command| command.path);
-        for command in below {
-            shown += &format!("  {:<40} {}\n", command.path, command.help);
+        let commands = self.commands.iter().map(|command| (command.path, command.help));
+        let mut below: Vec<_> = commands.chain(OWN_WORDS).filter(|(path, _)| is_below(path, &words)).collect();
+        below.sort_unstable();
+        for (path, help) in below {
+            shown += &format!("  {path:<40} {help}\n");
         }
         if shown.is_empty() {
             shown = format!("no commands below `{}'\n", topic.trim());
@@ -162,11 +182,14 @@ impl Table {
     pub fn complete(&self, line: &str) -> Vec<String> {
         let mut words: Vec<_> = line.split_whitespace().collect();
         let last = if line.ends_with(char::is_whitespace) || line.is_empty() { "" } else { words.pop().unwrap_or("") };
+        let own_words = OWN_WORDS.iter().map(|(word, _)| *word);
         let mut found: Vec<String> = self
             .commands
             .iter()
-            .filter(|command| is_below(command.path, &words))
-            .filter_map(|command| command.path.split(' ').nth(words.len()))
+            .map(|command| command.path)
+            .chain(own_words)
+            .filter(|path| is_below(path, &words))
+            .filter_map(|path| path.split(' ').nth(words.len()))
             .filter(|word| word.starts_with(last))
             .map(Into::into)
             .collect();
@@ -187,9 +210,9 @@ fn next_words<'t>(open: &[&'t Command], depth: usize, typed: &str) -> Vec<&'t st
     let mut words: Vec<_> = open
         .iter()
         .filter_map(|command| command.path.split(' ').nth(depth))
-        .filter(|word| word.starts_with(typed))
+        // An empty word in quotes is a prefix of everything and means nothing.
+        .filter(|word| !typed.is_empty() && word.starts_with(typed))
         .collect();
-    words.dedup();
     words.sort_unstable();
     words.dedup();
     if words.contains(&typed) {
@@ -253,6 +276,9 @@ mod tests {
         assert_eq!(run("foo"), "! unknown input `foo'");
         assert_eq!(run("show"), "! show: unknown input `'");
         assert_eq!(run("s"), "! ambiguous input `s': set, show");
+        assert_eq!(run("show interface \"\""), "! show interface: unknown input `\"\"'");
+        assert_eq!(run("\"\""), "! unknown input `\"\"'");
+        assert_eq!(run("exec"), "! exec: expected a file, got nothing");
         assert_eq!(run("comment all of this"), "");
         assert_eq!(run(""), "");
     }
@@ -261,6 +287,9 @@ mod tests {
     fn help_lists_what_is_below() {
         assert_eq!(run("show lb ?"), format!("  {:<40} help\n  {:<40} help\n", "show lb", "show lb vips"));
         assert!(run("help").contains("  show                           show commands\n"));
+        assert!(run("?").contains("  exec                           exec <filename>\n"));
+        assert_eq!(run("exec ?"), format!("  {:<40} exec <filename>\n", "exec"));
+        assert_eq!(table().complete("ex"), ["exec", "exit"]);
         assert_eq!(table().complete("show i"), ["interface", "ip"]);
         assert_eq!(table().complete("sh ip "), ["fib", "neighbors"]);
     }

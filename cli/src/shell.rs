@@ -136,11 +136,11 @@ impl Console {
         }
     }
 
-    /// Words that may complete a line: of commands, and names of interfaces and nodes.
+    /// Words that may complete a line: of commands, and behind a command names of interfaces, nodes and what else has any.
     pub fn complete(&self, line: &str) -> Vec<String> {
         let mut found = self.table.complete(line);
-        let last = if line.ends_with(char::is_whitespace) { "" } else { line.split_whitespace().last().unwrap_or("") };
-        if found.is_empty() {
+        let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
+        if self.table.is_command(&line[..line.len() - last.len()]) {
             let interfaces = self.router.records().map(|r| self.router.tables().interface(r.index()).name.to_string());
             let nodes = self.router.nodes().map(|(_, info)| info.name.to_string());
             let nodes = nodes.filter(|_| !last.is_empty());
@@ -203,6 +203,17 @@ pub fn script_lines(text: &str) -> Vec<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_complete_where_arguments_stand() {
+        let mut console = crate::App::new().build(&vnet::Config { inline: true, ..Default::default() }).unwrap();
+        console.router().add_completer(|_| vec!["host-a".into(), "host-b".into()]);
+        assert_eq!(console.complete("show interface host-a"), ["host-a"]);
+        let both = console.complete("show interface ");
+        assert_eq!(both, ["addr", "host-a", "host-b"]);
+        assert!(console.complete("nothing host").is_empty());
+        assert!(console.complete("host").is_empty());
+    }
 
     #[test]
     fn scripts_lose_comments_and_join_groups() {

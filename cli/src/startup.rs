@@ -40,7 +40,7 @@ pub struct Unix {
 pub struct Cpu {
     /// The control thread's processor.
     pub main_core: Option<u32>,
-    /// The number of packet threads; 0 and 1 both mean one.
+    /// The number of packet threads; 0 and 1 both mean one. Where only their processors are given, one for each.
     pub workers: Option<u32>,
     /// The packet threads' processors.
     pub corelist_workers: Vec<usize>,
@@ -102,6 +102,9 @@ impl Startup {
         while let Some((line, name)) = rest.word()? {
             let group = rest.group();
             startup.section(line, &name, group.unwrap_or_default())?;
+        }
+        if startup.cpu.workers.is_none() && !startup.cpu.corelist_workers.is_empty() {
+            startup.cpu.workers = u32::try_from(startup.cpu.corelist_workers.len()).ok();
         }
         Ok(startup)
     }
@@ -274,9 +277,6 @@ fn items(tokens: &[(usize, String)], at: &mut usize, depth: usize) -> Result<Vec
             }
             "{" => {
                 let inner = items(tokens, at, depth + 1)?;
-                if tokens.get(*at - 1).is_none_or(|(_, last)| last != "}") || tokens.get(*at - 1).is_none() {
-                    return Err(StartupError { line: *line, what: "`{' is never closed".into() });
-                }
                 Item::Group(inner)
             }
             "}" if depth == 0 => return Err(StartupError { line: *line, what: "`}' without `{'".into() }),
@@ -297,7 +297,7 @@ fn core_list(list: &str) -> Option<Vec<usize>> {
     for part in list.split(',') {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
-        if from > to || to > 1023 {
+        if from > to || to > 1023 || cores.iter().any(|core| (from..=to).contains(core)) {
             return None;
         }
         cores.extend(from..=to);
@@ -354,6 +354,11 @@ mod tests {
             fails("cpu { corelist-workers 3-1 }"),
             "line 1: `corelist-workers': expected a list of cores such as 2-3,5, got `3-1'"
         );
+        assert_eq!(
+            fails("cpu { corelist-workers 1-4,3 }"),
+            "line 1: `corelist-workers': expected a list of cores such as 2-3,5, got `1-4,3'"
+        );
+        assert_eq!(Startup::parse("cpu { corelist-workers 2-3 }").unwrap().cpu.workers, Some(2));
         assert_eq!(fails("{ }"), "line 1: a group in braces has no name in front of it");
     }
 

@@ -33,8 +33,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = if !arguments.command.is_empty() {
-        run(&mut client, &arguments.command.join(" "), None)
+    let command = arguments.command.join(" ");
+    let result = if leaves(&command) {
+        Ok(true)
+    } else if !arguments.command.is_empty() {
+        run(&mut client, &command, None)
     } else if io::stdin().is_terminal() {
         interact(client).map(|()| true)
     } else {
@@ -50,25 +53,43 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one command; output goes to standard output, an error to standard error, with the line of a script.
+/// Whether a line ends the session, which is the client's own business.
+fn leaves(line: &str) -> bool {
+    ["quit", "q", "exit"].contains(&line.trim())
+}
+
+/// Runs one command. Output goes to standard output as it comes; an error, which is the last line of an answer, to
+/// standard error, with the line of a script.
 fn run(client: &mut Client, command: &str, line: Option<usize>) -> Result<bool, String> {
-    let answer = client.run(command).map_err(|error| error.to_string())?;
+    let mut held = String::new();
+    let mut show = |text: &str| {
+        held += text;
+        let complete = held.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
+        print(&held[..complete]);
+        held.drain(..complete);
+        Ok(())
+    };
+    let answer = client.run_printing(command, &mut show).map_err(|error| error.to_string())?;
     if answer.ok {
-        let mut out = io::stdout();
-        // Whoever reads may have seen enough.
-        let _ = out.write_all(answer.text.as_bytes()).and_then(|()| out.flush());
+        print(&held);
     } else {
         let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        eprint!("{place}{}", answer.text);
+        eprint!("{place}{held}");
     }
     Ok(answer.ok)
+}
+
+fn print(text: &str) {
+    let mut out = io::stdout();
+    // Whoever reads may have seen enough.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn script(client: &mut Client) -> Result<bool, String> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read the script: {error}"))?;
     for (number, line) in cli::script_lines(&text) {
-        if ["quit", "q", "exit"].contains(&line.as_str()) {
+        if leaves(&line) {
             break;
         }
         if !run(client, &line, Some(number))? {

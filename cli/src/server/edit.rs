@@ -78,10 +78,15 @@ impl Editor {
         Key::None
     }
 
+    /// Whether the line is as long as a line may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.line.len() >= super::MAX_LINE
+    }
+
     /// Puts text in at the cursor.
     pub(super) fn insert(&mut self, text: &str, out: &mut String) {
         for character in text.chars() {
-            if self.line.len() < super::MAX_LINE {
+            if !self.is_full() {
                 self.line.insert(self.cursor, character);
                 self.cursor += 1;
                 out.push(character);

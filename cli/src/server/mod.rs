@@ -2,19 +2,23 @@
 //!
 //! To every client the server greets with telnet negotiation and waits for a terminal type. `vppctl` means a script: each
 //! chunk of lines (a write, or up to a NUL) is run in order until one fails, and answered by the output and one NUL.
-//! Maglane's own client calls itself `maglane-vppctl`; it gets, after the NUL, `0` if all went well and `1` if the last
-//! command failed, and may ask for completions (a line that begins with 0x05) and help (0x06). Anything else is a person:
-//! banner, prompt, echo, line editing, pager.
+//! Maglane's own client calls itself `VPPCTL`; it ends each chunk by a NUL, gets, after the answer's NUL, `0` if all went
+//! well and `1` if the last command failed, and may ask for completions (a line that begins with 0x05) and help (0x06).
+//! Anything else is a person: banner, prompt, echo, line editing, pager.
+//!
+//! The byte 0x03 ends a long command of any client. Whoever does not fetch its output is not listened to, and its commands
+//! wait, until it does.
 
 mod edit;
+mod pager;
 mod session;
 mod telnet;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
@@ -28,6 +32,12 @@ pub const MAX_LINE: usize = 64 * 1024;
 const MAX_OUT: usize = 1 << 20;
 /// Connections at a time.
 const MAX_SESSIONS: usize = 64;
+/// Tokens that the server uses, from its first on.
+const TOKENS: usize = 1024;
+/// A connection that has been read so often lets the others go first.
+const READS: usize = 16;
+/// After a connection could not be accepted, for want of descriptors, it is tried again by then.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,9 +119,13 @@ pub enum BindError {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of the socket: what stands at the path later may be somebody else's.
+    file: (u64, u64),
     first: usize,
     connections: HashMap<usize, Connection>,
     next: u64,
+    /// When to look for connections again that could not be accepted.
+    retry: Option<Instant>,
 }
 
 struct Connection {
@@ -120,6 +134,10 @@ struct Connection {
     session: Session,
     /// Input may be waiting in the kernel.
     readable: bool,
+    /// The client has sent all it will.
+    ended: bool,
+    /// The client takes no more output either.
+    hung_up: bool,
     gone: bool,
 }
 
@@ -137,21 +155,25 @@ impl Server {
         }
         match std::fs::symlink_metadata(path) {
             Ok(what) if !what.file_type().is_socket() => return Err(BindError::NoSocket(name())),
-            Ok(_) => {
-                if let Ok(other) = std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+                Ok(other) => {
                     let peer = nix::sys::socket::getsockopt(&other, nix::sys::socket::sockopt::PeerCredentials);
                     return Err(BindError::InUse { path: name(), pid: peer.map_or(0, |peer| peer.pid()) });
                 }
-                std::fs::remove_file(path).map_err(system)?;
-            }
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path).map_err(system)?;
+                }
+                Err(error) => return Err(system(error)),
+            },
             Err(_) => (),
         }
         let listener = UnixListener::bind(path).map_err(system)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(system)?;
-        Ok(Server { listener, path: path.into(), first: 0, connections: HashMap::new(), next: 0 })
+        let file = std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).map_err(system)?;
+        Ok(Server { listener, path: path.into(), file, first: 0, connections: HashMap::new(), next: 0, retry: None })
     }
 
-    /// Puts the socket into an event loop, which must hand over all events of tokens from `first` on.
+    /// Puts the socket into an event loop, which must hand over all events of the 1024 tokens from `first` on.
     ///
     /// # Errors
     /// The kernel's.
@@ -160,14 +182,14 @@ impl Server {
         registry.register(&mut self.listener, first, Interest::READABLE)
     }
 
-    /// Whether the server knows an event's token.
+    /// Whether an event's token is one of the server's.
     pub fn owns(&self, token: Token) -> bool {
-        token.0 == self.first || self.connections.contains_key(&token.0)
+        (self.first..self.first + TOKENS).contains(&token.0)
     }
 
     /// When [`Server::tick`] must be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.connections.values().filter_map(|connection| connection.session.deadline()).min()
+        self.connections.values().filter_map(Connection::deadline).chain(self.retry).min()
     }
 
     /// Handles an event.
@@ -177,6 +199,7 @@ impl Server {
         }
         if let Some(connection) = self.connections.get_mut(&event.token().0) {
             connection.readable |= event.is_readable() || event.is_read_closed();
+            connection.hung_up |= event.is_write_closed();
             connection.serve(shell);
         }
         self.bury(registry, shell);
@@ -184,19 +207,26 @@ impl Server {
 
     /// Goes on with long commands and clients that keep silent.
     pub fn tick(&mut self, registry: &Registry, shell: &mut dyn Shell) {
+        if self.retry.is_some_and(|retry| Instant::now() >= retry) {
+            self.accept(registry);
+        }
         for connection in self.connections.values_mut() {
-            connection.session.tick(shell);
             connection.serve(shell);
         }
         self.bury(registry, shell);
     }
 
     fn accept(&mut self, registry: &Registry) {
+        self.retry = None;
         loop {
             let mut stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.retry = Some(Instant::now() + RETRY);
+                    return;
+                }
             };
             if self.connections.len() >= MAX_SESSIONS {
                 let text = format!("too many sessions: there are {MAX_SESSIONS}\r\n");
@@ -204,22 +234,34 @@ impl Server {
                 let _ = stream.write(text.as_bytes());
                 continue;
             }
-            let Some(token) = (self.first + 1..).find(|token| !self.connections.contains_key(token)) else { return };
-            if registry.register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE).is_err() {
+            let token = self.token();
+            if registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_err() {
                 continue;
             }
-            self.next += 1;
             let id = SessionId(self.next);
-            let mut connection = Connection { stream, id, session: Session::new(id), readable: false, gone: false };
+            let session = Session::new(id);
+            let mut connection =
+                Connection { stream, id, session, readable: false, ended: false, hung_up: false, gone: false };
             connection.flush();
-            self.connections.insert(token, connection);
+            self.connections.insert(token.0, connection);
+        }
+    }
+
+    /// A token that was not used for as long as possible: events of a connection that is gone may still be under way.
+    fn token(&mut self) -> Token {
+        loop {
+            self.next += 1;
+            let token = self.first + 1 + (self.next % (TOKENS as u64 - 1)) as usize;
+            if !self.connections.contains_key(&token) {
+                return Token(token);
+            }
         }
     }
 
     /// Closes what is done or gone.
     fn bury(&mut self, registry: &Registry, shell: &mut dyn Shell) {
         self.connections.retain(|_, connection| {
-            let over = connection.gone || connection.session.closing && connection.session.out.is_empty();
+            let over = connection.is_over();
             if over {
                 shell.cancel(connection.id);
                 let _ = registry.deregister(&mut connection.stream);
@@ -231,19 +273,38 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = std::fs::remove_file(&self.path);
+        let there = std::fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        if there.is_ok_and(|there| there == self.file) {
+            // Somebody else may have removed it meanwhile.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
 impl Connection {
-    /// Reads and answers as long as the client keeps up with the output.
+    /// When it needs attention though no event arrives.
+    fn deadline(&self) -> Option<Instant> {
+        let unfinished = self.readable && !self.ended && self.session.wants_input();
+        if unfinished { Some(Instant::now()) } else { self.session.deadline() }
+    }
+
+    fn is_over(&self) -> bool {
+        let done = self.session.closing || self.ended && self.session.is_idle();
+        self.gone || done && self.session.out.is_empty()
+    }
+
+    /// Reads and answers as long as the client keeps up with the output, but not for ever.
     fn serve(&mut self, shell: &mut dyn Shell) {
         let mut buffer = [0; 16 * 1024];
         self.flush();
-        while self.readable && !self.gone && !self.session.closing && self.session.out.len() <= MAX_OUT {
+        self.session.work(shell);
+        self.flush();
+        for _ in 0..READS {
+            if !self.readable || self.ended || self.gone || !self.session.wants_input() {
+                break;
+            }
             match self.stream.read(&mut buffer) {
-                Ok(0) => self.gone = true,
+                Ok(0) => self.ended = true,
                 Ok(count) => {
                     self.session.input(&buffer[..count], shell);
                     self.flush();
@@ -253,11 +314,13 @@ impl Connection {
                 Err(_) => self.gone = true,
             }
         }
+        // Nobody is there any more for whom it would be worth going on.
+        self.gone |= self.hung_up && (self.ended || !self.session.wants_input());
     }
 
     fn flush(&mut self) {
         while !self.session.out.is_empty() {
-            match self.stream.write(&self.session.out) {
+            match self.stream.write(self.session.out.as_slices().0) {
                 Ok(0) => self.gone = true,
                 Ok(count) => drop(self.session.out.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
