@@ -208,7 +208,8 @@ impl LbControl {
             .ask_all(move |worker| {
                 let local = worker.local::<LbLocal>()?;
                 let flows = handles.iter().map(|handle| local.flows.flows(*handle)).collect();
-                Some((local.vips.clone(), local.servers.clone(), flows))
+                let servers = local.servers.iter().map(|server| server.counters).collect();
+                Some((local.vips.clone(), servers, flows))
             })
             .into_iter()
             .flatten()

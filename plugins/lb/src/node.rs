@@ -7,16 +7,17 @@
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::fib::{Fib4Snapshot, Forward, ForwardKind, TrackIndex};
 use vnet::wire::icmp4::Problem;
-use vnet::wire::ip4::Ip4Header;
+use vnet::wire::ip4::{Ip4Header, protocol};
 use vnet::wire::{FlowKey4, flow::FlowError};
-use vnet::{Cx, InputCx, InputNode, NodeSpec, Offload, Packet, PacketNode, Poll, Scope, next_nodes, node_errors};
+use vnet::{
+    Cx, InputCx, InputNode, NodeSpec, Offload, Packet, PacketNode, Poll, Scope, Tables, next_nodes, node_errors,
+};
 
 use crate::flow_table::{FlowHash, Verdict};
 use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
-use crate::local::LbLocal;
+use crate::local::{LbLocal, Way};
 use crate::outer::OuterGre4;
 use crate::tables::{LbTables, ServerEntry};
 
@@ -145,16 +146,21 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
 
     #[inline(always)]
     fn stage(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
-        let key = match FlowKey4::read(packet.data()) {
-            Ok(key) => key,
-            Err(error) => return NoFlow::from(error).into(),
+        let words = match words(packet.data()) {
+            Ok(words) => words,
+            Err(why) => return why.into(),
         };
         let number = packet.meta().forward;
-        let vip = if PORT { scope.shared.port_vip(number, key.proto, key.dport) } else { Some(number) };
+        let vip = if PORT {
+            let (protocol, port) = ((words[1] >> 32) as u8, words[1] as u16);
+            scope.shared.port_vip(number, protocol, port)
+        } else {
+            Some(number)
+        };
         let Some((vip, entry)) = vip.and_then(|vip| Some((vip, scope.shared.vip(vip)?))) else {
             return NoFlow::NoVip.into();
         };
-        let hash = scope.local.flows.hash(entry.mask.apply(key.words()), vip);
+        let hash = scope.local.flows.hash(entry.mask.apply(words), vip);
         vnet::mem::prefetch(scope.local.flows.place(hash));
         Staged { identity: hash.identity, bucket: hash.bucket, vip }
     }
@@ -163,37 +169,38 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         self.last = ServerHandle::NONE;
         if staged.identity == 0 {
-            return refuse(cx, packet, staged);
+            return cx.drop(packet, reason(staged.bucket));
         }
         if packet.meta().offload.intersects(Offload::UNFINISHED) {
             if packet.meta().offload.intersects(Offload::GSO) {
-                return Self::cut(cx, packet, staged);
+                return cut(cx, packet, staged);
             }
             nodes::checksum::complete(packet);
         }
         let shared = cx.shared;
-        let known = cx.local.flows.known(staged.hash(), cx.now().seconds);
+        let (tables, now) = (cx.tables, cx.now().seconds);
+        let local = &mut *cx.local;
+        let known = local.flows.known(staged.hash(), now);
         let server = match known.and_then(|handle| shared.server(handle)) {
             Some(server) => {
-                if let Some(counters) = cx.local.vips.get_mut(staged.vip as usize) {
+                if let Some(counters) = local.vips.get_mut(staged.vip as usize) {
                     counters.known += 1;
                 }
                 server
             }
-            None => match begin(cx, packet, staged) {
+            None => match begin(shared, local, now, packet.data(), staged.vip, staged.hash()) {
                 Some(server) => server,
                 None => return cx.drop(packet, Error::NoServer),
             },
         };
         self.last = server.handle;
-        let track = TrackIndex(server.track);
-        let forward = cx.tables.fib4.tracked(track);
+        let Some(own) = local.servers.get_mut(server.handle.slot()) else {
+            return cx.drop(packet, Error::NoServer);
+        };
+        let way = own.way(tables, server);
         let inner = packet.len();
-        if let Some(mtu) = mtu(&cx.tables.fib4, forward)
-            && inner + OVERHEAD > mtu
-            && dont_fragment(packet)
-        {
-            return too_long(cx, packet, mtu);
+        if inner + OVERHEAD > way.mtu as usize && dont_fragment(packet) {
+            return too_long(cx, packet, way.mtu);
         }
         let Some(header) = server.outer.header(inner) else {
             return cx.drop(packet, Error::TooLong);
@@ -202,17 +209,15 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             return cx.drop(packet, Error::NoHeadroom);
         };
         *place = header;
-        if let Some(counters) = cx.local.servers.get_mut(server.handle.slot()) {
-            counters.packets += 1;
-            counters.bytes += inner as u64;
-        }
+        own.counters.packets += 1;
+        own.counters.bytes += inner as u64;
         let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (forward.index, track.0);
+        (meta.forward, meta.dpo) = (way.forward.index, way.track);
         meta.offload = Offload::empty();
-        if forward.is_drop() {
+        if way.forward.is_drop() {
             return cx.drop(packet, Error::Unreachable);
         }
-        Next::To(forward.node)
+        Next::To(way.forward.node)
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
@@ -222,41 +227,48 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     }
 }
 
-impl<const PORT: bool> Gre4<PORT> {
-    /// A large segment is cut first, unless its pieces would not fit either.
-    #[cold]
-    fn cut(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
-        let shared = cx.shared;
-        let known = cx.local.flows.peek(staged.hash(), cx.now().seconds, shared.live());
-        let handle = known.or_else(|| choose(shared, packet, staged));
-        let server = handle.and_then(|handle| shared.server(handle));
-        let forward = server.map(|server| cx.tables.fib4.tracked(TrackIndex(server.track)));
-        if let Some(mtu) = forward.and_then(|forward| mtu(&cx.tables.fib4, forward))
-            && let Some(piece) = nodes::ip4::gso_piece_len(packet)
-            && piece + OVERHEAD > mtu
-            && dont_fragment(packet)
-        {
-            return too_long(cx, packet, mtu);
-        }
-        nodes::ip4::gso::come_back_to(packet, cx.this_node());
-        Next::Cut
-    }
-}
-
-/// The longest packet that the way takes; of several ways, that each of them takes.
+/// The words of a flow's key: at once for TCP and UDP without options, or else as [`FlowKey4`] reads them.
 #[inline(always)]
-fn mtu(fib: &Fib4Snapshot, forward: Forward) -> Option<usize> {
-    match forward.adjacency() {
-        Some(adjacency) => Some(fib.adjacency(adjacency).mtu as usize),
-        None if forward.kind == ForwardKind::LoadBalance => least_mtu(fib, forward.index),
-        None => None,
+fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+    if let Some(head) = packet.first_chunk::<24>()
+        && let [0x45, _, _, _, _, _, b6, 0, _, protocol @ (protocol::TCP | protocol::UDP), _, _, rest @ ..] = head
+        // The upper bits of byte 6 but "don't fragment" and the reserved one: more fragments, and the offset.
+        && b6 & 0x3f == 0
+        && let ([addresses], ports) = rest.as_chunks::<8>()
+        && let ([ports], _) = ports.as_chunks::<4>()
+    {
+        let ports = u64::from(u32::from_be_bytes(*ports));
+        return Ok([u64::from_be_bytes(*addresses), u64::from(*protocol) << 32 | ports]);
     }
+    other_words(packet)
 }
 
+#[inline(never)]
+fn other_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+    Ok(FlowKey4::read(packet)?.words())
+}
+
+/// A large segment is cut first, unless its pieces would not fit either.
+#[inline(always)]
+fn cut<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+    if let Some(piece) = nodes::ip4::gso_piece_len(packet)
+        && let Some(mtu) = mtu(cx.tables, cx.shared, cx.local, cx.now().seconds, packet.data(), staged)
+        && piece + OVERHEAD > mtu as usize
+        && dont_fragment(packet)
+    {
+        return too_long(cx, packet, mtu);
+    }
+    nodes::ip4::gso::come_back_to(packet, cx.this_node());
+    Next::Cut
+}
+
+/// The longest packet that the way of a flow takes, without noting a packet.
 #[cold]
-fn least_mtu(fib: &Fib4Snapshot, balance: u32) -> Option<usize> {
-    let ways = fib.load_balance(balance)?.buckets().iter();
-    ways.filter_map(|way| Some(fib.adjacency(way.adjacency()?).mtu as usize)).min()
+#[inline(never)]
+fn mtu(tables: &Tables, shared: &LbTables, local: &LbLocal, now: u32, packet: &[u8], staged: Staged) -> Option<u32> {
+    let known = local.flows.peek(staged.hash(), now, shared.live());
+    let server = known.or_else(|| choose(shared, packet, staged.vip))?;
+    Some(Way::new(tables, shared.server(server)?).mtu)
 }
 
 fn dont_fragment(packet: &Packet<'_>) -> bool {
@@ -264,30 +276,31 @@ fn dont_fragment(packet: &Packet<'_>) -> bool {
 }
 
 /// The server that a new flow goes to.
-fn choose(shared: &LbTables, packet: &Packet<'_>, staged: Staged) -> Option<ServerHandle> {
-    let vip = shared.vip(staged.vip)?;
-    shared.choose(vip, vip.mask.apply(FlowKey4::read(packet.data()).ok()?.words()))
+fn choose(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerHandle> {
+    let vip = shared.vip(vip)?;
+    shared.choose(vip, vip.mask.apply(words(packet).ok()?))
 }
 
 /// Gives a new flow its server, and counts it.
 #[inline(never)]
-fn begin<'c, const PORT: bool>(
-    cx: &mut Cx<'c, '_, Gre4<PORT>>,
-    packet: &Packet<'_>,
-    staged: Staged,
+fn begin<'c>(
+    shared: &'c LbTables,
+    local: &mut LbLocal,
+    now: u32,
+    packet: &[u8],
+    vip: u32,
+    hash: FlowHash,
 ) -> Option<&'c ServerEntry> {
-    let (shared, now) = (cx.shared, cx.now().seconds);
-    let local = &mut *cx.local;
     let mut nobody = VipCounters::default();
-    let counters = local.vips.get_mut(staged.vip as usize).unwrap_or(&mut nobody);
-    let Some(handle) = choose(shared, packet, staged) else {
+    let counters = local.vips.get_mut(vip as usize).unwrap_or(&mut nobody);
+    let Some(handle) = choose(shared, packet, vip) else {
         counters.no_server += 1;
         return None;
     };
-    if let Verdict::New(_) = local.flows.insert(staged.hash(), now, shared.live(), handle) {
+    if let Verdict::New(_) = local.flows.insert(hash, now, shared.live(), handle) {
         counters.new += 1;
-        if let Some(counters) = local.servers.get_mut(handle.slot()) {
-            counters.flows += 1;
+        if let Some(server) = local.servers.get_mut(handle.slot()) {
+            server.counters.flows += 1;
         }
     } else {
         counters.untracked += 1;
@@ -296,20 +309,20 @@ fn begin<'c, const PORT: bool>(
 }
 
 #[cold]
-fn refuse<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+fn reason(no_flow: u32) -> Error {
     let [fragment, short] = [NoFlow::Fragment as u32, NoFlow::Short as u32];
-    let why = match staged.bucket {
+    match no_flow {
         why if why == fragment => Error::Fragment,
         why if why == short => Error::Short,
         _ => Error::NoVip,
-    };
-    cx.drop(packet, why)
+    }
 }
 
-#[cold]
-fn too_long<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, mtu: usize) -> Next {
+/// Cold, but inlined: what it is lent would otherwise have to be in memory for each packet that does not get here.
+#[inline(always)]
+fn too_long<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, mtu: u32) -> Next {
     cx.blame(packet, Error::MustFragment);
-    let mtu = mtu.saturating_sub(OVERHEAD).min(usize::from(u16::MAX)) as u16;
+    let mtu = mtu.saturating_sub(OVERHEAD as u32).min(u32::from(u16::MAX)) as u16;
     nodes::ip4::icmp_error::request(packet, Problem::FragmentationNeeded { mtu });
     Next::IcmpError
 }
@@ -342,5 +355,27 @@ impl InputNode for Sweep {
             Some(tables) if cx.local.sweep(now.seconds, tables.live(), due) => Poll::Until(now.nanos),
             _ => Poll::Idle,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The short way to a key gives what the long one gives, whatever the bytes are.
+    #[test]
+    fn both_ways_to_a_key_agree() {
+        let mut bytes = [0x45, 0, 0, 28, 1, 2, 0x40, 0, 64, 6, 3, 4, 10, 0, 1, 2, 90, 0, 0, 1, 0x12, 0x34, 0, 80, 7, 7];
+        let mut seen = 0;
+        for (at, value) in (0..12).flat_map(|at| (0..=255).map(move |value| (at, value))) {
+            let before = std::mem::replace(&mut bytes[at], value);
+            for len in [19, 23, 24, 26] {
+                let (short, long) = (words(&bytes[..len]), FlowKey4::read(&bytes[..len]));
+                assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey4::words).as_ref().ok(), "{bytes:x?}");
+                seen += u32::from(short.is_ok());
+            }
+            bytes[at] = before;
+        }
+        assert!(seen > 1000);
     }
 }
