@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::wire::ethernet::{self, EthernetHeader};
-use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
 
 use crate::frame_trace::HeaderOnly;
 
@@ -42,10 +42,41 @@ node_errors! {
 }
 
 pub(crate) fn node() -> NodeSpec {
-    NodeSpec::packet("ethernet-input", |_| EthernetInput)
+    NodeSpec::packet("ethernet-input", |_| EthernetInput { from: NOBODY })
 }
 
-struct EthernetInput;
+/// Looks at an interface once for a run of packets that came in by it: a vector mostly is one run.
+struct EthernetInput {
+    from: From,
+}
+
+/// What is the same for all packets of a run.
+struct From {
+    rx: IfIndex,
+    /// The interface's own address, in the upper bits with its first byte lowest.
+    mac: u64,
+}
+
+/// Before the first run: no packet comes in by an interface of this number.
+const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0 };
+/// The group bit (IEEE 802.3 section 3.2.3), of broadcast and multicast.
+const GROUP_BIT: u64 = 1 << 16;
+
+impl EthernetInput {
+    /// Begins a run; `false`: the interface takes no packets.
+    #[inline(never)]
+    fn change(&mut self, tables: &Tables, rx: IfIndex) -> bool {
+        let interface = tables.interface(rx);
+        self.from = if interface.is_up() { From { rx, mac: upper(interface.mac) } } else { NOBODY };
+        interface.is_up()
+    }
+}
+
+/// An address in the upper six bytes of a word.
+#[inline(always)]
+fn upper([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
+}
 
 /// `IP4: SRC -> DST`, after a line with the interface for frames of a packet generator.
 #[derive(serde::Serialize)]
@@ -74,17 +105,15 @@ impl PacketNode for EthernetInput {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         packet.mark_l2();
-        let interface = cx.tables.interface(packet.meta().rx);
-        let Ok((header, _)) = EthernetHeader::ref_from_prefix(packet.data()) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let (to, kind) = (header.destination, header.ethertype.get());
-        // The group bit (IEEE 802.3 section 3.2.3) covers broadcast and multicast.
-        let ours = to.0 == interface.mac || to.0[0] & 1 != 0;
-        if !interface.is_up() {
+        let rx = packet.meta().rx;
+        if rx != self.from.rx && !self.change(cx.tables, rx) {
             return cx.drop(packet, Error::Down);
         }
-        if !ours {
+        let Some(header) = packet.data().first_chunk::<{ size_of::<EthernetHeader>() }>() else {
+            return cx.drop(packet, Error::Short);
+        };
+        let (to, kind) = facts(header);
+        if to != self.from.mac && to & GROUP_BIT == 0 {
             return cx.drop(packet, Error::MacMismatch);
         }
         packet.pull(size_of::<EthernetHeader>());
@@ -96,10 +125,22 @@ impl PacketNode for EthernetInput {
         }
     }
 
+    #[inline(always)]
+    fn end(&mut self, _: &mut Cx<'_, '_, Self>, _: usize) {
+        self.from = NOBODY;
+    }
+
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> EthernetTrace {
         let generated = packet.meta().opaque[0] == crate::GENERATED;
         EthernetTrace { generated: generated.then_some(packet.meta().rx.0), header: HeaderOnly::new(packet) }
     }
+}
+
+/// The receiver, as [`upper`] writes it, and the type.
+#[inline(always)]
+fn facts(header: &[u8; 14]) -> (u64, u16) {
+    let word = header.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    (word << 16, u16::from_be_bytes([header[12], header[13]]))
 }
 
 #[cold]

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::arcs::INTERFACE_OUTPUT;
-use vnet::interface::Caps;
-use vnet::{Cx, IfIndex, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::arcs::{ArcStart, INTERFACE_OUTPUT};
+use vnet::interface::{Caps, Interface};
+use vnet::{Cx, IfIndex, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use crate::frame_trace::FrameTrace;
 
@@ -33,11 +33,31 @@ node_errors! {
 
 /// The node `NAME-output` of an interface.
 pub fn spec(name: &str, interface: IfIndex) -> NodeSpec {
-    NodeSpec::packet(format!("{name}-output"), move |_| Output { interface })
+    let way = || Way { up: false, caps: Caps::empty(), tx: NodeId(0), features: None };
+    NodeSpec::packet(format!("{name}-output"), move |_| Output { interface, way: way(), bytes: 0, others: 0 })
 }
 
 struct Output {
     interface: IfIndex,
+    /// Looked up once per vector.
+    way: Way,
+    bytes: u64,
+    /// Packets of the vector that do not go out.
+    others: u64,
+}
+
+/// What is the same for all packets of a vector.
+struct Way {
+    up: bool,
+    caps: Caps,
+    tx: NodeId,
+    features: Option<ArcStart>,
+}
+
+impl Way {
+    fn new(interface: &Interface, features: Option<ArcStart>) -> Way {
+        Way { up: interface.is_up(), caps: interface.caps, tx: interface.tx, features }
+    }
 }
 
 /// What `NAME-output` shows: the interface, the packet's flags, the frame.
@@ -64,23 +84,32 @@ impl PacketNode for Output {
     type Trace = OutputTrace;
 
     #[inline(always)]
+    fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, _: &mut [()]) {
+        let features = cx.arc(INTERFACE_OUTPUT, self.interface);
+        self.way = Way::new(cx.tables.interface(self.interface), features);
+    }
+
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let interface = cx.tables.interface(self.interface);
-        if !interface.is_up() {
+        if !self.way.up {
+            self.others += 1;
             return cx.drop(packet, Error::Down);
         }
-        if packet.meta().offload.intersects(Offload::UNFINISHED) {
-            if packet.meta().offload.intersects(Offload::GSO) && !interface.caps.contains(Caps::GSO) {
-                crate::ip4::gso::come_back_to(packet, cx.this_node());
-                return Next::Cut;
-            }
-            if !interface.caps.contains(Caps::CHECKSUM) {
-                crate::checksum::complete(packet);
-            }
+        if packet.meta().offload.intersects(Offload::UNFINISHED)
+            && let Some(next) = unfinished(&mut packet.again(), self.way.caps, cx.this_node())
+        {
+            self.others += 1;
+            return next;
         }
         packet.meta_mut().tx = self.interface;
-        cx.interface(self.interface).tx.add(1, packet.len() as u64);
-        Next::To(cx.start_arc(packet, INTERFACE_OUTPUT, self.interface).unwrap_or(interface.tx))
+        self.bytes += packet.len() as u64;
+        Next::To(self.way.features.map_or(self.way.tx, |features| features.enter(packet)))
+    }
+
+    #[inline(always)]
+    fn end(&mut self, cx: &mut Cx<'_, '_, Self>, packets: usize) {
+        let (bytes, others) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.others));
+        cx.interface(self.interface).tx.add(packets as u64 - others, bytes);
     }
 
     fn trace(&self, scope: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> OutputTrace {
@@ -90,4 +119,17 @@ impl PacketNode for Output {
             frame: FrameTrace::new(packet),
         }
     }
+}
+
+/// Does what the device will not do, or sends the packet where it is done.
+#[cold]
+fn unfinished(packet: &mut Packet<'_>, caps: Caps, this: NodeId) -> Option<Next> {
+    if packet.meta().offload.intersects(Offload::GSO) && !caps.contains(Caps::GSO) {
+        crate::ip4::gso::come_back_to(packet, this);
+        return Some(Next::Cut);
+    }
+    if !caps.contains(Caps::CHECKSUM) {
+        crate::checksum::complete(packet);
+    }
+    None
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::ids::{IfIndex, NodeId};
+use crate::mem::Packet;
 
 /// A feature arc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +33,10 @@ impl ArcTable {
         }
     }
 
-    /// The first feature, and what the packet must remember to find the next.
+    /// The way into the arc for packets of an interface; `None`: it has no features there.
     #[inline(always)]
-    pub fn first(&self, arc: ArcIndex, interface: IfIndex) -> Option<(NodeId, u16)> {
-        self.chain(interface).first().map(|&node| (node, u16::from(arc.0) << POSITION_BITS))
+    pub fn first(&self, arc: ArcIndex, interface: IfIndex) -> Option<ArcStart> {
+        self.chain(interface).first().map(|&node| ArcStart { node, cursor: u16::from(arc.0) << POSITION_BITS })
     }
 
     /// The feature after the one at `cursor`, or `None` at the end.
@@ -50,6 +51,22 @@ impl ArcTable {
             self.chains.resize(interface.index() + 1, None);
         }
         self.chains[interface.index()] = (!chain.is_empty()).then(|| chain.into());
+    }
+}
+
+/// The way into an arc: the same for all packets of an interface, so a node may look it up once per vector.
+#[derive(Clone, Copy, Debug)]
+pub struct ArcStart {
+    node: NodeId,
+    cursor: u16,
+}
+
+impl ArcStart {
+    /// Notes in the packet where it is, and gives the node to send it to.
+    #[inline(always)]
+    pub fn enter(self, packet: &mut Packet<'_>) -> NodeId {
+        packet.meta_mut().feature = self.cursor;
+        self.node
     }
 }
 
@@ -116,7 +133,7 @@ mod tests {
     fn a_packet_walks_the_chain() {
         let mut table = ArcTable::default();
         table.set(IfIndex(2), vec![NodeId(7), NodeId(8)]);
-        let (node, cursor) = table.first(INTERFACE_OUTPUT, IfIndex(2)).unwrap();
+        let ArcStart { node, cursor } = table.first(INTERFACE_OUTPUT, IfIndex(2)).unwrap();
         assert_eq!((node, arc_of(cursor)), (NodeId(7), 1));
         let (node, cursor) = table.after(IfIndex(2), cursor).unwrap();
         assert_eq!(node, NodeId(8));

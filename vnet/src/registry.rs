@@ -38,7 +38,7 @@ impl NodeSpec {
             make: Box::new(move |worker, nexts, shared, local| {
                 let shared = shared(TypeId::of::<N::Shared>()).ok_or_else(missing::<N::Shared>)?;
                 let local = local(TypeId::of::<N::Local>()).ok_or_else(missing::<N::Local>)?;
-                Ok(Box::new(PerPacket::new(make(worker), nexts, shared, local)))
+                Ok(Box::new(PerPacket::new(make(worker), &nexts, shared, local)))
             }),
         }
     }

@@ -48,7 +48,7 @@ impl fmt::Display for Pools {
         writeln!(f)?;
         for (index, pool) in self.0.iter().enumerate() {
             let used = pool.total - pool.available;
-            let size = vnet::mem::STRIDE + size_of::<vnet::Meta>();
+            let size = vnet::mem::STRIDE;
             let values = [
                 index.to_string(),
                 "0".into(),

@@ -3,7 +3,7 @@
 //! Uses: the header. Sets: the packet's length (link padding is cut off), the interface's `ip4` count. Next: the
 //! features of `ip4-unicast`, then `ip4-lookup`; `ip4-icmp-error` for an expired TTL; `ip4-drop`.
 
-use vnet::arcs::IP4_UNICAST;
+use vnet::arcs::{ArcStart, IP4_UNICAST};
 use vnet::wire::ip4::{self, Ip4Error};
 use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
@@ -47,13 +47,38 @@ node_errors! {
 }
 
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::packet("ip4-input", |_| Ip4Input { rx: IfIndex(0), run: 0 })
+    NodeSpec::packet("ip4-input", |_| Ip4Input { from: NOBODY, packets: 0 })
 }
 
-/// Counts packets by runs from the same interface: a vector mostly comes from one.
+/// Looks at an interface once for a run of packets that came in by it: a vector mostly is one run.
 struct Ip4Input {
+    from: From,
+    packets: u64,
+}
+
+/// What is the same for all packets of a run.
+#[derive(Clone, Copy)]
+struct From {
     rx: IfIndex,
-    run: u64,
+    features: Option<ArcStart>,
+}
+
+/// Before the first run: no packet comes in by an interface of this number.
+const NOBODY: From = From { rx: IfIndex(u32::MAX), features: None };
+
+impl Ip4Input {
+    /// Begins a run; `false`: the interface takes no IPv4 packets.
+    #[inline(never)]
+    fn change(&mut self, cx: &Cx<'_, '_, Self>, rx: IfIndex) -> bool {
+        self.settle(cx);
+        let enabled = cx.tables.interface(rx).ip4;
+        self.from = if enabled { From { rx, features: cx.arc(IP4_UNICAST, rx) } } else { NOBODY };
+        enabled
+    }
+
+    fn settle(&mut self, cx: &Cx<'_, '_, Self>) {
+        cx.interface(self.from.rx).ip4.add(std::mem::take(&mut self.packets));
+    }
 }
 
 impl PacketNode for Ip4Input {
@@ -67,18 +92,18 @@ impl PacketNode for Ip4Input {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let rx = packet.meta().rx;
-        if rx != self.rx {
-            cx.interface(self.rx).ip4.add(std::mem::take(&mut self.run));
-            self.rx = rx;
+        if rx != self.from.rx && !self.change(cx, rx) {
+            cx.interface(rx).ip4.add(1);
+            return cx.drop(packet, Error::NotEnabled);
         }
-        self.run += 1;
+        self.packets += 1;
         let length = packet.len();
         let facts = match ip4::check(packet.data(), length) {
             Ok(facts) => facts,
             Err(error) => return cx.drop(packet, blame(error)),
         };
         if facts.total_len != length {
-            packet.truncate(facts.total_len);
+            packet.again().truncate(facts.total_len);
         }
         if cx.tables.own4.contains(facts.source) {
             return cx.drop(packet, Error::OwnSource);
@@ -89,14 +114,13 @@ impl PacketNode for Ip4Input {
         if facts.ttl == 0 {
             return cx.drop(packet, Error::TtlZero);
         }
-        if !cx.tables.interface(rx).ip4 {
-            return cx.drop(packet, Error::NotEnabled);
-        }
-        cx.start_arc(packet, IP4_UNICAST, rx).map_or(Next::Lookup, Next::To)
+        self.from.features.map_or(Next::Lookup, |features| Next::To(features.enter(packet)))
     }
 
+    #[inline(always)]
     fn end(&mut self, cx: &mut Cx<'_, '_, Self>, _: usize) {
-        cx.interface(self.rx).ip4.add(std::mem::take(&mut self.run));
+        self.settle(cx);
+        self.from = NOBODY;
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {

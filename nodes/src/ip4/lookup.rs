@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
 
 use super::{HeaderTrace, destination, flow_hash};
 
@@ -31,10 +31,49 @@ node_errors! {
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
-    vec![NodeSpec::packet("ip4-lookup", |_| Lookup), NodeSpec::packet("ip4-load-balance", |_| LoadBalance)]
+    vec![
+        NodeSpec::packet("ip4-lookup", |_| Lookup { last: NOTHING }),
+        NodeSpec::packet("ip4-load-balance", |_| LoadBalance),
+    ]
 }
 
-struct Lookup;
+/// Remembers, within a vector, the last destination and what was found: what comes in together often goes to the same
+/// place, above all to a balancer. Where it does not, this is one comparison more.
+struct Lookup {
+    last: Found,
+}
+
+/// What the tables say of a destination.
+struct Found {
+    /// The address as it stands in the packet.
+    destination: u64,
+    index: u32,
+    dpo: u32,
+    node: NodeId,
+    /// For packets that go nowhere.
+    why: Option<Error>,
+}
+
+/// Not the destination of any packet: they have 32 bits.
+const NOTHING: Found = Found { destination: u64::MAX, index: 0, dpo: 0, node: NodeId(0), why: None };
+
+impl Found {
+    #[inline(always)]
+    fn new(tables: &Tables, destination: [u8; 4]) -> Found {
+        let entry = tables.fib4.lookup(u32::from_be_bytes(destination));
+        let forward = tables.fib4.forward(entry);
+        let why = match forward.kind {
+            ForwardKind::Drop => Some(Error::NoRoute),
+            ForwardKind::DropRoute => Some(Error::DropRoute),
+            _ => None,
+        };
+        Found { destination: word(destination), index: forward.index, dpo: entry.0, node: forward.node, why }
+    }
+}
+
+fn word(destination: [u8; 4]) -> u64 {
+    u32::from_ne_bytes(destination).into()
+}
 
 /// `fib N dpo-idx N flow hash: 0x…` and the IP header.
 #[derive(serde::Serialize)]
@@ -72,15 +111,20 @@ impl PacketNode for Lookup {
         let Some(destination) = destination(packet.data()) else {
             return cx.drop(packet, Error::Short);
         };
-        let index = cx.tables.fib4.lookup(destination);
-        let forward = cx.tables.fib4.forward(index);
+        if word(destination) != self.last.destination {
+            self.last = Found::new(cx.tables, destination);
+        }
         let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (forward.index, index.0);
-        if forward.is_drop() {
-            let why = if forward.kind == ForwardKind::Drop { Error::NoRoute } else { Error::DropRoute };
+        (meta.forward, meta.dpo) = (self.last.index, self.last.dpo);
+        if let Some(why) = self.last.why {
             cx.blame(packet, why);
         }
-        Next::To(forward.node)
+        Next::To(self.last.node)
+    }
+
+    #[inline(always)]
+    fn end(&mut self, _: &mut Cx<'_, '_, Self>, _: usize) {
+        self.last = NOTHING;
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {

@@ -48,8 +48,8 @@ impl Record for HeaderTrace {
 
 /// The destination address of a packet that begins with its IPv4 header.
 #[inline(always)]
-pub fn destination(bytes: &[u8]) -> Option<u32> {
-    bytes.get(16..20).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_be_bytes(*bytes))
+pub fn destination(bytes: &[u8]) -> Option<[u8; 4]> {
+    bytes.first_chunk::<20>()?.last_chunk().copied()
 }
 
 /// The hash that spreads flows over several paths: of addresses, ports and protocol; of what there is of them in

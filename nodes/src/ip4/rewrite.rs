@@ -4,6 +4,7 @@
 //! output node; `ip4-icmp-error` where the TTL ends or DF forbids a cut; `ip4-frag` where the packet is too long.
 
 use trace::{Record, Text};
+use vnet::fib::Adjacency;
 use vnet::wire::Ip4Header;
 use vnet::wire::icmp4::Problem;
 use vnet::{AdjIndex, Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
@@ -77,36 +78,23 @@ impl PacketNode for Rewrite {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let adjacency = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward));
-        let (local, gso) =
-            (packet.meta().offload.contains(Offload::LOCAL), packet.meta().offload.intersects(Offload::GSO));
+        let offload = packet.meta().offload;
         let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else {
             return cx.drop(packet, Error::Short);
         };
-        if !local {
+        if !offload.contains(Offload::LOCAL) {
             if header.ttl <= 1 {
-                return Self::refuse(cx, packet, Error::TtlExpired, Problem::TimeExceeded);
+                return Self::refuse(cx, &mut packet.again(), Error::TtlExpired, Problem::TimeExceeded);
             }
             header.decrement_ttl();
         }
-        let (len, df) = (u32::from(header.total_len.get()), header.dont_fragment());
-        if len > adjacency.mtu && !(gso && Self::pieces_fit(packet, adjacency.mtu)) {
-            if !df {
-                return Next::Fragment;
-            }
-            // The sender must find the packet as it came.
-            if !local && let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) {
-                header.increment_ttl();
-            }
-            let mtu = adjacency.mtu.min(u32::from(u16::MAX)) as u16;
-            return Self::refuse(cx, packet, Error::MustFragment, Problem::FragmentationNeeded { mtu });
+        if packet.len() > adjacency.mtu as usize
+            && let Some(next) = Self::too_long(cx, &mut packet.again(), adjacency.mtu)
+        {
+            return next;
         }
-        let (rewrite, used) = (adjacency.rewrite, usize::from(adjacency.rewrite_len));
-        let Some(bytes) = packet.push(used) else {
+        if !push_header(packet, adjacency) {
             return cx.drop(packet, Error::NoHeadroom);
-        };
-        match (used, bytes.first_chunk_mut::<14>()) {
-            (14, Some(ethernet)) => ethernet.copy_from_slice(&rewrite[..14]),
-            _ => bytes[..used].copy_from_slice(&rewrite[..used]),
         }
         packet.meta_mut().tx = adjacency.interface;
         Next::To(adjacency.node)
@@ -134,9 +122,43 @@ impl Rewrite {
         Next::IcmpError
     }
 
-    /// Whether the pieces that a large segment will be cut into fit: headers and one piece of payload.
+    /// What happens to a packet that is longer than the way out takes; `None`: it passes, because it will be cut into
+    /// pieces that fit. The header has lost its hop.
     #[cold]
-    fn pieces_fit(packet: &Packet<'_>, mtu: u32) -> bool {
-        super::gso_piece_len(packet).is_some_and(|len| len as u32 <= mtu)
+    fn too_long(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, mtu: u32) -> Option<Next> {
+        let gso = packet.meta().offload.intersects(Offload::GSO);
+        // Headers and one piece of payload.
+        if gso && super::gso_piece_len(packet).is_some_and(|len| len as u32 <= mtu) {
+            return None;
+        }
+        let local = packet.meta().offload.contains(Offload::LOCAL);
+        let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else {
+            return Some(cx.drop(packet, Error::Short));
+        };
+        if !header.dont_fragment() {
+            return Some(Next::Fragment);
+        }
+        // The sender must find the packet as it came.
+        if !local {
+            header.increment_ttl();
+        }
+        let mtu = mtu.min(u32::from(u16::MAX)) as u16;
+        Some(Self::refuse(cx, packet, Error::MustFragment, Problem::FragmentationNeeded { mtu }))
     }
+}
+
+/// Puts the link header in front; `false` where there is no room for it. Ethernet's length is the rule.
+#[inline(always)]
+fn push_header(packet: &mut Packet<'_>, adjacency: &Adjacency) -> bool {
+    let Some((ethernet, _)) = adjacency.rewrite.split_first_chunk::<14>() else { return false };
+    if usize::from(adjacency.rewrite_len) != ethernet.len() {
+        return push_other_header(&mut packet.again(), adjacency.rewrite());
+    }
+    packet.push_array().map(|place| *place = *ethernet).is_some()
+}
+
+#[cold]
+#[inline(never)]
+fn push_other_header(packet: &mut Packet<'_>, header: &[u8]) -> bool {
+    packet.push(header.len()).map(|bytes| bytes[..header.len()].copy_from_slice(header)).is_some()
 }

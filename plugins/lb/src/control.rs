@@ -208,8 +208,7 @@ impl LbControl {
             .ask_all(move |worker| {
                 let local = worker.local::<LbLocal>()?;
                 let flows = handles.iter().map(|handle| local.flows.flows(*handle)).collect();
-                let servers = local.servers.iter().map(|server| server.counters).collect();
-                Some((local.vips.clone(), servers, flows))
+                Some((local.vips.clone(), local.counters(), flows))
             })
             .into_iter()
             .flatten()

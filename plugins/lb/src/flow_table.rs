@@ -108,7 +108,7 @@ impl FlowTable {
     /// Where the flow is or would be: a thing to prefetch.
     #[inline(always)]
     pub fn place(&self, hash: FlowHash) -> &impl Sized {
-        &self.buckets[hash.bucket as usize & (self.buckets.len() - 1)]
+        self.buckets.wrapped(hash.bucket as usize)
     }
 
     /// Finds the flow's server; gives it the one that `choose` names if it has none, and remembers that if it can.
@@ -134,7 +134,7 @@ impl FlowTable {
     #[inline(always)]
     pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
         let mask = self.buckets.len() - 1;
-        let bucket = &mut self.buckets[hash.bucket as usize & mask];
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
         let way = bucket.find(hash.identity)?;
         // Most packets of busy flows come in the same second as the one before.
         if bucket.idle(way, now) != 0 {

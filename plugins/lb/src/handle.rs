@@ -36,6 +36,18 @@ impl ServerHandle {
         self.0 >> Self::SLOT_BITS
     }
 
+    /// Slot and generation in one word.
+    #[inline(always)]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`bits`](Self::bits) gave.
+    #[inline(always)]
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// The same slot, one generation on.
     #[must_use]
     pub fn next(self) -> Self {

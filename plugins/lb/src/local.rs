@@ -1,11 +1,14 @@
 //! What a worker keeps: its flow table and its counts.
 
+use std::net::Ipv4Addr;
+
 use vnet::fib::{Forward, ForwardKind, TrackIndex};
 use vnet::{NodeId, Tables};
 
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
-use crate::handle::Live;
+use crate::handle::{Live, ServerHandle};
+use crate::outer::OuterGre4;
 use crate::tables::ServerEntry;
 
 /// Buckets looked through in one pass, of those that are due: so few that no packet waits for it noticeably.
@@ -22,16 +25,27 @@ pub struct ServerCounters {
     pub flows: u64,
 }
 
-/// The way to a server, as the tables of one version say.
+/// The way to a server, as the tables of one version say. Looked up once for each version: half a dozen loads in a row
+/// less for a packet.
 #[derive(Clone, Copy)]
 pub struct Way {
-    version: u64,
+    /// Handle and version, see [`key`].
+    key: u64,
+    /// The headers that lead to it.
+    pub outer: OuterGre4,
     /// Where packets for it go on.
     pub forward: Forward,
     /// The longest packet that the way takes; of several ways, that each of them takes.
     pub mtu: u32,
     /// What the engine knows the way by.
     pub track: u32,
+}
+
+/// What a [`Way`] is good for: one server's handle and one version of the tables, by its lower half. A way would have to
+/// be left alone for 2^32 versions to be taken for a present one.
+#[inline(always)]
+fn key(server: ServerHandle, version: u64) -> u64 {
+    version << 32 | u64::from(server.bits())
 }
 
 impl Way {
@@ -48,37 +62,36 @@ impl Way {
             }
             _ => mtu_of(&forward),
         };
-        Way { version, forward, mtu: mtu.unwrap_or(u32::MAX), track }
+        Way { key: key(server.handle, version), outer: server.outer, forward, mtu: mtu.unwrap_or(u32::MAX), track }
+    }
+
+    /// What stands where no way was looked up. The key is that of a handle with the highest slot, which stands where no
+    /// other slot looks.
+    fn none() -> Way {
+        let outer = OuterGre4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
+        Way { key: u64::MAX, outer, forward: Forward::drop(NodeId(0)), mtu: 0, track: 0 }
     }
 }
 
-/// What a worker keeps of a server, in one cache line.
+/// What a worker keeps of a server for its packets: one cache line.
 #[derive(Clone)]
 #[repr(align(64))]
 pub struct ServerLocal {
-    /// What went to it.
-    pub counters: ServerCounters,
-    /// The way there, looked up once for each version of the tables: half a dozen loads in a row less for a packet.
-    way: Way,
+    /// Packets sent to it.
+    pub packets: u64,
+    /// Bytes sent to it, as they came.
+    pub bytes: u64,
+    /// The way there.
+    pub way: Way,
 }
 
-impl Default for ServerLocal {
-    fn default() -> Self {
-        let forward = Forward::drop(NodeId(0));
-        // No tables have this version.
-        let way = Way { version: u64::MAX, forward, mtu: 0, track: 0 };
-        Self { counters: ServerCounters::default(), way }
-    }
-}
+const _: () = assert!(size_of::<ServerLocal>() == 64);
 
 impl ServerLocal {
-    /// The way to the server, which must be the one of this slot.
+    /// Whether the way is that to this server, and as these tables say.
     #[inline(always)]
-    pub fn way(&mut self, tables: &Tables, server: &ServerEntry) -> Way {
-        if self.way.version != tables.version {
-            self.way = Way::new(tables, server);
-        }
-        self.way
+    pub fn knows(&self, server: ServerHandle, tables: &Tables) -> bool {
+        self.way.key == key(server, tables.version)
     }
 }
 
@@ -88,8 +101,10 @@ pub struct LbLocal {
     pub flows: FlowTable,
     /// By the VIP's index.
     pub vips: Vec<VipCounters>,
-    /// By the server's slot; a server's count begins when it comes to the slot.
+    /// By the server's slot; a server's counts begin when it comes to the slot.
     pub servers: Vec<ServerLocal>,
+    /// By the server's slot: the flows that it was given.
+    pub begun: Vec<u64>,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -103,7 +118,8 @@ impl LbLocal {
         LbLocal {
             flows: flows.expect("the defaults are in range"),
             vips: vec![VipCounters::default(); 16],
-            servers: vec![ServerLocal::default(); 64],
+            servers: vec![ServerLocal { packets: 0, bytes: 0, way: Way::none() }; 64],
+            begun: vec![0; 64],
             swept: 0,
             owed: 0,
         }
@@ -112,14 +128,22 @@ impl LbLocal {
     /// Makes room for VIPs and servers with numbers below these.
     pub fn reserve(&mut self, vips: usize, servers: usize) {
         self.vips.resize(self.vips.len().max(vips.next_power_of_two()), VipCounters::default());
-        self.servers.resize(self.servers.len().max(servers.next_power_of_two()), ServerLocal::default());
+        let servers = self.servers.len().max(servers.next_power_of_two());
+        self.servers.resize(servers, ServerLocal { packets: 0, bytes: 0, way: Way::none() });
+        self.begun.resize(servers, 0);
     }
 
     /// Counts of a server that comes to a slot begin at 0.
     pub fn reset_server(&mut self, slot: usize) {
         if let Some(server) = self.servers.get_mut(slot) {
-            server.counters = ServerCounters::default();
+            (server.packets, server.bytes, self.begun[slot]) = (0, 0, 0);
         }
+    }
+
+    /// What went to each server, by slot.
+    pub fn counters(&self) -> Vec<ServerCounters> {
+        let both = self.servers.iter().zip(&self.begun);
+        both.map(|(server, &flows)| ServerCounters { packets: server.packets, bytes: server.bytes, flows }).collect()
     }
 
     /// Counts of a VIP that comes to an index begin at 0.

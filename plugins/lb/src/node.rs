@@ -74,12 +74,13 @@ struct Gre4<const PORT: bool> {
     last: ServerHandle,
 }
 
-/// What the first pass found out about a packet: 16 bytes, since they are written and read again for each.
+/// What is known about a packet beforehand: 16 bytes, since they are written and read again for each.
 #[derive(Clone, Copy, Default)]
 pub struct Staged {
-    /// The flow's identity; 0 (which none has): there is no flow, and `bucket` says why.
+    /// The flow's identity; 0 (which none has): there is no flow.
     identity: u64,
-    bucket: u32,
+    /// From `stage` on the flow's bucket, from `begin` on the bits of its server's handle; without a flow, why.
+    found: u32,
     vip: u32,
 }
 
@@ -94,7 +95,7 @@ enum NoFlow {
 impl From<NoFlow> for Staged {
     #[cold]
     fn from(why: NoFlow) -> Staged {
-        Staged { identity: 0, bucket: why as u32, vip: 0 }
+        Staged { identity: 0, found: why as u32, vip: 0 }
     }
 }
 
@@ -104,13 +105,6 @@ impl From<FlowError> for NoFlow {
             FlowError::Fragment => NoFlow::Fragment,
             FlowError::Short => NoFlow::Short,
         }
-    }
-}
-
-impl Staged {
-    #[inline(always)]
-    fn hash(self) -> FlowHash {
-        FlowHash { identity: self.identity, bucket: self.bucket }
     }
 }
 
@@ -157,67 +151,79 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         } else {
             Some(number)
         };
-        let Some((vip, entry)) = vip.and_then(|vip| Some((vip, scope.shared.vip(vip)?))) else {
+        let Some((vip, mask)) = vip.and_then(|vip| Some((vip, scope.shared.mask(vip)?))) else {
             return NoFlow::NoVip.into();
         };
-        let hash = scope.local.flows.hash(entry.mask.apply(words), vip);
+        let hash = scope.local.flows.hash(mask.apply(words), vip);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Staged { identity: hash.identity, bucket: hash.bucket, vip }
+        Staged { identity: hash.identity, found: hash.bucket, vip }
+    }
+
+    /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under
+    /// way at once, and the buckets' way from memory is the longest of all.
+    #[inline(always)]
+    fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
+        let now = cx.now().seconds;
+        let LbLocal { flows, vips, .. } = &mut *cx.local;
+        let mut run = Run { vip: 0, known: 0 };
+        for staged in staged.iter_mut().filter(|staged| staged.identity != 0) {
+            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
+            let server = flows.known(hash, now).unwrap_or(ServerHandle::NONE);
+            staged.found = server.bits();
+            if staged.vip != run.vip {
+                run.settle(vips);
+                run.vip = staged.vip;
+            }
+            run.known += u64::from(!server.is_none());
+        }
+        run.settle(vips);
     }
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
-        self.last = ServerHandle::NONE;
         if staged.identity == 0 {
-            return cx.drop(packet, reason(staged.bucket));
+            self.last = ServerHandle::NONE;
+            return cx.drop(packet, reason(staged.found));
         }
+        let mut server = ServerHandle::from_bits(staged.found);
         if packet.meta().offload.intersects(Offload::UNFINISHED) {
             if packet.meta().offload.intersects(Offload::GSO) {
-                return cut(cx, packet, staged);
+                self.last = ServerHandle::NONE;
+                return cut(cx, &mut packet.again(), staged.vip, server);
             }
-            nodes::checksum::complete(packet);
+            nodes::checksum::complete(&mut packet.again());
         }
-        let shared = cx.shared;
-        let (tables, now) = (cx.tables, cx.now().seconds);
+        let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
         let local = &mut *cx.local;
-        let known = local.flows.known(staged.hash(), now);
-        let server = match known.and_then(|handle| shared.server(handle)) {
-            Some(server) => {
-                if let Some(counters) = local.vips.get_mut(staged.vip as usize) {
-                    counters.known += 1;
-                }
-                server
-            }
-            None => match begin(shared, local, now, packet.data(), staged.vip, staged.hash()) {
-                Some(server) => server,
-                None => return cx.drop(packet, Error::NoServer),
-            },
-        };
-        self.last = server.handle;
-        let Some(own) = local.servers.get_mut(server.handle.slot()) else {
+        if !local.servers.get(server.slot()).is_some_and(|own| own.knows(server, tables)) {
+            server = find(tables, shared, local, now, packet.data(), staged.vip, server);
+        }
+        self.last = server;
+        let Some(own) = local.servers.get_mut(server.slot()).filter(|_| !server.is_none()) else {
             return cx.drop(packet, Error::NoServer);
         };
-        let way = own.way(tables, server);
         let inner = packet.len();
-        if inner + OVERHEAD > way.mtu as usize && dont_fragment(packet) {
-            return too_long(cx, packet, way.mtu);
+        if inner + OVERHEAD > own.way.mtu as usize && dont_fragment(packet) {
+            let mtu = own.way.mtu;
+            return too_long(cx, &mut packet.again(), mtu);
         }
-        let Some(header) = server.outer.header(inner) else {
+        let Some(header) = own.way.outer.header(inner) else {
             return cx.drop(packet, Error::TooLong);
         };
-        let Some(place) = packet.push(OVERHEAD).and_then(<[u8]>::first_chunk_mut) else {
+        let Some(place) = packet.push_array() else {
             return cx.drop(packet, Error::NoHeadroom);
         };
         *place = header;
-        own.counters.packets += 1;
-        own.counters.bytes += inner as u64;
+        own.packets += 1;
+        own.bytes += inner as u64;
+        let forward = own.way.forward;
         let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (way.forward.index, way.track);
+        (meta.forward, meta.dpo) = (forward.index, own.way.track);
         meta.offload = Offload::empty();
-        if way.forward.is_drop() {
+        if forward.is_drop() {
             return cx.drop(packet, Error::Unreachable);
         }
-        Next::To(way.forward.node)
+        Next::To(forward.node)
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
@@ -232,7 +238,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
 fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     if let Some(head) = packet.first_chunk::<24>()
         && let [0x45, _, _, _, _, _, b6, 0, _, protocol @ (protocol::TCP | protocol::UDP), _, _, rest @ ..] = head
-        // The upper bits of byte 6 but "don't fragment" and the reserved one: more fragments, and the offset.
+        // The bits of byte 6 but "don't fragment" and the reserved one: more fragments, and the offset.
         && b6 & 0x3f == 0
         && let ([addresses], ports) = rest.as_chunks::<8>()
         && let ([ports], _) = ports.as_chunks::<4>()
@@ -248,11 +254,34 @@ fn other_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     Ok(FlowKey4::read(packet)?.words())
 }
 
-/// A large segment is cut first, unless its pieces would not fit either.
+/// A run of packets for one VIP.
+struct Run {
+    vip: u32,
+    /// How many of them are of flows that are known.
+    known: u64,
+}
+
+impl Run {
+    #[inline(always)]
+    fn settle(&mut self, vips: &mut [VipCounters]) {
+        if let Some(counters) = vips.get_mut(self.vip as usize) {
+            counters.known += std::mem::take(&mut self.known);
+        }
+    }
+}
+
+/// A large segment is cut first, unless there is no server for it or its pieces would not fit either.
 #[inline(always)]
-fn cut<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+fn cut<const PORT: bool>(
+    cx: &mut Cx<'_, '_, Gre4<PORT>>,
+    packet: &mut Packet<'_>,
+    vip: u32,
+    known: ServerHandle,
+) -> Next {
+    let Some(mtu) = mtu(cx.tables, cx.shared, cx.local, packet.data(), vip, known) else {
+        return cx.drop(packet, Error::NoServer);
+    };
     if let Some(piece) = nodes::ip4::gso_piece_len(packet)
-        && let Some(mtu) = mtu(cx.tables, cx.shared, cx.local, cx.now().seconds, packet.data(), staged)
         && piece + OVERHEAD > mtu as usize
         && dont_fragment(packet)
     {
@@ -262,13 +291,26 @@ fn cut<const PORT: bool>(cx: &Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, s
     Next::Cut
 }
 
-/// The longest packet that the way of a flow takes, without noting a packet.
+/// The longest packet that the way of a flow takes; `None`: there is no server. Packets are counted when the pieces
+/// come, or here where none will.
 #[cold]
 #[inline(never)]
-fn mtu(tables: &Tables, shared: &LbTables, local: &LbLocal, now: u32, packet: &[u8], staged: Staged) -> Option<u32> {
-    let known = local.flows.peek(staged.hash(), now, shared.live());
-    let server = known.or_else(|| choose(shared, packet, staged.vip))?;
-    Some(Way::new(tables, shared.server(server)?).mtu)
+fn mtu(
+    tables: &Tables,
+    shared: &LbTables,
+    local: &mut LbLocal,
+    packet: &[u8],
+    vip: u32,
+    known: ServerHandle,
+) -> Option<u32> {
+    let mut nobody = VipCounters::default();
+    let counters = local.vips.get_mut(vip as usize).unwrap_or(&mut nobody);
+    counters.known = counters.known.saturating_sub(u64::from(!known.is_none()));
+    let server = shared.server(known).or_else(|| shared.server(choose(shared, packet, vip)?));
+    if server.is_none() {
+        counters.no_server += 1;
+    }
+    Some(Way::new(tables, server?).mtu)
 }
 
 fn dont_fragment(packet: &Packet<'_>) -> bool {
@@ -281,31 +323,54 @@ fn choose(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerHandle> {
     shared.choose(vip, vip.mask.apply(words(packet).ok()?))
 }
 
-/// Gives a new flow its server, and counts it.
+/// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
+/// it), or whose server is gone, or whose way must be looked up again. Afterwards the way is known. `NONE`: there is no
+/// server.
 #[inline(never)]
-fn begin<'c>(
-    shared: &'c LbTables,
+fn find(
+    tables: &Tables,
+    shared: &LbTables,
     local: &mut LbLocal,
     now: u32,
     packet: &[u8],
     vip: u32,
-    hash: FlowHash,
-) -> Option<&'c ServerEntry> {
+    counted: ServerHandle,
+) -> ServerHandle {
     let mut nobody = VipCounters::default();
     let counters = local.vips.get_mut(vip as usize).unwrap_or(&mut nobody);
-    let Some(handle) = choose(shared, packet, vip) else {
-        counters.no_server += 1;
-        return None;
-    };
-    if let Verdict::New(_) = local.flows.insert(hash, now, shared.live(), handle) {
-        counters.new += 1;
-        if let Some(server) = local.servers.get_mut(handle.slot()) {
-            server.counters.flows += 1;
+    counters.known = counters.known.saturating_sub(u64::from(!counted.is_none()));
+    let (Ok(words), Some(entry)) = (words(packet), shared.vip(vip)) else { return ServerHandle::NONE };
+    let words = entry.mask.apply(words);
+    let hash = local.flows.hash(words, vip);
+    let verdict = local.flows.lookup_or_insert(hash, now, shared.live(), || shared.choose(entry, words));
+    let server = match verdict {
+        Verdict::Known(server) => {
+            counters.known += 1;
+            server
         }
-    } else {
-        counters.untracked += 1;
+        Verdict::New(server) => {
+            counters.new += 1;
+            if let Some(flows) = local.begun.get_mut(server.slot()) {
+                *flows += 1;
+            }
+            server
+        }
+        Verdict::Untracked(server) => {
+            counters.untracked += 1;
+            server
+        }
+        Verdict::NoServer => {
+            counters.no_server += 1;
+            return ServerHandle::NONE;
+        }
+    };
+    match (shared.server(server), local.servers.get_mut(server.slot())) {
+        (Some(entry), Some(own)) => {
+            own.way = Way::new(tables, entry);
+            server
+        }
+        _ => ServerHandle::NONE,
     }
-    shared.server(handle)
 }
 
 #[cold]

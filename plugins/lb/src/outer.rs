@@ -8,11 +8,16 @@ use std::net::Ipv4Addr;
 /// and the checksum that depends on it are there beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OuterGre4 {
-    /// The bytes, eight at a time, as numbers with the first byte on top: a packet costs three stores.
+    /// The bytes as they are sent, eight at a time with the first in the lowest bits: a packet costs three stores. The
+    /// length is 0, and in the checksum's place is the sum of the rest, folded, each of its words in the order of the
+    /// bytes sent (a sum in ones' complement is the same in either order, RFC 1071 section 2).
     words: [u64; 3],
-    /// The sum of the IPv4 header's words, with length and checksum 0.
-    sum: u32,
 }
+
+/// Where the length stands in the first word, and the checksum in the second: behind this many bits.
+const LENGTH_AT: u32 = 16;
+const CHECKSUM_AT: u32 = 16;
+const CHECKSUM: u64 = 0xffff << CHECKSUM_AT;
 
 impl OuterGre4 {
     /// Bytes in front of the packet.
@@ -29,33 +34,41 @@ impl OuterGre4 {
         // GRE: no flags, version 0, then the EtherType of what follows.
         header[22..24].copy_from_slice(&0x0800u16.to_be_bytes());
         let words = header[..20].as_chunks::<2>().0;
-        let sum = words.iter().map(|&word| u32::from(u16::from_be_bytes(word))).sum();
+        let sum: u32 = words.iter().map(|&word| u32::from(u16::from_le_bytes(word))).sum();
+        // Nine words: two folds suffice.
+        header[10..12].copy_from_slice(&(fold(fold(sum)) as u16).to_le_bytes());
         let eights = header.as_chunks::<8>().0;
-        Self { words: std::array::from_fn(|n| u64::from_be_bytes(eights[n])), sum }
+        Self { words: std::array::from_fn(|n| u64::from_le_bytes(eights[n])) }
     }
 
     /// The headers in front of a packet of `inner` bytes; `None` if the length does not fit in 16 bits.
     #[inline(always)]
     pub fn header(&self, inner: usize) -> Option<[u8; Self::LEN]> {
-        let total = u16::try_from(inner.checked_add(Self::LEN)?).ok()?;
-        // RFC 1071. Eleven words: two folds suffice.
-        let sum = self.sum + u32::from(total);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let [mut first, mut second, third] = self.words;
-        first |= u64::from(total) << 32;
-        second |= u64::from(!(sum as u16)) << 32;
+        if inner > usize::from(u16::MAX) - Self::LEN {
+            return None;
+        }
+        let total = u32::from(((inner + Self::LEN) as u16).swap_bytes());
+        let [first, second, third] = self.words;
+        let sum = ((second >> CHECKSUM_AT) as u32 & 0xffff) + total;
+        let first = first | u64::from(total) << LENGTH_AT;
+        let second = second & !CHECKSUM | u64::from(!(fold(sum) as u16)) << CHECKSUM_AT;
         let mut header = [0; Self::LEN];
         for (eight, word) in header.as_chunks_mut().0.iter_mut().zip([first, second, third]) {
-            *eight = word.to_be_bytes();
+            *eight = word.to_le_bytes();
         }
         Some(header)
     }
 
     /// Where it goes.
     pub fn destination(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits((self.words[2] >> 32) as u32)
+        Ipv4Addr::from_octets((self.words[2] as u32).to_le_bytes())
     }
+}
+
+/// The carries of a sum brought home, once.
+#[inline(always)]
+fn fold(sum: u32) -> u32 {
+    (sum & 0xffff) + (sum >> 16)
 }
 
 #[cfg(test)]

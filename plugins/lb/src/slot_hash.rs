@@ -44,6 +44,15 @@ impl KeyMask {
     pub const FLOW: Self = Self([u64::MAX; 2]);
     /// `src_ip_sticky`: the source address.
     pub const SOURCE: Self = Self([0xffff_ffff_0000_0000, 0]);
+    /// Nothing: there is no VIP.
+    pub const NONE: Self = Self([0; 2]);
+
+    /// Whether this is a VIP's.
+    #[inline(always)]
+    pub fn is_some(self) -> bool {
+        // The source counts for all of them.
+        self.0[0] != 0
+    }
 
     /// The words with what does not count cleared. Both hashes of a flow are taken of these.
     #[inline(always)]

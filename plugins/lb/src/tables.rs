@@ -46,6 +46,8 @@ const _: () = assert!(size_of::<ServerEntry>() == 64);
 #[derive(Clone, Debug, Default)]
 pub struct LbTables {
     vips: Vec<Option<VipEntry>>,
+    /// What of a flow counts, by VIP, without the rest: all that a packet of a known flow needs of its VIP.
+    masks: Vec<KeyMask>,
     /// By slot; a slot without a server has an entry whose handle is that of another slot.
     servers: Vec<ServerEntry>,
     handles: Vec<ServerHandle>,
@@ -64,6 +66,8 @@ impl LbTables {
         let mut tables = Self { handles: config.handles().to_vec(), ..Self::default() };
         for (index, vip) in config.vips() {
             let entry = VipEntry::build(config, vip, before.vip(index));
+            tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
+            tables.masks[index as usize] = entry.mask;
             put(&mut tables.vips, index, entry);
             if let (State::Used, RouteTarget::Ports(group), Service::Port { protocol, port }) =
                 (vip.state, vip.target, vip.key.service)
@@ -92,6 +96,12 @@ impl LbTables {
     #[inline(always)]
     pub fn vip(&self, index: u32) -> Option<&VipEntry> {
         self.vips.get(index as usize)?.as_ref()
+    }
+
+    /// What of a flow counts for the VIP with this index, if there is one.
+    #[inline(always)]
+    pub fn mask(&self, index: u32) -> Option<KeyMask> {
+        self.masks.get(index as usize).copied().filter(|mask| mask.is_some())
     }
 
     /// The VIP of a port, under the index that a route to its prefix carries.

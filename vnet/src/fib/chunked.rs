@@ -28,6 +28,16 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
         self.0.get(index / N).map(|chunk| &chunk[index % N])
     }
 
+    /// The value at `index`, or `other` where there is no such chunk. Without the detour over an `Option`, which costs a
+    /// comparison more.
+    #[inline(always)]
+    pub(crate) fn get_or<'a>(&'a self, index: usize, other: &'a T) -> &'a T {
+        match self.0.get(index / N) {
+            Some(chunk) => &chunk[index % N],
+            None => other,
+        }
+    }
+
     /// The place of `index`; chunks up to it are made, full of `fill`.
     pub(crate) fn slot(&mut self, index: usize, fill: &T) -> &mut T {
         while self.0.len() <= index / N {

@@ -73,7 +73,7 @@ impl<A: Address> Snapshot<A> {
     /// An adjacency; [`Adjacency::NONE`] if there is none of that number.
     #[inline(always)]
     pub fn adjacency(&self, index: AdjIndex) -> &Adjacency {
-        self.adjacencies.get(index.index()).unwrap_or(&Adjacency::NONE)
+        self.adjacencies.get_or(index.index(), &Adjacency::NONE)
     }
 
     /// Several next hops: the index is that of a forward of kind `LoadBalance`.

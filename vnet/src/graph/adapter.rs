@@ -5,14 +5,18 @@ use super::node::{Cx, NextNodes, PacketNode, Scope, Target};
 use super::parts::Parts;
 use super::{Dispatch, VECTOR};
 use crate::ids::NodeId;
+use crate::mem::Packet;
 
 /// In `nexts`: the node keeps the packet.
 const HOLD: NodeId = NodeId(u16::MAX);
 
+/// Next nodes with a name that a node may have: a power of two, so that a number's lower bits are always in range.
+const MAX_NEXTS: usize = 16;
+
 /// A [`PacketNode`] and what running it needs.
 pub(crate) struct PerPacket<N: PacketNode> {
     node: N,
-    nexts: Box<[NodeId]>,
+    nexts: [NodeId; MAX_NEXTS],
     shared_slot: usize,
     local_slot: usize,
     staged: Box<[N::Staged]>,
@@ -20,8 +24,11 @@ pub(crate) struct PerPacket<N: PacketNode> {
 }
 
 impl<N: PacketNode> PerPacket<N> {
-    /// `nexts` are the numbers of `N::Next::NAMES`; the slots are those of `N::Shared` and `N::Local`.
-    pub(crate) fn new(node: N, nexts: Box<[NodeId]>, shared_slot: usize, local_slot: usize) -> Self {
+    /// `names` are the numbers of `N::Next::NAMES`; the slots are those of `N::Shared` and `N::Local`.
+    pub(crate) fn new(node: N, names: &[NodeId], shared_slot: usize, local_slot: usize) -> Self {
+        const { assert!(N::Next::NAMES.len() <= MAX_NEXTS) }
+        let mut nexts = [NodeId(0); MAX_NEXTS];
+        nexts[..names.len()].copy_from_slice(names);
         let staged = vec![N::Staged::default(); VECTOR].into_boxed_slice();
         PerPacket { node, nexts, shared_slot, local_slot, staged, goes: Box::new([NodeId(0); VECTOR]) }
     }
@@ -43,29 +50,26 @@ impl<N: PacketNode> PerPacket<N> {
             }
         }
 
+        let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
+        self.node.begin(&mut cx, staged);
         let goes = &mut self.goes[..count];
-        for ((buffer, staged), goes) in buffers.iter_mut().zip(staged.iter()).zip(goes.iter_mut()) {
+        for at in 0..count {
+            let (buffer, staged, goes) = (&mut buffers[at], &staged[at], &mut goes[at]);
             let mut packet = memory.packet(buffer);
             let handle = if TRACED { packet.meta().trace } else { 0 };
             if TRACED && N::TRACE_ON_ENTRY && handle != 0 {
-                let scope = Scope { tables, shared, local: &*local, now: parts.now };
-                let record = self.node.trace(&scope, &packet, *staged);
-                parts.trace.store.add(handle, stamp, &parts.stats.name, record);
+                remember(&self.node, &mut cx, &packet, *staged, (stamp, handle));
             }
-            let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
             let target = self.node.finish(&mut cx, &mut packet, *staged).target();
             if TRACED && !N::TRACE_ON_ENTRY && handle != 0 {
-                let scope = Scope { tables, shared, local: &*local, now: parts.now };
-                let record = self.node.trace(&scope, &packet, *staged);
-                parts.trace.store.add(handle, stamp, &parts.stats.name, record);
+                remember(&self.node, &mut cx, &packet, *staged, (stamp, handle));
             }
             *goes = match target {
-                Target::Static(slot) => self.nexts[usize::from(slot)],
+                Target::Static(slot) => self.nexts[usize::from(slot) % MAX_NEXTS],
                 Target::To(node) => node,
                 Target::Hold => HOLD,
             };
         }
-        let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
         self.node.end(&mut cx, count);
 
         // Compared after the loop: inside, the flag would tie each packet to the one before.
@@ -78,13 +82,28 @@ impl<N: PacketNode> PerPacket<N> {
         for (buffer, &next) in frame.buffers.drain(..).zip(self.goes.iter()) {
             if next == HOLD {
                 let held = parts.pool.hand_out(buffer);
-                let mut cx = Cx { tables, shared, local: &mut *local, parts: &mut *parts, nexts: &self.nexts };
+                let local = locals.at::<N::Local>(self.local_slot);
+                let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
                 self.node.held(&mut cx, held);
             } else {
                 parts.queues.push(next, buffer, traced);
             }
         }
     }
+}
+
+/// Adds a node's record to a packet's trace.
+#[cold]
+fn remember<N: PacketNode>(
+    node: &N,
+    cx: &mut Cx<'_, '_, N>,
+    packet: &Packet<'_>,
+    staged: N::Staged,
+    (stamp, handle): (trace::Stamp, u32),
+) {
+    let scope = Scope { tables: cx.tables, shared: cx.shared, local: &*cx.local, now: cx.parts.now };
+    let record = node.trace(&scope, packet, staged);
+    cx.parts.trace.store.add(handle, stamp, &cx.parts.stats.name, record);
 }
 
 impl<N: PacketNode> Dispatch for PerPacket<N> {

@@ -2,7 +2,7 @@
 
 use super::frame::Held;
 use super::parts::{Notice, Now, Parts};
-use crate::arcs::{self, ArcIndex};
+use crate::arcs::{self, ArcIndex, ArcStart};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
 use crate::mem::Packet;
@@ -34,6 +34,13 @@ pub trait PacketNode: Send + Sized + 'static {
     fn stage(&self, scope: &Scope<'_, Self::Shared, Self::Local>, packet: &Packet<'_>) -> Self::Staged {
         let _ = (scope, packet);
         Self::Staged::default()
+    }
+
+    /// Called once between the passes: for what is the same for the whole vector, and for what is better done with all
+    /// that `stage` has given than packet by packet, such as loads that depend on one another.
+    #[inline(always)]
+    fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Self::Staged]) {
+        let _ = (cx, staged);
     }
 
     /// Second pass: changes the packet and says where it goes.
@@ -250,13 +257,10 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         self.parts.pool.free(buffer);
     }
 
-    /// The first feature of an arc for a packet (by `interface`); the packet remembers where it is. `None`: the
-    /// interface has none.
+    /// The way into an arc for the packets of an interface; `None`: it has no features there.
     #[inline(always)]
-    pub fn start_arc(&self, packet: &mut Packet<'_>, arc: ArcIndex, interface: IfIndex) -> Option<NodeId> {
-        let (node, cursor) = self.tables.arc(arc).first(arc, interface)?;
-        packet.meta_mut().feature = cursor;
-        Some(node)
+    pub fn arc(&self, arc: ArcIndex, interface: IfIndex) -> Option<ArcStart> {
+        self.tables.arc(arc).first(arc, interface)
     }
 
     /// For a feature: the next feature of the packet's arc, or `None` at the arc's end.

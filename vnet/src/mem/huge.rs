@@ -5,7 +5,8 @@ use std::ops::{Deref, DerefMut};
 
 /// `len` zeroed values of `T` on 2 MB pages where there are any.
 ///
-/// Invariant: `start` points to `len` initialised values of `T` inside `mapping`, which nobody else can reach.
+/// Invariant: `start` points to `len` initialised values of `T` inside `mapping`, which nobody else can reach, and
+/// `len` is not 0.
 pub struct HugeArray<T> {
     start: std::ptr::NonNull<T>,
     len: usize,
@@ -21,11 +22,14 @@ impl<T: zerocopy::FromZeros> HugeArray<T> {
     /// Maps the array.
     ///
     /// # Errors
-    /// When the kernel has no memory left for the mapping.
+    /// When the kernel has no memory left for the mapping, or `len` is 0.
     pub fn new(len: usize) -> std::io::Result<Self> {
         const { assert!(align_of::<T>() <= 4096 && !std::mem::needs_drop::<T>()) }
+        if len == 0 {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let bytes = len.checked_mul(size_of::<T>()).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        let mut mapping = Mapping::new(bytes.max(1))?;
+        let mut mapping = Mapping::new(bytes)?;
         // The mapping is aligned to a page, zeroed, and `T` may be all zeroes.
         let start = std::ptr::NonNull::new(mapping.as_mut_ptr().cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
         Ok(HugeArray { start, len, mapping })
@@ -34,6 +38,22 @@ impl<T: zerocopy::FromZeros> HugeArray<T> {
     /// The pages under the array.
     pub fn pages(&self) -> PageKind {
         self.mapping.kind
+    }
+}
+
+impl<T> HugeArray<T> {
+    /// The value at `index & (len - 1)`: where the length is a power of two, that is `index` modulo the length.
+    #[inline(always)]
+    pub fn wrapped(&self, index: usize) -> &T {
+        // SAFETY: the length is not 0, so the index is at most `len - 1`; the rest is the type's invariant.
+        unsafe { self.start.add(index & (self.len - 1)).as_ref() }
+    }
+
+    /// The same, to change.
+    #[inline(always)]
+    pub fn wrapped_mut(&mut self, index: usize) -> &mut T {
+        // SAFETY: as for `wrapped`, and `&mut self` is exclusive.
+        unsafe { self.start.add(index & (self.len - 1)).as_mut() }
     }
 }
 

@@ -31,11 +31,11 @@ bitflags::bitflags! {
 /// The metadata of a packet: one cache line.
 ///
 /// Fields without `pub` belong to the engine. [`Meta::opaque`] is for the node that has the packet and the nodes it
-/// agrees with; every node may overwrite it.
+/// agrees with; every node may overwrite it. Not to be copied: the chain behind a packet belongs to one metadata.
 #[repr(C, align(64))]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Meta {
-    /// Where the packet's first byte stands in the buffer, in bytes from the buffer's start.
+    /// Where the packet's first byte stands in the buffer, in bytes from the start of the buffer's room.
     pub(super) start: u16,
     /// Bytes of the packet in this buffer.
     pub(super) len: u16,
@@ -47,9 +47,9 @@ pub struct Meta {
     pub(super) csum_start: u16,
     /// Where the unfinished checksum belongs, in bytes after the start of its range.
     pub csum_offset: u16,
-    /// Where the Ethernet header stood, in bytes from the buffer's start.
+    /// Where the Ethernet header stood, in bytes from the start of the buffer's room.
     pub(super) l2: u16,
-    /// Where the network header stood, in bytes from the buffer's start.
+    /// Where the network header stood, in bytes from the start of the buffer's room.
     pub(super) l3: u16,
     /// The next buffer of the chain, plus one; 0: none.
     pub(super) next: u32,

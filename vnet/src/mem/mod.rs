@@ -12,7 +12,7 @@ mod pool;
 pub use huge::HugeArray;
 pub use mapping::PageKind;
 pub use meta::{Meta, Offload};
-pub use packet::{DATA_SIZE, HEADROOM, Packet, STRIDE};
+pub use packet::{DATA_SIZE, HEADROOM, Packet, ROOM, STRIDE};
 pub(crate) use pool::{Buffer, Memory};
 pub use pool::{Pool, PoolStats};
 

@@ -1,27 +1,38 @@
 //! The view of one packet that node code gets.
 
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::meta::Meta;
 use super::pool::{Buffer, Memory};
 use crate::ids::IfIndex;
 
-/// Bytes from one buffer to the next. An odd number of cache lines, so that the headers of a vector spread over all
-/// sets of the first-level cache instead of a handful.
-pub const STRIDE: usize = 35 * 64;
+/// Bytes from one buffer to the next: metadata, room, and the buffer's number. An odd number of cache lines, so that
+/// the headers of a vector spread over all sets of the first-level cache instead of a handful.
+pub const STRIDE: usize = 37 * LINE;
+/// Bytes of a buffer that headers and data may use.
+pub const ROOM: usize = HEADROOM + DATA_SIZE;
 /// Bytes before a fresh packet, for headers that are pushed.
-pub const HEADROOM: usize = STRIDE - DATA_SIZE;
+///
+/// A multiple of cache lines and 24 bytes more, because then one line holds all that a balancer reads and writes of a
+/// packet: the 24 bytes in front that two IPv4 headers and a GRE header take beyond what the link header gives back
+/// (14 + 20 + 4 - 14), the link header, the IPv4 header, and the ports (24 + 14 + 20 + 4 = 62 bytes).
+pub const HEADROOM: usize = 3 * LINE + 24;
 /// Bytes of a packet that one buffer holds without touching its headroom.
 pub const DATA_SIZE: usize = 2048;
 
+const LINE: usize = 64;
+const _: () = assert!((STRIDE / LINE) % 2 == 1 && ROOM <= u16::MAX as usize);
+
 /// Exclusive access to one packet: its metadata, the bytes in its first buffer, and the chain behind it.
 ///
-/// Invariant: as long as a `Packet` exists, nobody else reaches its buffers; see [`Memory`].
-/// `meta.start + meta.len <= STRIDE` holds at all times, so that no access needs more than that to stay inside.
+/// One word: nodes hand packets to functions by reference, and what is not a word then has to be in memory.
+///
+/// Invariant: `buffer` is the start of a live buffer of a [`Memory`] that outlives `'a`, and as long as the `Packet`
+/// exists, nobody else reaches this buffer and the chain behind it.
 pub struct Packet<'a> {
-    memory: &'a Memory,
-    meta: &'a mut Meta,
-    base: NonNull<u8>,
+    buffer: NonNull<u8>,
+    _held: PhantomData<(&'a Memory, &'a mut Buffer)>,
 }
 
 impl<'a> Packet<'a> {
@@ -30,49 +41,55 @@ impl<'a> Packet<'a> {
     pub(super) fn new(memory: &'a Memory, buffer: &'a mut Buffer) -> Packet<'a> {
         // SAFETY: by the invariant of `Memory`, tokens are unique and in range, and `&mut Buffer` keeps this one from
         // being used twice.
-        unsafe { Packet { memory, meta: &mut *memory.meta(buffer.0), base: memory.data(buffer.0) } }
+        Packet { buffer: unsafe { memory.at(buffer.0) }, _held: PhantomData }
+    }
+
+    /// The same packet, for as long as this one is lent. What a function that is not inlined takes by reference must lie
+    /// in memory, in every round of the loop that may call it; of a packet lent this way only the copy does, and only
+    /// where the call is made.
+    #[inline(always)]
+    pub fn again(&mut self) -> Packet<'_> {
+        Packet { buffer: self.buffer, _held: PhantomData }
     }
 
     /// The metadata.
     #[inline(always)]
     pub fn meta(&self) -> &Meta {
-        self.meta
+        // SAFETY: a buffer begins with its metadata (invariant of `Memory`).
+        unsafe { self.buffer.cast().as_ref() }
     }
 
     /// The metadata, to change.
     #[inline(always)]
     pub fn meta_mut(&mut self) -> &mut Meta {
-        self.meta
+        // SAFETY: as for `meta`, and `&mut self` is exclusive.
+        unsafe { self.buffer.cast().as_mut() }
+    }
+
+    /// The buffer that a link of this packet's chain leads to.
+    fn linked(&self, link: u32) -> NonNull<u8> {
+        // SAFETY: links are numbers of buffers of the same memory, plus one.
+        unsafe { Memory::neighbour(self.buffer, link - 1) }
     }
 
     /// The bytes in the first buffer; all of the packet unless it is a chain.
     #[inline(always)]
     pub fn data(&self) -> &[u8] {
-        self.span(self.meta.start, self.meta.len)
+        // SAFETY: the buffer is held as long as `self` is borrowed.
+        unsafe { bytes(self.buffer) }
     }
 
     /// The bytes in the first buffer, to change.
     #[inline(always)]
     pub fn data_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `start + len <= STRIDE` (the type's invariant), and `&mut self` is exclusive.
-        unsafe {
-            std::slice::from_raw_parts_mut(
-                self.base.as_ptr().add(usize::from(self.meta.start)),
-                usize::from(self.meta.len),
-            )
-        }
-    }
-
-    #[inline(always)]
-    fn span(&self, start: u16, len: u16) -> &[u8] {
-        // SAFETY: callers pass ranges inside the buffer (`start + len <= STRIDE`), which is initialised memory.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(usize::from(start)), usize::from(len)) }
+        // SAFETY: the buffer is held, and `&mut self` is exclusive.
+        unsafe { bytes_mut(self.buffer) }
     }
 
     /// Bytes of the whole packet, the chain included.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        usize::from(self.meta.len) + self.meta.rest as usize
+        usize::from(self.meta().len) + self.meta().rest as usize
     }
 
     /// Whether the packet has no bytes at all.
@@ -83,42 +100,52 @@ impl<'a> Packet<'a> {
     /// Whether the packet is longer than its first buffer.
     #[inline(always)]
     pub fn is_chain(&self) -> bool {
-        self.meta.next != 0
+        self.meta().next != 0
     }
 
     /// Bytes that can still be pushed.
     #[inline(always)]
     pub fn headroom(&self) -> usize {
-        usize::from(self.meta.start)
+        usize::from(self.meta().start)
     }
 
     /// Puts `n` bytes in front and gives the bytes of the first buffer; `None` where the headroom is used up.
     /// The new bytes hold whatever stood there.
     #[inline(always)]
     pub fn push(&mut self, n: usize) -> Option<&mut [u8]> {
-        if n > usize::from(self.meta.start) {
+        if n > usize::from(self.meta().start) {
             return None;
         }
-        self.meta.start -= n as u16;
-        self.meta.len += n as u16;
+        let meta = self.meta_mut();
+        meta.start -= n as u16;
+        meta.len += n as u16;
         Some(self.data_mut())
+    }
+
+    /// As [`push`](Packet::push), for a header of a length known beforehand: gives just the new bytes.
+    #[inline(always)]
+    pub fn push_array<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.push(N)?;
+        // SAFETY: the `N` bytes from the new start on were in front of the old one, so they are in the room.
+        Some(unsafe { &mut *room(self.buffer).add(usize::from(self.meta().start)).cast() })
     }
 
     /// Takes `n` bytes off the front; `false`, and nothing changes, where the first buffer holds fewer.
     #[inline(always)]
     pub fn pull(&mut self, n: usize) -> bool {
-        if n > usize::from(self.meta.len) {
+        if n > usize::from(self.meta().len) {
             return false;
         }
-        self.meta.start += n as u16;
-        self.meta.len -= n as u16;
+        let meta = self.meta_mut();
+        meta.start += n as u16;
+        meta.len -= n as u16;
         true
     }
 
     /// Cuts the whole packet to at most `len` bytes (Ethernet's padding behind an IP packet).
     pub fn truncate(&mut self, len: usize) {
         if !self.is_chain() {
-            self.meta.len = self.meta.len.min(len.min(STRIDE) as u16);
+            self.meta_mut().len = self.meta().len.min(len.min(ROOM) as u16);
         } else if len < self.len() {
             self.truncate_chain(len);
         }
@@ -126,14 +153,14 @@ impl<'a> Packet<'a> {
 
     #[cold]
     fn truncate_chain(&mut self, len: usize) {
-        let mut left = len.saturating_sub(usize::from(self.meta.len));
-        self.meta.rest = left as u32;
-        self.meta.len = self.meta.len.min(len.min(STRIDE) as u16);
-        let mut next = self.meta.next;
+        let mut left = len.saturating_sub(usize::from(self.meta().len));
+        self.meta_mut().rest = left as u32;
+        self.meta_mut().len = self.meta().len.min(len.min(ROOM) as u16);
+        let mut next = self.meta().next;
         while next != 0 {
             // SAFETY: the buffers behind a packet belong to it alone (invariant of `Memory`).
-            let meta = unsafe { &mut *self.memory.meta(next - 1) };
-            meta.len = meta.len.min(left.min(STRIDE) as u16);
+            let meta = unsafe { self.linked(next).cast::<Meta>().as_mut() };
+            meta.len = meta.len.min(left.min(ROOM) as u16);
             left -= usize::from(meta.len);
             next = meta.next;
         }
@@ -142,10 +169,10 @@ impl<'a> Packet<'a> {
     /// Appends what fits into the first buffer; gives the number of bytes taken.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let end = usize::from(self.meta.start) + usize::from(self.meta.len);
-        let n = if self.is_chain() { 0 } else { bytes.len().min(STRIDE - end) };
-        self.meta.len += n as u16;
-        let len = usize::from(self.meta.len);
+        let end = usize::from(self.meta().start) + usize::from(self.meta().len);
+        let n = if self.is_chain() { 0 } else { bytes.len().min(ROOM - end) };
+        self.meta_mut().len += n as u16;
+        let len = usize::from(self.meta().len);
         self.data_mut()[len - n..].copy_from_slice(&bytes[..n]);
         n
     }
@@ -153,11 +180,11 @@ impl<'a> Packet<'a> {
     /// Fills a fresh packet with `bytes`; `false`, and nothing changes, where they need more than one buffer.
     #[inline(always)]
     pub(crate) fn append_fresh(&mut self, bytes: &[u8]) -> bool {
-        debug_assert_eq!((self.meta.len, usize::from(self.meta.start)), (0, HEADROOM));
+        debug_assert_eq!((self.meta().len, usize::from(self.meta().start)), (0, HEADROOM));
         if bytes.len() > DATA_SIZE {
             return false;
         }
-        self.meta.len = bytes.len() as u16;
+        self.meta_mut().len = bytes.len() as u16;
         self.data_mut().copy_from_slice(bytes);
         true
     }
@@ -189,16 +216,13 @@ impl<'a> Packet<'a> {
     /// Calls `change` with every piece of the packet and its offset.
     pub fn for_each_segment_mut(&mut self, mut change: impl FnMut(usize, &mut [u8])) {
         change(0, self.data_mut());
-        let (mut offset, mut next) = (usize::from(self.meta.len), self.meta.next);
+        let (mut offset, mut next) = (usize::from(self.meta().len), self.meta().next);
         while next != 0 {
-            // SAFETY: the buffers behind a packet belong to it alone, and `start + len <= STRIDE` for each.
+            let buffer = self.linked(next);
+            // SAFETY: the buffers behind a packet belong to it alone.
             let bytes = unsafe {
-                let meta = &*self.memory.meta(next - 1);
-                let base = self.memory.data(next - 1);
-                let bytes =
-                    std::slice::from_raw_parts_mut(base.as_ptr().add(usize::from(meta.start)), usize::from(meta.len));
-                next = meta.next;
-                bytes
+                next = buffer.cast::<Meta>().as_ref().next;
+                bytes_mut(buffer)
             };
             change(offset, bytes);
             offset += bytes.len();
@@ -208,80 +232,126 @@ impl<'a> Packet<'a> {
     /// Remembers that the Ethernet header starts at the packet's present start.
     #[inline(always)]
     pub fn mark_l2(&mut self) {
-        self.meta.l2 = self.meta.start;
+        self.meta_mut().l2 = self.meta().start;
     }
 
     /// Remembers that the network header starts at the packet's present start.
     #[inline(always)]
     pub fn mark_l3(&mut self) {
-        self.meta.l3 = self.meta.start;
+        self.meta_mut().l3 = self.meta().start;
     }
 
     /// Remembers that the network header starts `offset` bytes after the packet's present start.
     pub fn mark_l3_at(&mut self, offset: usize) {
-        self.meta.l3 = self.meta.start.saturating_add(offset.min(STRIDE) as u16);
+        self.meta_mut().l3 = self.meta().start.saturating_add(offset.min(ROOM) as u16);
     }
 
     /// The bytes from the marked Ethernet header to the end of the first buffer, also after [`Packet::pull`].
     pub fn l2_bytes(&self) -> &[u8] {
-        self.marked(self.meta.l2)
+        self.marked(self.meta().l2)
     }
 
     /// The bytes from the marked network header to the end of the first buffer.
     pub fn l3_bytes(&self) -> &[u8] {
-        self.marked(self.meta.l3)
+        self.marked(self.meta().l3)
     }
 
     fn marked(&self, mark: u16) -> &[u8] {
-        let end = self.meta.start + self.meta.len;
-        self.span(mark.min(end), end - mark.min(end))
+        let end = self.meta().start + self.meta().len;
+        let mark = mark.min(end);
+        // SAFETY: `mark <= end <= ROOM`, and the buffer is held.
+        unsafe { span(self.buffer, mark, end - mark) }
     }
 
     /// Where the marked headers stand, relative to the packet's present start (negative: in front of it).
     pub fn header_offsets(&self) -> (i32, i32) {
-        let start = i32::from(self.meta.start);
-        (i32::from(self.meta.l2) - start, i32::from(self.meta.l3) - start)
+        let start = i32::from(self.meta().start);
+        (i32::from(self.meta().l2) - start, i32::from(self.meta().l3) - start)
     }
 
     /// The packet's present start, relative to that of a fresh packet (VPP's `current data`).
     pub fn current_data(&self) -> i32 {
-        i32::from(self.meta.start) - HEADROOM as i32
+        i32::from(self.meta().start) - HEADROOM as i32
     }
 
     /// Where the unfinished checksum's range begins, in bytes from the packet's present start. `None` where there is
     /// no unfinished checksum or a header in front of it has been taken off beyond it.
     #[inline]
     pub fn csum_start(&self) -> Option<usize> {
-        (self.meta.csum_start >= self.meta.start && self.meta.csum_start != 0)
-            .then(|| usize::from(self.meta.csum_start - self.meta.start))
+        (self.meta().csum_start >= self.meta().start && self.meta().csum_start != 0)
+            .then(|| usize::from(self.meta().csum_start - self.meta().start))
     }
 
     /// Notes that the checksum over the bytes from `start` (counted from the packet's present start) is unfinished.
     pub fn set_csum_start(&mut self, start: usize) {
-        self.meta.csum_start = self.meta.start.saturating_add(start.min(STRIDE) as u16);
+        self.meta_mut().csum_start = self.meta().start.saturating_add(start.min(ROOM) as u16);
     }
 
     /// Whether the packet is traced.
     #[inline(always)]
     pub fn is_traced(&self) -> bool {
-        self.meta.trace != 0
+        self.meta().trace != 0
     }
 
     /// The packet's trace, counted from 0 as VPP does; `None`: not traced.
     pub fn trace_handle(&self) -> Option<u32> {
-        self.meta.trace.checked_sub(1)
+        self.meta().trace.checked_sub(1)
     }
 
     /// A number that stands for the first buffer in traces; it names nothing.
     pub fn buffer_label(&self) -> usize {
-        self.base.as_ptr() as usize & 0x00ff_ffc0
+        self.buffer.as_ptr() as usize & 0x00ff_ffc0
     }
 
     /// Takes over what describes the packet `from` rather than its bytes: interfaces and trace.
     pub(crate) fn inherit(&mut self, rx: IfIndex, trace: u32) {
-        self.meta.rx = rx;
-        self.meta.trace = trace;
+        self.meta_mut().rx = rx;
+        self.meta_mut().trace = trace;
     }
+}
+
+/// The bytes of the packet's part in a buffer.
+///
+/// # Safety
+/// The buffer must be a live one of a [`Memory`] and nobody may write to it during `'b`.
+#[inline(always)]
+unsafe fn bytes<'b>(buffer: NonNull<u8>) -> &'b [u8] {
+    // SAFETY: as required from the caller; `start + len <= ROOM` in every buffer.
+    unsafe {
+        let meta: &Meta = buffer.cast().as_ref();
+        span(buffer, meta.start, meta.len)
+    }
+}
+
+/// The same, to change.
+///
+/// # Safety
+/// The buffer must be a live one of a [`Memory`] and held by the caller alone during `'b`.
+#[inline(always)]
+unsafe fn bytes_mut<'b>(buffer: NonNull<u8>) -> &'b mut [u8] {
+    // SAFETY: as required from the caller; `start + len <= ROOM` in every buffer.
+    unsafe {
+        let meta: &Meta = buffer.cast().as_ref();
+        std::slice::from_raw_parts_mut(room(buffer).add(usize::from(meta.start)), usize::from(meta.len))
+    }
+}
+
+/// # Safety
+/// As for [`bytes`], and `start + len <= ROOM`.
+#[inline(always)]
+unsafe fn span<'b>(buffer: NonNull<u8>, start: u16, len: u16) -> &'b [u8] {
+    // SAFETY: as required from the caller.
+    unsafe { std::slice::from_raw_parts(room(buffer).add(usize::from(start)), usize::from(len)) }
+}
+
+/// Where the room for data begins, behind the metadata.
+///
+/// # Safety
+/// The pointer must be that of a buffer.
+#[inline(always)]
+pub(super) unsafe fn room(buffer: NonNull<u8>) -> *mut u8 {
+    // SAFETY: a buffer is longer than its metadata.
+    unsafe { buffer.as_ptr().add(size_of::<Meta>()) }
 }
 
 /// Iterates over the pieces of a packet.
@@ -296,19 +366,17 @@ impl<'p> Iterator for Segments<'p> {
     fn next(&mut self) -> Option<&'p [u8]> {
         match self.next {
             None => {
-                self.next = Some(self.packet.meta.next);
+                self.next = Some(self.packet.meta().next);
                 Some(self.packet.data())
             }
             Some(0) => None,
             Some(link) => {
-                let memory = self.packet.memory;
+                let buffer = self.packet.linked(link);
                 // SAFETY: the buffers behind a packet belong to it alone and are borrowed with it.
-                let (meta, base) = unsafe { (&*memory.meta(link - 1), memory.data(link - 1)) };
-                self.next = Some(meta.next);
-                // SAFETY: `start + len <= STRIDE` for every buffer.
-                Some(unsafe {
-                    std::slice::from_raw_parts(base.as_ptr().add(usize::from(meta.start)), usize::from(meta.len))
-                })
+                unsafe {
+                    self.next = Some(buffer.cast::<Meta>().as_ref().next);
+                    Some(bytes(buffer))
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::mapping::{Mapping, PageKind};
 use super::meta::Meta;
-use super::packet::{HEADROOM, Packet, STRIDE};
+use super::packet::{HEADROOM, Packet, ROOM, STRIDE, room};
 use crate::counters::Counter;
 use crate::graph::Held;
 
@@ -14,22 +14,25 @@ use crate::graph::Held;
 #[repr(transparent)]
 pub(crate) struct Buffer(pub(super) u32);
 
-/// Where buffers live.
+/// Where buffers live: each is its [`Meta`], [`ROOM`] bytes, and its number.
 ///
 /// Invariants, on which all `unsafe` code of [`mem`](super) rests:
-/// - `meta` points to `count` initialised [`Meta`], `data` to `count * STRIDE` initialised bytes, both for as long as
-///   the `Memory` lives, and reached through nothing else.
+/// - `start` points to `count` buffers of [`STRIDE`] initialised bytes each, aligned to cache lines, for as long as
+///   the `Memory` lives, and reached through nothing else. Numbers of buffers never change.
 /// - Every number below `count` is in exactly one of these places: the pool's free list, one [`Buffer`] token, or the
 ///   `next` link of exactly one buffer (a chain belongs to its head's token). So whoever holds `&mut Buffer` holds the
 ///   buffer, and the chain behind it, alone. Tokens stay with the pool that made them: a [`Pool`] and everything that
-///   keeps its tokens are parts of one worker.
-/// - `start + len <= STRIDE` in the metadata of every buffer that is not free.
+///   keeps its tokens are parts of one worker. [`Meta`] can therefore be exchanged by safe code, and not copied.
+/// - `start + len <= ROOM` in the metadata of every buffer.
 pub(crate) struct Memory {
-    meta: NonNull<Meta>,
-    data: NonNull<u8>,
+    start: NonNull<u8>,
     count: u32,
-    _mappings: [Mapping; 2],
+    _mapping: Mapping,
 }
+
+/// Where a buffer's number stands.
+const NUMBER_AT: usize = size_of::<Meta>() + ROOM;
+const _: () = assert!(NUMBER_AT.is_multiple_of(align_of::<u32>()) && NUMBER_AT + size_of::<u32>() <= STRIDE);
 
 // SAFETY: the memory is owned by this value alone; moving it to another thread moves that ownership.
 unsafe impl Send for Memory {}
@@ -38,18 +41,19 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     fn new(count: u32) -> std::io::Result<(Memory, PageKind)> {
-        let mut metas = Mapping::new(count as usize * size_of::<Meta>())?;
-        let mut datas = Mapping::new(count as usize * STRIDE)?;
-        let kind = datas.kind;
-        let none = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-        // A mapping starts at a page, which satisfies the alignment of `Meta`; all-zero `Meta` is initialised below.
-        let meta = NonNull::new(metas.as_mut_ptr().cast::<Meta>()).ok_or_else(none)?;
-        let data = NonNull::new(datas.as_mut_ptr()).ok_or_else(none)?;
-        for number in 0..count as usize {
-            // SAFETY: in range of the mapping just made; nobody else knows it yet.
-            unsafe { meta.add(number).write(Meta::fresh(HEADROOM as u16)) };
+        let mut mapping = Mapping::new(count as usize * STRIDE)?;
+        let kind = mapping.kind;
+        let start = NonNull::new(mapping.as_mut_ptr()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        let memory = Memory { start, count, _mapping: mapping };
+        for number in 0..count {
+            // SAFETY: in range of the zeroed mapping just made, which nobody else knows yet; it starts at a page, so
+            // that both values are aligned.
+            unsafe {
+                memory.meta(number).write(Meta::fresh(HEADROOM as u16));
+                memory.at(number).add(NUMBER_AT).cast::<u32>().write(number);
+            }
         }
-        Ok((Memory { meta, data, count, _mappings: [metas, datas] }, kind))
+        Ok((memory, kind))
     }
 
     /// The packet in this buffer.
@@ -58,22 +62,37 @@ impl Memory {
         Packet::new(self, buffer)
     }
 
+    /// The start of a buffer.
+    ///
     /// # Safety
-    /// `number` must be below `count`, and the caller must hold the buffer as the type's invariant says.
+    /// `number` must be below `count`.
     #[inline(always)]
-    pub(super) unsafe fn meta(&self, number: u32) -> *mut Meta {
+    pub(super) unsafe fn at(&self, number: u32) -> NonNull<u8> {
         debug_assert!(number < self.count);
         // SAFETY: in range.
-        unsafe { self.meta.as_ptr().add(number as usize) }
+        unsafe { self.start.add(number as usize * STRIDE) }
     }
 
+    /// A buffer's metadata.
+    ///
     /// # Safety
-    /// As for [`Memory::meta`].
+    /// As for [`Memory::at`]; to use the pointer, the caller must hold the buffer as the type's invariant says.
     #[inline(always)]
-    pub(super) unsafe fn data(&self, number: u32) -> NonNull<u8> {
-        debug_assert!(number < self.count);
-        // SAFETY: in range.
-        unsafe { self.data.add(number as usize * STRIDE) }
+    pub(super) unsafe fn meta(&self, number: u32) -> *mut Meta {
+        // SAFETY: as required from the caller.
+        unsafe { self.at(number).as_ptr().cast() }
+    }
+
+    /// Another buffer of the memory that this one is in.
+    ///
+    /// # Safety
+    /// `buffer` must be the start of a live buffer, `number` that of another of the same memory.
+    pub(super) unsafe fn neighbour(buffer: NonNull<u8>, number: u32) -> NonNull<u8> {
+        // SAFETY: every buffer has its number; both are inside the same mapping.
+        unsafe {
+            let own = buffer.add(NUMBER_AT).cast::<u32>().read();
+            buffer.offset((number as isize - own as isize) * STRIDE as isize)
+        }
     }
 }
 
@@ -163,7 +182,7 @@ impl Pool {
 
     /// Turns a packet that leaves the engine's hands into what a node may keep.
     pub(crate) fn hand_out(&self, buffer: Buffer) -> Held {
-        Held { buffer, pool: self.memory.data.as_ptr() as usize }
+        Held { buffer, pool: self.memory.start.as_ptr() as usize }
     }
 
     /// Takes back what was handed out.
@@ -171,7 +190,7 @@ impl Pool {
     /// # Panics
     /// When the packet is another worker's: going on would break the memory's invariant.
     pub(crate) fn take_back(&self, held: Held) -> Buffer {
-        assert_eq!(held.pool, self.memory.data.as_ptr() as usize, "a held packet must be released where it was held");
+        assert_eq!(held.pool, self.memory.start.as_ptr() as usize, "a held packet must be released where it was held");
         held.buffer
     }
 
@@ -185,11 +204,11 @@ impl Pool {
         }
         loop {
             // SAFETY: as above; the range `end..end + n` is inside the buffer.
-            let (meta, base) = unsafe { (&mut *self.memory.meta(last), self.memory.data(last)) };
+            let (meta, room) = unsafe { (&mut *self.memory.meta(last), room(self.memory.at(last))) };
             let end = usize::from(meta.start) + usize::from(meta.len);
-            let n = bytes.len().min(STRIDE - end);
+            let n = bytes.len().min(ROOM - end);
             // SAFETY: as above, and `bytes` cannot overlap a buffer that is held exclusively.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), base.as_ptr().add(end), n) };
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), room.add(end), n) };
             meta.len += n as u16;
             if last != buffer.0 {
                 // SAFETY: the head is held; it is another buffer than `last`.

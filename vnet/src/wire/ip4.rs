@@ -150,9 +150,10 @@ impl Ip4Header {
     pub fn decrement_ttl(&mut self) {
         self.ttl = self.ttl.wrapping_sub(1);
         // The TTL is the upper half of its word, so one less there is 0x100 more here; the carry goes round, and a sum
-        // of 0xffff, which no header but an empty one has, becomes 0.
-        let field = u32::from(self.checksum.get()) + 0x100;
-        self.checksum.set((field + u32::from(field >= 0xffff)) as u16);
+        // of 0xffff, which no header but an empty one has, becomes 0. A sum with carries that go round is the same in
+        // any order of bytes (RFC 1071 section 2), so the field stays as it is.
+        let field = u32::from(u16::from_ne_bytes(self.checksum.to_bytes())) + u32::from(0x100u16.to_be());
+        self.checksum = U16::from_bytes(((field + u32::from(field >= 0xffff)) as u16).to_ne_bytes());
     }
 
     /// Undoes [`Self::decrement_ttl`].
@@ -244,10 +245,8 @@ pub fn check(packet: &[u8], frame_len: usize) -> Result<Ip4Facts, Ip4Error> {
     };
     let (header, _) = Ip4Header::ref_from_prefix(bytes).map_err(|_| Ip4Error::TooShort)?;
     let total_len = usize::from(header.total_len.get());
-    let sound = (header.version_ihl == 0x45)
-        & (total_len >= Ip4Header::LEN)
-        & (total_len <= frame_len)
-        & (sum20(bytes) == 0xffff);
+    let sound =
+        (header.version_ihl == 0x45) & (total_len >= Ip4Header::LEN) & (total_len <= frame_len) & sums_up(bytes);
     if !sound {
         // Broken, or with options.
         judge(packet, frame_len)?;
@@ -262,16 +261,18 @@ pub fn check(packet: &[u8], frame_len: usize) -> Result<Ip4Facts, Ip4Error> {
     })
 }
 
-/// The folded sum of a header without options: three loads. In which byte order does not matter, because the only
-/// question is whether it is 0xffff.
+/// Whether the checksum of a header without options is right. Its sum in ones' complement must be 0xffff, which is to
+/// say that the plain sum is a multiple of 65535 and not 0; in which byte order it is taken does not matter.
 #[inline(always)]
-fn sum20(bytes: &[u8; 20]) -> u16 {
+fn sums_up(bytes: &[u8; 20]) -> bool {
+    /// 65535 times this is 1 modulo 2^64.
+    const INVERSE: u64 = 0xfffe_fffe_fffe_ffff;
+    const { assert!(INVERSE.wrapping_mul(65535) == 1) }
     let word = |at: usize| u64::from(u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
-    // Below 5 * 2^32, so that three steps bring all carries home where `fold` takes five.
     let sum = word(0) + word(4) + word(8) + word(12) + word(16);
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    // Multiplied by the inverse, the multiples of 65535 are the quotients, and everything else is larger (Granlund and
+    // Montgomery, "Division by Invariant Integers using Multiplication", section 9).
+    sum != 0 && sum.wrapping_mul(INVERSE) <= u64::MAX / 65535
 }
 
 #[cold]

@@ -107,13 +107,19 @@ fn a_hop_less_gives_the_computed_checksum_whatever_it_was() {
 
 proptest! {
     #[test]
-    fn the_short_sum_is_the_long_one(bytes: [u8; 20]) {
-        prop_assert_eq!(u16::from_be(sum20(&bytes)), fold(checksum::sum(&bytes, 0)));
-        // And where carries are most likely to be lost.
-        let edge = bytes.map(|byte| if byte < 200 { 0xff } else { byte });
-        prop_assert_eq!(u16::from_be(sum20(&edge)), fold(checksum::sum(&edge, 0)));
-        let edge = bytes.map(|byte| if byte < 128 { 0xff } else { 0 });
-        prop_assert_eq!(u16::from_be(sum20(&edge)), fold(checksum::sum(&edge, 0)));
+    fn the_short_test_says_what_the_sum_says(bytes: [u8; 20], flip in 0..160usize) {
+        // Also where carries are most likely to be lost.
+        let edges = [bytes, bytes.map(|b| if b < 200 { 0xff } else { b }), bytes.map(|b| if b < 128 { 0xff } else { 0 })];
+        for mut bytes in edges {
+            prop_assert_eq!(sums_up(&bytes), fold(checksum::sum(&bytes, 0)) == 0xffff);
+            bytes[10..12].fill(0);
+            let field = checksum::finish(checksum::sum(&bytes, 0));
+            bytes[10..12].copy_from_slice(&field.to_be_bytes());
+            prop_assert!(sums_up(&bytes));
+            bytes[flip / 8] ^= 1 << (flip % 8);
+            prop_assert_eq!(sums_up(&bytes), fold(checksum::sum(&bytes, 0)) == 0xffff);
+        }
+        prop_assert!(!sums_up(&[0; 20]));
     }
 }
 
