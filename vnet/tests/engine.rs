@@ -84,7 +84,7 @@ impl PacketNode for Sort {
     type Local = Tally;
     type Staged = u8;
     type Trace = Byte;
-    fn stage(&self, scope: &Scope<'_, Bias, Tally>, packet: &Packet<'_>) -> u8 {
+    fn stage(&mut self, scope: &Scope<'_, Bias, Tally>, packet: &Packet<'_>) -> u8 {
         assert_eq!(scope.local.staged % 1000, 0, "the first pass is over before the second begins");
         packet.data()[0].wrapping_add(scope.shared.0)
     }

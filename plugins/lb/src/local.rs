@@ -28,17 +28,20 @@ pub struct ServerCounters {
 /// The way to a server, as the tables of one version say. Looked up once for each version: half a dozen loads in a row
 /// less for a packet.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Way {
     /// Handle and version, see [`key`].
     key: u64,
+    /// What packets for it carry on: the number for the node that they go to,
+    pub index: u32,
+    /// and what the engine knows the way by.
+    pub track: u32,
     /// The headers that lead to it.
     pub outer: OuterGre4,
-    /// Where packets for it go on.
-    pub forward: Forward,
+    /// The node that packets for it go to.
+    pub node: NodeId,
     /// The longest packet that the way takes; of several ways, that each of them takes.
-    pub mtu: u32,
-    /// What the engine knows the way by.
-    pub track: u32,
+    pub mtu: u16,
 }
 
 /// What a [`Way`] is good for: one server's handle and one version of the tables, by its lower half. A way would have to
@@ -48,12 +51,15 @@ fn key(server: ServerHandle, version: u64) -> u64 {
     version << 32 | u64::from(server.bits())
 }
 
+/// No server's: that of a handle with the highest slot, which stands where other slots look, if anywhere.
+const NO_KEY: u64 = u64::MAX;
+
 impl Way {
-    /// The tables' way to a server.
+    /// The tables' way to a server. One that leads nowhere is good for no packet.
     #[cold]
     #[inline(never)]
     pub fn new(tables: &Tables, server: &ServerEntry) -> Way {
-        let (version, track, fib) = (tables.version, server.track, &tables.fib4);
+        let (track, fib) = (server.track, &tables.fib4);
         let forward = fib.tracked(TrackIndex(track));
         let mtu_of = |way: &Forward| Some(fib.adjacency(way.adjacency()?).mtu);
         let mtu = match forward.kind {
@@ -62,27 +68,29 @@ impl Way {
             }
             _ => mtu_of(&forward),
         };
-        Way { key: key(server.handle, version), outer: server.outer, forward, mtu: mtu.unwrap_or(u32::MAX), track }
+        let key = if forward.is_drop() { NO_KEY } else { key(server.handle, tables.version) };
+        // RFC 791: no packet is longer.
+        let mtu = mtu.unwrap_or(u32::MAX).min(u32::from(u16::MAX)) as u16;
+        Way { key, index: forward.index, track, outer: server.outer, node: forward.node, mtu }
     }
 
-    /// What stands where no way was looked up. The key is that of a handle with the highest slot, which stands where no
-    /// other slot looks.
+    /// What stands where no way was looked up.
     fn none() -> Way {
         let outer = OuterGre4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
-        Way { key: u64::MAX, outer, forward: Forward::drop(NodeId(0)), mtu: 0, track: 0 }
+        Way { key: NO_KEY, index: 0, track: 0, outer, node: NodeId(0), mtu: 0 }
     }
 }
 
 /// What a worker keeps of a server for its packets: one cache line.
 #[derive(Clone)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct ServerLocal {
     /// Packets sent to it.
     pub packets: u64,
-    /// Bytes sent to it, as they came.
-    pub bytes: u64,
     /// The way there.
     pub way: Way,
+    /// Bytes sent to it, as they came.
+    pub bytes: u64,
 }
 
 const _: () = assert!(size_of::<ServerLocal>() == 64);

@@ -29,9 +29,9 @@ pub trait PacketNode: Send + Sized + 'static {
     /// Record the trace before [`finish`](PacketNode::finish), for nodes that turn the packet into another.
     const TRACE_ON_ENTRY: bool = false;
 
-    /// First pass: computes and prefetches.
+    /// First pass: computes and prefetches. What it keeps in `self` is for the packets of this vector only.
     #[inline(always)]
-    fn stage(&self, scope: &Scope<'_, Self::Shared, Self::Local>, packet: &Packet<'_>) -> Self::Staged {
+    fn stage(&mut self, scope: &Scope<'_, Self::Shared, Self::Local>, packet: &Packet<'_>) -> Self::Staged {
         let _ = (scope, packet);
         Self::Staged::default()
     }

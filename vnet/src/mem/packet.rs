@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::meta::Meta;
-use super::pool::{Buffer, Memory};
+use super::pool::{Buffer, Memory, linked};
 use crate::ids::IfIndex;
 
 /// Bytes from one buffer to the next: metadata, room, and the buffer's number. An odd number of cache lines, so that
@@ -36,12 +36,11 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The buffer must be a live one of `memory`; taking it by `&mut` makes the access exclusive.
+    /// Taking the token by `&mut` makes the access exclusive; `memory` must be the one that it points into.
     #[inline(always)]
     pub(super) fn new(memory: &'a Memory, buffer: &'a mut Buffer) -> Packet<'a> {
-        // SAFETY: by the invariant of `Memory`, tokens are unique and in range, and `&mut Buffer` keeps this one from
-        // being used twice.
-        Packet { buffer: unsafe { memory.at(buffer.0) }, _held: PhantomData }
+        let _ = memory;
+        Packet { buffer: buffer.0, _held: PhantomData }
     }
 
     /// The same packet, for as long as this one is lent. What a function that is not inlined takes by reference must lie
@@ -68,8 +67,8 @@ impl<'a> Packet<'a> {
 
     /// The buffer that a link of this packet's chain leads to.
     fn linked(&self, link: u32) -> NonNull<u8> {
-        // SAFETY: links are numbers of buffers of the same memory, plus one.
-        unsafe { Memory::neighbour(self.buffer, link - 1) }
+        // SAFETY: the link is one of this packet's chain, whose buffers are of the same memory.
+        unsafe { linked(self.buffer, link) }
     }
 
     /// The bytes in the first buffer; all of the packet unless it is a chain.

@@ -9,19 +9,22 @@ use super::packet::{HEADROOM, Packet, ROOM, STRIDE, room};
 use crate::counters::Counter;
 use crate::graph::Held;
 
-/// The right to use one buffer: made by [`Pool::alloc`], ended by [`Pool::free`]; never copied.
+/// The right to use one buffer: made by [`Pool::alloc`], ended by [`Pool::free`]; never copied. It points to the buffer.
 #[derive(Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct Buffer(pub(super) u32);
+pub(crate) struct Buffer(pub(super) NonNull<u8>);
+
+// SAFETY: a token is the sole right to its buffer, wherever the token goes.
+unsafe impl Send for Buffer {}
 
 /// Where buffers live: each is its [`Meta`], [`ROOM`] bytes, and its number.
 ///
 /// Invariants, on which all `unsafe` code of [`mem`](super) rests:
 /// - `start` points to `count` buffers of [`STRIDE`] initialised bytes each, aligned to cache lines, for as long as
 ///   the `Memory` lives, and reached through nothing else. Numbers of buffers never change.
-/// - Every number below `count` is in exactly one of these places: the pool's free list, one [`Buffer`] token, or the
-///   `next` link of exactly one buffer (a chain belongs to its head's token). So whoever holds `&mut Buffer` holds the
-///   buffer, and the chain behind it, alone. Tokens stay with the pool that made them: a [`Pool`] and everything that
+/// - Every buffer is in exactly one of these places: the pool's free list, one [`Buffer`] token, or the `next` link of
+///   exactly one buffer (a chain belongs to its head's token). So whoever holds `&mut Buffer` holds the buffer, and the
+///   chain behind it, alone. Tokens stay with the pool that made them: a [`Pool`], its `Memory` and everything that
 ///   keeps its tokens are parts of one worker. [`Meta`] can therefore be exchanged by safe code, and not copied.
 /// - `start + len <= ROOM` in the metadata of every buffer.
 pub(crate) struct Memory {
@@ -40,20 +43,23 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new(count: u32) -> std::io::Result<(Memory, PageKind)> {
+    /// The memory, and the tokens of all its buffers, the first one last.
+    fn new(count: u32) -> std::io::Result<(Memory, Vec<Buffer>, PageKind)> {
         let mut mapping = Mapping::new(count as usize * STRIDE)?;
         let kind = mapping.kind;
         let start = NonNull::new(mapping.as_mut_ptr()).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        let memory = Memory { start, count, _mapping: mapping };
-        for number in 0..count {
+        let tokens = (0..count).rev().map(|number| {
             // SAFETY: in range of the zeroed mapping just made, which nobody else knows yet; it starts at a page, so
-            // that both values are aligned.
+            // that both values are aligned. This is the one token of this buffer.
             unsafe {
-                memory.meta(number).write(Meta::fresh(HEADROOM as u16));
-                memory.at(number).add(NUMBER_AT).cast::<u32>().write(number);
+                let buffer = start.add(number as usize * STRIDE);
+                buffer.cast::<Meta>().write(Meta::fresh(HEADROOM as u16));
+                buffer.add(NUMBER_AT).cast::<u32>().write(number);
+                Buffer(buffer)
             }
-        }
-        Ok((memory, kind))
+        });
+        let tokens = tokens.collect();
+        Ok((Memory { start, count, _mapping: mapping }, tokens, kind))
     }
 
     /// The packet in this buffer.
@@ -61,39 +67,34 @@ impl Memory {
     pub(crate) fn packet<'a>(&'a self, buffer: &'a mut Buffer) -> Packet<'a> {
         Packet::new(self, buffer)
     }
+}
 
-    /// The start of a buffer.
-    ///
-    /// # Safety
-    /// `number` must be below `count`.
-    #[inline(always)]
-    pub(super) unsafe fn at(&self, number: u32) -> NonNull<u8> {
-        debug_assert!(number < self.count);
-        // SAFETY: in range.
-        unsafe { self.start.add(number as usize * STRIDE) }
-    }
+/// A buffer's metadata.
+///
+/// # Safety
+/// The pointer must be that of a live buffer; to use the result, the caller must hold the buffer as the invariant of
+/// [`Memory`] says.
+#[inline(always)]
+unsafe fn meta(buffer: NonNull<u8>) -> *mut Meta {
+    buffer.as_ptr().cast()
+}
 
-    /// A buffer's metadata.
-    ///
-    /// # Safety
-    /// As for [`Memory::at`]; to use the pointer, the caller must hold the buffer as the type's invariant says.
-    #[inline(always)]
-    pub(super) unsafe fn meta(&self, number: u32) -> *mut Meta {
-        // SAFETY: as required from the caller.
-        unsafe { self.at(number).as_ptr().cast() }
-    }
+/// The link that leads to a buffer: its number, plus one.
+///
+/// # Safety
+/// The pointer must be that of a live buffer.
+unsafe fn link(buffer: NonNull<u8>) -> u32 {
+    // SAFETY: every buffer has its number.
+    unsafe { buffer.add(NUMBER_AT).cast::<u32>().read() + 1 }
+}
 
-    /// Another buffer of the memory that this one is in.
-    ///
-    /// # Safety
-    /// `buffer` must be the start of a live buffer, `number` that of another of the same memory.
-    pub(super) unsafe fn neighbour(buffer: NonNull<u8>, number: u32) -> NonNull<u8> {
-        // SAFETY: every buffer has its number; both are inside the same mapping.
-        unsafe {
-            let own = buffer.add(NUMBER_AT).cast::<u32>().read();
-            buffer.offset((number as isize - own as isize) * STRIDE as isize)
-        }
-    }
+/// The buffer that a link (not 0) leads to, from a buffer of the same memory.
+///
+/// # Safety
+/// `buffer` must be a live buffer, and the link that of another of the same memory.
+pub(super) unsafe fn linked(buffer: NonNull<u8>, to: u32) -> NonNull<u8> {
+    // SAFETY: both are inside the same mapping.
+    unsafe { buffer.offset((to as isize - link(buffer) as isize) * STRIDE as isize) }
 }
 
 /// What `show buffers` tells about a pool.
@@ -119,7 +120,7 @@ struct Shared {
 /// The buffers of one packet thread and its free list.
 pub struct Pool {
     memory: Arc<Memory>,
-    free: Vec<u32>,
+    free: Vec<Buffer>,
     shared: Arc<Shared>,
     kind: PageKind,
 }
@@ -130,8 +131,8 @@ impl Pool {
     /// # Errors
     /// When the kernel has no memory left for the mapping.
     pub fn new(count: u32) -> std::io::Result<Pool> {
-        let (memory, kind) = Memory::new(count)?;
-        let pool = Pool { memory: Arc::new(memory), free: (0..count).rev().collect(), shared: Arc::default(), kind };
+        let (memory, free, kind) = Memory::new(count)?;
+        let pool = Pool { memory: Arc::new(memory), free, shared: Arc::default(), kind };
         pool.shared.available.set(u64::from(count));
         Ok(pool)
     }
@@ -150,33 +151,36 @@ impl Pool {
     /// A fresh empty packet.
     #[inline(always)]
     pub(crate) fn alloc(&mut self) -> Option<Buffer> {
-        let Some(number) = self.free.pop() else {
+        let Some(buffer) = self.free.pop() else {
             self.shared.exhausted.add(1);
             return None;
         };
-        // SAFETY: a number from the free list is held by nobody else.
-        unsafe { self.memory.meta(number).write(Meta::fresh(HEADROOM as u16)) };
-        Some(Buffer(number))
+        // SAFETY: the token is the right to the buffer.
+        unsafe { meta(buffer.0).write(Meta::fresh(HEADROOM as u16)) };
+        Some(buffer)
     }
 
     /// Gives back a packet with its whole chain.
     #[inline(always)]
     pub(crate) fn free(&mut self, buffer: Buffer) {
         // SAFETY: the token is the right to the buffer.
-        let next = unsafe { (*self.memory.meta(buffer.0)).next };
-        self.free.push(buffer.0);
+        let next = unsafe { (*meta(buffer.0)).next };
         if next != 0 {
-            self.free_chain(next);
+            self.free_chain(buffer.0, next);
         }
+        self.free.push(buffer);
     }
 
     #[cold]
-    fn free_chain(&mut self, mut next: u32) {
+    fn free_chain(&mut self, mut buffer: NonNull<u8>, mut next: u32) {
         while next != 0 {
-            // SAFETY: the chain belonged to the head's token, which is gone.
-            let meta = unsafe { &mut *self.memory.meta(next - 1) };
-            self.free.push(next - 1);
-            next = std::mem::take(&mut meta.next);
+            // SAFETY: the chain belongs to the head's token, which is here to be given back; a buffer taken out of its
+            // link gets the token that the link stood for.
+            unsafe {
+                buffer = linked(buffer, next);
+                self.free.push(Buffer(buffer));
+                next = std::mem::take(&mut (*meta(buffer)).next);
+            }
         }
     }
 
@@ -199,31 +203,35 @@ impl Pool {
     pub(crate) fn append(&mut self, buffer: &mut Buffer, mut bytes: &[u8]) -> bool {
         let mut last = buffer.0;
         // SAFETY: `last` is held through `buffer`, or linked behind it.
-        while let next @ 1.. = unsafe { (*self.memory.meta(last)).next } {
-            last = next - 1;
+        unsafe {
+            while let next @ 1.. = (*meta(last)).next {
+                last = linked(last, next);
+            }
         }
         loop {
-            // SAFETY: as above; the range `end..end + n` is inside the buffer.
-            let (meta, room) = unsafe { (&mut *self.memory.meta(last), room(self.memory.at(last))) };
-            let end = usize::from(meta.start) + usize::from(meta.len);
-            let n = bytes.len().min(ROOM - end);
-            // SAFETY: as above, and `bytes` cannot overlap a buffer that is held exclusively.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), room.add(end), n) };
-            meta.len += n as u16;
-            if last != buffer.0 {
-                // SAFETY: the head is held; it is another buffer than `last`.
-                unsafe { (*self.memory.meta(buffer.0)).rest += n as u32 };
-            }
+            // SAFETY: as above; the range `end..end + n` is inside the room, and `bytes` cannot overlap a buffer that is
+            // held exclusively. The head is held too; where it is another buffer than `last`, it counts the bytes.
+            let n = unsafe {
+                let meta_of_last = &mut *meta(last);
+                let end = usize::from(meta_of_last.start) + usize::from(meta_of_last.len);
+                let n = bytes.len().min(ROOM - end);
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), room(last).add(end), n);
+                meta_of_last.len += n as u16;
+                if last != buffer.0 {
+                    (*meta(buffer.0)).rest += n as u32;
+                }
+                n
+            };
             bytes = &bytes[n..];
             if bytes.is_empty() {
                 return true;
             }
             let Some(more) = self.alloc() else { return false };
             // A chained buffer needs no headroom.
-            // SAFETY: `more` was just allocated; its number moves from the token into the link.
+            // SAFETY: `more` was just allocated; its token is given up for the link.
             unsafe {
-                (*self.memory.meta(more.0)).start = 0;
-                (*self.memory.meta(last)).next = more.0 + 1;
+                (*meta(more.0)).start = 0;
+                (*meta(last)).next = link(more.0);
             }
             last = more.0;
         }

@@ -1,0 +1,134 @@
+//! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
+
+use vnet::wire::icmp4::Problem;
+use vnet::wire::ip4::Ip4Header;
+use vnet::{Cx, Offload, Packet};
+
+use super::flow::{self, NoFlow};
+use super::{Error, Gre4, Next, OVERHEAD, Staged};
+use crate::flow_table::Verdict;
+use crate::format::VipCounters;
+use crate::handle::ServerHandle;
+use crate::local::{LbLocal, Way};
+use crate::tables::{LbTables, ServerEntry};
+
+/// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
+/// it), or whose server is gone, or whose way must be looked up again; or what becomes of the packet instead. Where
+/// there is a server, its way is known afterwards.
+#[inline(never)]
+pub(super) fn find<const PORT: bool>(
+    cx: &mut Cx<'_, '_, Gre4<PORT>>,
+    packet: &mut Packet<'_>,
+    staged: Staged,
+) -> Result<ServerHandle, Next> {
+    let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
+    if staged.identity == 0 {
+        match NoFlow::of(staged) {
+            NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
+            NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
+            NoFlow::NoVip => return Err(cx.drop(packet, Error::NoVip)),
+            NoFlow::Unfinished if packet.meta().offload.intersects(Offload::GSO) => {
+                return Err(cut(cx, packet, staged.vip));
+            }
+            NoFlow::Unfinished => {
+                nodes::checksum::complete(packet);
+                packet.meta_mut().offload = Offload::empty();
+            }
+        }
+    } else if !ServerHandle::from_bits(staged.found).is_none() {
+        // It was counted as one of a known flow, and will be again if it is one.
+        let counters = counters(cx.local, staged.vip);
+        counters.known = counters.known.saturating_sub(1);
+    }
+    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip) else {
+        return Err(cx.drop(packet, Error::NoServer));
+    };
+    let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
+        return Err(cx.drop(packet, Error::NoServer));
+    };
+    own.way = Way::new(tables, server);
+    if own.knows(server.handle, tables) { Ok(server.handle) } else { Err(cx.drop(packet, Error::Unreachable)) }
+}
+
+/// The server of a flow, known or new.
+fn balance<'t>(
+    shared: &'t LbTables,
+    local: &mut LbLocal,
+    now: u32,
+    packet: &[u8],
+    vip: u32,
+) -> Option<&'t ServerEntry> {
+    let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
+    let words = entry.mask.apply(words);
+    let hash = local.flows.hash(words, vip);
+    let verdict = local.flows.lookup_or_insert(hash, now, shared.live(), || shared.choose(entry, words));
+    if let Verdict::New(server) = verdict
+        && let Some(flows) = local.begun.get_mut(server.slot())
+    {
+        *flows += 1;
+    }
+    let counters = counters(local, vip);
+    let (counter, server) = match verdict {
+        Verdict::Known(server) => (&mut counters.known, Some(server)),
+        Verdict::New(server) => (&mut counters.new, Some(server)),
+        Verdict::Untracked(server) => (&mut counters.untracked, Some(server)),
+        Verdict::NoServer => (&mut counters.no_server, None),
+    };
+    *counter += 1;
+    shared.server(server?)
+}
+
+/// The counters of a VIP.
+fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
+    let vip = vip as usize;
+    if vip >= local.vips.len() {
+        local.reserve(vip + 1, 0);
+    }
+    &mut local.vips[vip]
+}
+
+/// A large segment is cut first, unless there is no server for it or its pieces would not fit either. Flows and packets
+/// are counted when the pieces come.
+fn cut<const PORT: bool>(cx: &mut Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, vip: u32) -> Next {
+    let now = cx.now().seconds;
+    let Some(server) = peek(cx.shared, cx.local, now, packet.data(), vip) else {
+        counters(cx.local, vip).no_server += 1;
+        return cx.drop(packet, Error::NoServer);
+    };
+    let mtu = Way::new(cx.tables, server).mtu;
+    if let Some(piece) = nodes::ip4::gso_piece_len(packet)
+        && piece + OVERHEAD > usize::from(mtu)
+        && let Some(next) = too_long(cx, packet, mtu)
+    {
+        return next;
+    }
+    nodes::ip4::gso::come_back_to(packet, cx.this_node());
+    Next::Cut
+}
+
+/// The server of a flow, without noting a packet.
+fn peek<'t>(shared: &'t LbTables, local: &LbLocal, now: u32, packet: &[u8], vip: u32) -> Option<&'t ServerEntry> {
+    let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
+    let words = entry.mask.apply(words);
+    let known = local.flows.peek(local.flows.hash(words, vip), now, shared.live());
+    shared.server(known.or_else(|| shared.choose(entry, words))?)
+}
+
+/// What becomes of a packet that is too long for the tunnel; `None`: it goes, and the outer packet will be cut.
+#[cold]
+#[inline(never)]
+pub(super) fn too_long<const PORT: bool>(
+    cx: &Cx<'_, '_, Gre4<PORT>>,
+    packet: &mut Packet<'_>,
+    mtu: u16,
+) -> Option<Next> {
+    if Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment()) {
+        cx.blame(packet, Error::MustFragment);
+        let mtu = mtu.saturating_sub(OVERHEAD as u16);
+        nodes::ip4::icmp_error::request(packet, Problem::FragmentationNeeded { mtu });
+        return Some(Next::IcmpError);
+    }
+    // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
+    let gso = packet.meta().offload.intersects(Offload::GSO);
+    (!gso && packet.len() + OVERHEAD > usize::from(u16::MAX)).then(|| cx.drop(packet, Error::TooLong))
+}
