@@ -339,6 +339,11 @@ impl LbConfig {
         Ok((index, Change::default()))
     }
 
+    /// Forgets the flows of all VIPs, removed ones too.
+    pub fn forget_flows(&mut self) {
+        (1..self.handles.len() as u32).for_each(|slot| self.forget(slot));
+    }
+
     /// Lets go of removed servers that have no flow left, and of removed VIPs that have no server left. `flows` sums
     /// over all workers; ask them only after tables without the removed servers were published, or a worker may still
     /// be giving them flows.

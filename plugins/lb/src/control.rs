@@ -8,7 +8,7 @@ use vnet::fib::{Prefix, TrackIndex};
 use vnet::{NodeId, Router};
 
 use crate::config::{Change, LbConfig, RouteTarget, State, Step};
-use crate::flow_table::FlowTableError;
+use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, ServerCounters};
@@ -26,6 +26,8 @@ pub struct LbControl {
     tables: Arc<LbTables>,
     /// Servers and VIPs at the last change, to know which numbers are new.
     known: (Vec<ServerHandle>, Vec<u32>),
+    /// Whether flow tables were resized, and memory may come back.
+    resized: bool,
 }
 
 impl LbControl {
@@ -48,11 +50,13 @@ impl LbControl {
         self.prepare(router, &change)?;
         self.config = next;
         self.carry_out(router, &change);
+        // Who answers reads the new tables before the next packet: from here on, none goes by the old ones.
+        router.ask_all(|_| ());
         Ok(result)
     }
 
     /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows.
-    fn prepare(&self, router: &mut Router, change: &Change) -> Result<(), String> {
+    fn prepare(&mut self, router: &mut Router, change: &Change) -> Result<(), String> {
         for step in &change.steps {
             match step {
                 Step::AddRoute { prefix, target } => {
@@ -61,29 +65,31 @@ impl LbControl {
                         router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
                     }
                 }
-                Step::Buckets(buckets) if !self.resize(router, *buckets) => {
-                    self.resize(router, self.config.conf().buckets);
-                    return Err(FlowTableError::Memory(*buckets).to_string());
-                }
+                Step::Buckets(buckets) => self.resize(router, *buckets)?,
                 _ => (),
             }
         }
         Ok(())
     }
 
-    /// Gives every worker a table of so many buckets with the flows that it had; whether all got one.
-    fn resize(&self, router: &mut Router, buckets: u32) -> bool {
-        let tables = self.tables.clone();
-        let done = router.ask_all(move |worker| {
-            let now = worker.seconds();
-            let Some(local) = worker.local::<LbLocal>() else { return true };
-            if local.flows.buckets() == buckets {
-                return true;
-            }
-            let resized = local.flows.resized(buckets, now, tables.live());
-            resized.map(|flows| local.flows = flows).is_ok()
-        });
-        done.into_iter().all(|done| done)
+    /// Gives every worker a table of so many buckets, or none of them. The flows follow by themselves.
+    fn resize(&mut self, router: &mut Router, buckets: u32) -> Result<(), String> {
+        give_back_spent(router);
+        let old_tables = router.ask_all(|worker| worker.local::<LbLocal>().map_or(0, |local| local.flows.old_tables()));
+        if old_tables.into_iter().any(|count| count >= MAX_OLD) {
+            return Err("the flow tables were resized several times just now, and flows have still to follow".into());
+        }
+        let memory: Result<Vec<FlowMemory>, _> = (0..router.workers()).map(|_| FlowMemory::new(buckets)).collect();
+        for (worker, memory) in memory.map_err(|error| error.to_string())?.into_iter().enumerate() {
+            // What cannot be used comes back, so that its memory goes on this thread.
+            let refused = router.ask(worker, move |worker| match worker.local::<LbLocal>() {
+                Some(local) => local.flows.resize(memory).err(),
+                None => Some(memory),
+            });
+            debug_assert!(refused.is_none(), "there was room for one more old table");
+        }
+        self.resized = true;
+        Ok(())
     }
 
     fn carry_out(&mut self, router: &mut Router, change: &Change) {
@@ -149,8 +155,11 @@ impl LbControl {
         router.publish();
     }
 
-    /// Lets go of what was removed and has no flows left.
+    /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
+        if self.resized {
+            self.resized = give_back_spent(router);
+        }
         let removed = |(_, server): (u32, &crate::config::Server)| server.state == State::Removed;
         let leaving =
             self.config.servers().any(removed) || self.config.vips().any(|(_, vip)| vip.state == State::Removed);
@@ -178,7 +187,19 @@ impl LbControl {
 
     /// Forgets all flows.
     pub fn flush_flows(&mut self, router: &mut Router) {
-        router.ask_all(|worker| worker.local::<LbLocal>().map(|local| local.flows.clear()));
+        for worker in 0..router.workers() {
+            let Ok(memory) = FlowMemory::new(self.config.conf().buckets) else {
+                // No memory for a second table: entries that nobody may use any more are taken back by and by.
+                self.config.forget_flows();
+                self.publish(router);
+                return;
+            };
+            // The memory of before comes back and goes on this thread.
+            router.ask(worker, move |worker| match worker.local::<LbLocal>() {
+                Some(local) => local.flows.start_over(memory),
+                None => vec![memory],
+            });
+        }
     }
 
     /// `show lb`.
@@ -241,6 +262,14 @@ impl LbControl {
         };
         vip_reports(&self.config, counters, facts)
     }
+}
+
+/// Unmaps what workers need no more. Whether some of them have flows to move yet.
+fn give_back_spent(router: &mut Router) -> bool {
+    let workers = router.ask_all(|worker| {
+        worker.local::<LbLocal>().map(|local| (local.flows.take_spent(), local.flows.old_tables() > 0))
+    });
+    workers.into_iter().flatten().any(|(_, more)| more)
 }
 
 /// The node for a route's target, and the number that the route carries.

@@ -8,18 +8,26 @@
 //! An entry is free when its flow was silent for longer than the timeout, or when its server's handle is not the
 //! present one any more ([`Live`]): forgetting a server's flows is a change of one number, not a walk. Entries that
 //! became free are counted as used until they are reused or swept ([`FlowTable::sweep`]).
+//!
+//! A table is made larger or smaller while packets flow: [`FlowTable::resize`] only exchanges the memory, and the flows
+//! follow a few at a time, or with their next packets. Memory comes from elsewhere and goes elsewhere
+//! ([`FlowMemory`]), since mapping and unmapping take a while.
 
 mod bucket;
 mod keys;
+mod memory;
 mod resize;
+#[cfg(test)]
+mod resize_tests;
 #[cfg(test)]
 mod tests;
 
-use vnet::mem::HugeArray;
-
-use bucket::{Bucket, WAYS};
+use bucket::WAYS;
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
 pub use keys::{FlowHash, HashKeys};
+pub use memory::FlowMemory;
+pub use resize::MAX_OLD;
+use resize::Old;
 
 use crate::handle::{Live, ServerHandle};
 
@@ -76,15 +84,20 @@ struct Count {
 
 /// See the head of this module. `now` is in seconds everywhere, and never less than in an earlier call.
 pub struct FlowTable {
-    buckets: HugeArray<Bucket>,
+    buckets: FlowMemory,
     keys: HashKeys,
     timeout: u32,
+    /// Entries in use, those in older tables included.
     used: usize,
     /// By server slot. A count belongs to one handle: that of another generation is 0.
     counts: Vec<Count>,
     cursor: usize,
-    /// How many doublings the entries' own bits of the hash suffice for.
-    doublings: u32,
+    /// So many of the lowest bits of its hash are known of every entry.
+    known_bits: u32,
+    /// Tables of other sizes whose flows have not all come over. A flow stands in one table only.
+    old: Vec<Old>,
+    /// Memory that is not needed any more, for somebody else to give back.
+    spent: Vec<FlowMemory>,
 }
 
 impl FlowTable {
@@ -94,9 +107,10 @@ impl FlowTable {
     /// If `buckets` is not a power of two, or either is out of range.
     pub fn with_buckets(buckets: u32, timeout: u32, keys: HashKeys) -> Result<Self, FlowTableError> {
         check(buckets, timeout)?;
-        // Fresh memory is zero, and so is a bucket without flows.
-        let buckets = HugeArray::new(buckets as usize).map_err(|_| FlowTableError::Memory(buckets))?;
-        Ok(Self { buckets, keys, timeout, used: 0, counts: Vec::new(), cursor: 0, doublings: bucket::SPARE_BITS })
+        let buckets = FlowMemory::new(buckets)?;
+        let known_bits = buckets.bits() + bucket::SPARE_BITS;
+        let (old, spent) = (Vec::with_capacity(MAX_OLD), Vec::with_capacity(MAX_OLD + 1));
+        Ok(Self { buckets, keys, timeout, used: 0, counts: Vec::new(), cursor: 0, known_bits, old, spent })
     }
 
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
@@ -121,6 +135,11 @@ impl FlowTable {
         choose: impl FnOnce() -> Option<ServerHandle>,
     ) -> Verdict {
         if let Some(server) = self.known(hash, now).filter(|&server| live.holds(server)) {
+            return Verdict::Known(server);
+        }
+        if !self.old.is_empty()
+            && let Some(server) = self.known_of_old(hash, now, live)
+        {
             return Verdict::Known(server);
         }
         match choose() {
@@ -149,38 +168,51 @@ impl FlowTable {
 
     /// The server of a flow that is known, without noting a packet.
     pub fn peek(&self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
-        let bucket = &self.buckets[hash.bucket as usize & (self.buckets.len() - 1)];
-        let way = bucket.find(hash.identity)?;
-        (!bucket.is_free(way, now, self.timeout, live)).then_some(bucket.server[way])
+        let tables = std::iter::once(&self.buckets).chain(self.old.iter().map(Old::buckets));
+        tables.map(|buckets| buckets.wrapped(hash.bucket as usize)).find_map(|bucket| {
+            let way = bucket.find(hash.identity)?;
+            (!bucket.is_free(way, now, self.timeout, live)).then_some(bucket.server[way])
+        })
     }
 
     /// The second half of [`FlowTable::lookup_or_insert`]: remembers a flow that is not known, if it can.
-    #[inline(never)]
-    pub fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
-        let mask = self.buckets.len() - 1;
-        let bucket = &mut self.buckets[hash.bucket as usize & mask];
-        // The flow's own entry first, where it is no good any more: an identity stands once in a bucket.
-        let own = bucket.find(hash.identity);
-        let Some(way) = own.or_else(|| (0..WAYS).find(|&way| bucket.is_free(way, now, self.timeout, live))) else {
+    fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
+        if !self.put(hash, now, now, live, server) {
             return Verdict::Untracked(server);
-        };
-        let before = bucket.server[way];
-        bucket.set(way, hash, mask.trailing_ones(), server, now);
-        self.release(before);
+        }
         self.acquire(server);
         Verdict::New(server)
     }
 
-    /// Takes back what expired or lost its server in the next `buckets` buckets, going on where the last call ended.
-    /// Returns whether the end of the table was passed.
+    /// Gives a flow that was last `seen` then an entry, if there is a free one.
+    fn put(&mut self, hash: FlowHash, seen: u32, now: u32, live: Live<'_>, server: ServerHandle) -> bool {
+        let (bits, timeout) = (self.buckets.bits(), self.timeout);
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
+        // The flow's own entry first, where it is no good any more: an identity stands once in a bucket.
+        let own = bucket.find(hash.identity);
+        let Some(way) = own.or_else(|| (0..WAYS).find(|&way| bucket.is_free(way, now, timeout, live))) else {
+            return false;
+        };
+        let before = bucket.server[way];
+        bucket.set(way, hash, bits, server, seen);
+        self.release(before);
+        true
+    }
+
+    /// Takes back what expired or lost its server in the next `buckets` buckets, going on where the last call ended; if
+    /// flows stand in tables of other sizes, a few of them are moved. Returns whether the end of the table was passed.
     pub fn sweep(&mut self, now: u32, live: Live<'_>, buckets: usize) -> bool {
+        if !self.old.is_empty() {
+            self.follow(now, live, buckets);
+        }
         for _ in 0..buckets.min(self.buckets.len()) {
             let at = self.cursor;
             self.cursor = (at + 1) & (self.buckets.len() - 1);
             for way in 0..WAYS {
-                let server = self.buckets[at].server[way];
-                if !server.is_none() && self.buckets[at].is_free(way, now, self.timeout, live) {
-                    self.buckets[at].clear(way);
+                let bucket = self.buckets.wrapped_mut(at);
+                let server = bucket.server[way];
+                if !server.is_none() && bucket.is_free(way, now, self.timeout, live) {
+                    bucket.clear(way);
                     self.release(server);
                 }
             }
@@ -198,12 +230,15 @@ impl FlowTable {
         self.sweep(now, live, all);
     }
 
-    /// Forgets all flows.
-    pub fn clear(&mut self) {
-        self.buckets.fill(Bucket::EMPTY);
-        self.counts.clear();
-        self.used = 0;
-        self.cursor = 0;
+    /// Forgets all flows. The memory of before is the caller's: giving it back is nothing for a packet thread.
+    pub fn start_over(&mut self, memory: FlowMemory) -> Vec<FlowMemory> {
+        let mut spent = std::mem::take(&mut self.spent);
+        spent.extend(self.old.drain(..).map(Old::into_memory));
+        spent.push(std::mem::replace(&mut self.buckets, memory));
+        (self.used, self.cursor) = (0, 0);
+        self.known_bits = self.buckets.bits() + bucket::SPARE_BITS;
+        self.counts.fill(Count::default());
+        spent
     }
 
     /// Changes how long a flow may be silent, for those there are too.

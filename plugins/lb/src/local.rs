@@ -162,7 +162,7 @@ impl LbLocal {
     }
 
     /// How many buckets to look through in this pass: in all, the table twice in the time after which a silent flow is
-    /// forgotten, and nothing while it is empty.
+    /// forgotten, and nothing while it is empty. At least one while flows are moving to a table of another size.
     pub fn due(&mut self, now: u32) -> usize {
         let elapsed = now.saturating_sub(self.swept);
         if elapsed > 0 {
@@ -172,13 +172,13 @@ impl LbLocal {
             let owed = (self.owed as u64 + more).min(buckets) as usize;
             self.owed = if self.flows.used() == 0 { 0 } else { owed };
         }
-        self.owed.min(PER_PASS)
+        self.owed.min(PER_PASS).max(usize::from(self.flows.is_moving()))
     }
 
     /// Takes back what has expired in so many buckets. Returns whether more are due.
     pub fn sweep(&mut self, now: u32, live: Live<'_>, buckets: usize) -> bool {
         self.flows.sweep(now, live, buckets);
         self.owed = self.owed.saturating_sub(buckets);
-        self.owed > 0
+        self.owed > 0 || self.flows.is_moving()
     }
 }

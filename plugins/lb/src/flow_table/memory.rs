@@ -1,0 +1,60 @@
+//! The memory of a table.
+
+use vnet::mem::HugeArray;
+
+use super::bucket::Bucket;
+use super::{FlowTableError, check};
+
+/// Memory for a table of a power of two of buckets, made away from packet threads: all its pages are there.
+pub struct FlowMemory(HugeArray<Bucket>);
+
+impl FlowMemory {
+    /// Empty buckets. Takes a second for a gigabyte.
+    ///
+    /// # Errors
+    /// If `buckets` is not a power of two or out of range, or there is not so much memory.
+    pub fn new(buckets: u32) -> Result<Self, FlowTableError> {
+        check(buckets, 1)?;
+        let memory = || FlowTableError::Memory(buckets);
+        // The kernel maps more than it has; who then writes to it is killed.
+        if available().is_some_and(|bytes| bytes < u64::from(buckets) * size_of::<Bucket>() as u64) {
+            return Err(memory());
+        }
+        let mut array = HugeArray::new(buckets as usize).map_err(|_| memory())?;
+        // Zero as they are already, but a page is only there once it was written to.
+        array.fill(Bucket::EMPTY);
+        Ok(Self(array))
+    }
+
+    /// The number of buckets.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The number of buckets, as a power of two.
+    #[inline(always)]
+    pub(super) fn bits(&self) -> u32 {
+        self.0.len().trailing_zeros()
+    }
+
+    /// The bucket that the lowest bits of `index` pick.
+    #[inline(always)]
+    pub(super) fn wrapped(&self, index: usize) -> &Bucket {
+        self.0.wrapped(index)
+    }
+
+    /// The same, to change.
+    #[inline(always)]
+    pub(super) fn wrapped_mut(&mut self, index: usize) -> &mut Bucket {
+        self.0.wrapped_mut(index)
+    }
+}
+
+/// The bytes that the kernel could give without swapping, if it says so (proc(5), `MemAvailable`).
+fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kilobytes * 1024)
+}
