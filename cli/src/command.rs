@@ -41,6 +41,17 @@ const OWN_WORDS: [(&str, &str); 6] = [
     ("quit", "Exit CLI"),
 ];
 
+/// What VPP calls the commands below a word; below others they are `WORD commands`.
+const GROUPS: [(&str, &str); 7] = [
+    ("clear", "Clear commands"),
+    ("ip", "Internet protocol (IP) commands"),
+    ("packet-generator", "Packet generator commands"),
+    ("set", "Set commands"),
+    ("show", "Show commands"),
+    ("test", "Test commands"),
+    ("trace", "Packet tracer commands"),
+];
+
 /// All commands.
 #[derive(Default)]
 pub struct Table {
@@ -147,7 +158,11 @@ impl Table {
             let mut roots: BTreeMap<&str, String> = BTreeMap::new();
             for command in &self.commands {
                 let root = command.path.split(' ').next().unwrap_or_default();
-                let text = if root == command.path { command.help.to_string() } else { format!("{root} commands") };
+                let group = || GROUPS.iter().find(|(word, _)| *word == root).map(|(_, text)| (*text).to_string());
+                let text = match root == command.path {
+                    true => command.help.to_string(),
+                    false => group().unwrap_or_else(|| format!("{root} commands")),
+                };
                 roots
                     .entry(root)
                     .and_modify(|old| {
@@ -286,7 +301,7 @@ mod tests {
     #[test]
     fn help_lists_what_is_below() {
         assert_eq!(run("show lb ?"), format!("  {:<40} help\n  {:<40} help\n", "show lb", "show lb vips"));
-        assert!(run("help").contains("  show                           show commands\n"));
+        assert!(run("help").contains("  show                           Show commands\n"));
         assert!(run("?").contains("  exec                           exec <filename>\n"));
         assert_eq!(run("exec ?"), format!("  {:<40} exec <filename>\n", "exec"));
         assert_eq!(table().complete("ex"), ["exec", "exit"]);

@@ -62,7 +62,10 @@ impl Record for BufferTrace {
                 flags +=
                     if self.protocol == protocol::UDP { "ip4 offload-udp-cksum  " } else { "ip4 offload-tcp-cksum  " };
             }
-            flags += &format!("l2-hdr-offset {} l3-hdr-offset {} ", self.l2, self.l3);
+            // VPP marks no headers in packets of its own.
+            if !offload.contains(Offload::LOCAL) {
+                flags += &format!("l2-hdr-offset {} l3-hdr-offset {} ", self.l2, self.l3);
+            }
             if let Some(l4) = self.l4 {
                 flags += &format!("l4-hdr-offset {l4} ");
             }
@@ -72,6 +75,36 @@ impl Record for BufferTrace {
             text.line(flags);
         });
     }
+}
+
+/// A packet's flags as VPP's `IF-output` shows them (bits of its `vlib_buffer_t`), from what is known here.
+pub fn flags(packet: &Packet<'_>) -> u32 {
+    const TRACED: u32 = 1;
+    const CHAIN: u32 = 1 << 1;
+    const LENGTH: u32 = 1 << 2;
+    const L4_OFFSET: u32 = 1 << 18;
+    const L3_OFFSET: u32 = 1 << 19;
+    const L2_OFFSET: u32 = 1 << 20;
+    const OFFLOAD: u32 = 1 << 22;
+    const IP4: u32 = 1 << 24;
+    const LOCAL: u32 = 1 << 25;
+    let meta = packet.meta();
+    let mut flags = if packet.is_traced() { TRACED } else { 0 };
+    if packet.is_chain() {
+        flags |= CHAIN | LENGTH;
+    }
+    if meta.offload.contains(Offload::LOCAL) {
+        return flags | LOCAL;
+    }
+    flags |= L2_OFFSET | L3_OFFSET;
+    // The packet generator leaves the length of the whole packet to be found out.
+    if meta.opaque[0] != crate::GENERATED {
+        flags |= LENGTH;
+    }
+    if meta.offload.intersects(Offload::UNFINISHED) {
+        flags |= OFFLOAD | IP4 | L4_OFFSET;
+    }
+    flags
 }
 
 /// A [`BufferTrace`] and the frame below it.

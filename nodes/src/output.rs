@@ -115,7 +115,7 @@ impl PacketNode for Output {
     fn trace(&self, scope: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> OutputTrace {
         OutputTrace {
             interface: scope.tables.interface(self.interface).name.clone(),
-            flags: u32::from(packet.meta().offload.bits()),
+            flags: crate::buffer_trace::flags(packet),
             frame: FrameTrace::new(packet),
         }
     }

@@ -4,5 +4,6 @@
 mod arp_icmp;
 mod commands;
 mod forwarding;
+mod golden;
 mod load_balancer;
 mod support;

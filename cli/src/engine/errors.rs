@@ -7,7 +7,7 @@ use vnet::{Router, Severity};
 
 use crate::app::App;
 use crate::args::Args;
-use crate::columns::{left, right};
+use crate::columns::{centred, right};
 use crate::error::CliError;
 use crate::reply::Reply;
 
@@ -39,35 +39,35 @@ struct Row {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let index = if self.verbose { "  Index" } else { "" };
-        writeln!(
-            f,
-            "{}{}{}{}{index}",
-            crate::columns::centred("Count", 10),
-            crate::columns::centred("Node", 35),
-            crate::columns::centred("Reason", 35),
-            crate::columns::centred("Severity", 10)
-        )?;
+        let index = if self.verbose { centred("Index", 6) } else { String::new() };
+        let (count, node, reason) = (centred("Count", 10), centred("Node", 35), centred("Reason", 35));
+        writeln!(f, "{count}{node}{reason}{}{index}", centred("Severity", 10))?;
         for (thread, rows) in &self.threads {
             if self.verbose {
                 writeln!(f, "{thread}:")?;
             }
             for row in rows {
-                write!(
-                    f,
-                    "{}{}{}{}",
-                    right(row.count, 10),
-                    crate::columns::centred(&row.node, 35),
-                    crate::columns::centred(row.reason, 35),
-                    crate::columns::centred(row.severity, 10)
-                )?;
-                if self.verbose {
-                    write!(f, "{}", left(format!("{:>6}", row.index), 8))?;
-                }
-                writeln!(f)?;
+                writeln!(f, "{}", if thread == TOTAL { row.in_total() } else { row.in_thread(self.verbose) })?;
             }
         }
         Ok(())
+    }
+}
+
+/// What stands above the sums over all threads.
+const TOTAL: &str = "Total";
+
+impl Row {
+    fn in_thread(&self, verbose: bool) -> String {
+        let (count, node, reason) = (right(self.count, 10), centred(&self.node, 35), centred(self.reason, 35));
+        let index = if verbose { centred(self.index, 6) } else { String::new() };
+        format!("{count}{node}{reason}{}{index}", centred(self.severity, 10))
+    }
+
+    /// VPP has other columns here, and no severity.
+    fn in_total(&self) -> String {
+        let (count, node, reason) = (right(self.count, 10), centred(&self.node, 40), centred(self.reason, 20));
+        format!("{count}{node}{reason}{}", centred(self.index, 10))
     }
 }
 
@@ -95,7 +95,7 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         let each = (0..workers).map(|worker| {
             (format!("Thread {worker} ({})", router.thread_name(worker)), rows(&|other| other == worker))
         });
-        each.chain([("Total".to_string(), rows(&|_| true))]).collect()
+        each.chain([(TOTAL.to_string(), rows(&|_| true))]).collect()
     } else {
         vec![(String::new(), rows(&|_| true))]
     };

@@ -185,6 +185,9 @@ impl fmt::Display for Devices {
     }
 }
 
+/// What VPP says of a device that has none.
+const NO_SPEED: &str = "Link speed: unknown";
+
 fn show_hardware(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let brief = args.keyword("brief");
     let _ = brief || args.keyword("verbose") || args.keyword("detail");
@@ -197,7 +200,7 @@ fn show_hardware(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliE
                 name: interface.name.to_string(),
                 index: index.0,
                 link_up: interface.link_up,
-                queues: router.record(index).map(|record| record.queues()).unwrap_or_default(),
+                queues: router.record(index).map_or_else(|| vec![NO_SPEED.into()], |record| record.queues()),
                 mac: (interface.mac != [0; 6]).then(|| vnet::wire::Mac(interface.mac).to_string()),
                 hardware: router.record(index).map_or_else(local0, |record| record.hardware()),
             }

@@ -55,10 +55,11 @@ impl fmt::Display for Runtime {
             if let Some(name) = &thread.name {
                 writeln!(f, "{name}")?;
             }
-            let seconds = plain(thread.seconds, 1);
+            // VPP's second time is how long the rates were measured; ours are since the counters were cleared.
+            let (seconds, measured) = (plain(thread.seconds, 1), plain(thread.seconds, 6));
             writeln!(
                 f,
-                "Time {seconds}, {seconds} sec internal node vector rate {} loops/sec {}",
+                "Time {seconds}, {measured} sec internal node vector rate {} loops/sec {}",
                 plain(thread.vector_rate, 2),
                 plain(thread.loops_per_second, 2)
             )?;
@@ -158,11 +159,29 @@ fn rates(router: &Router, seconds: f64) -> [f64; 4] {
     sums.map(|sum| sum as f64 / seconds)
 }
 
-/// The processor that a thread ran on last (`/proc/self/task/TID/stat`, field 39).
+/// The processor that a thread ran on last.
 fn core_of(tid: u64) -> String {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name.split_whitespace().nth(36).unwrap_or("?").to_string()
+    stat_field(tid, 39).unwrap_or_else(|| "?".into())
+}
+
+/// How the kernel schedules a thread (`sched(7)`), with its real-time priority, as VPP writes it.
+fn schedule_of(tid: u64) -> String {
+    let policy = match stat_field(tid, 41).as_deref() {
+        Some("0") => "other",
+        Some("1") => "fifo",
+        Some("2") => "rr",
+        Some("3") => "batch",
+        Some("5") => "idle",
+        _ => return "?".into(),
+    };
+    format!("{policy} ({})", stat_field(tid, 40).unwrap_or_default())
+}
+
+/// A field of `/proc/self/task/TID/stat`, numbered as in `proc(5)`, from the third on.
+fn stat_field(tid: u64, number: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).ok()?;
+    // The second field, the name, may hold anything.
+    stat.rsplit(')').next()?.split_whitespace().nth(number - 3).map(Into::into)
 }
 
 /// The packet threads.
@@ -175,6 +194,7 @@ struct ThreadRow {
     name: String,
     tid: u64,
     core: String,
+    schedule: String,
     loops: u64,
     sleeps: u64,
     wakeups: u64,
@@ -182,16 +202,29 @@ struct ThreadRow {
 
 impl fmt::Display for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<4}{:<20}{:>8}{:>5}{:>16}{:>12}{:>12}",
-            "ID", "Name", "LWP", "CPU", "Loops", "Sleeps", "Wakeups"
-        )?;
-        for row in &self.0 {
-            let (id, name, tid, core) = (row.id, &row.name, row.tid, &row.core);
-            writeln!(f, "{id:<4}{name:<20}{tid:>8}{core:>5}{:>16}{:>12}{:>12}", row.loops, row.sleeps, row.wakeups)?;
+        let names = ["ID", "Name", "LWP", "CPU", "Sched", "Loops", "Sleeps", "WakeReq"].map(String::from);
+        let rows: Vec<_> = self.0.iter().map(ThreadRow::cells).collect();
+        let widths: [usize; 8] =
+            std::array::from_fn(|at| rows.iter().map(|row| row[at].len()).fold(names[at].len(), usize::max));
+        let header = names.iter().zip(widths).map(|(name, width)| format!("{name:^width$}"));
+        writeln!(f, "{}", header.collect::<Vec<_>>().join(" "))?;
+        for row in &rows {
+            let cells = row.iter().zip(widths).enumerate().map(|(at, (cell, width))| match at {
+                1 | 4 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join(" "))?;
         }
         Ok(())
+    }
+}
+
+impl ThreadRow {
+    fn cells(&self) -> [String; 8] {
+        let numbers = [self.loops, self.sleeps, self.wakeups].map(|number| number.to_string());
+        let [loops, sleeps, wakeups] = numbers;
+        let (id, tid) = (self.id.to_string(), self.tid.to_string());
+        [id, self.name.clone(), tid, self.core.clone(), self.schedule.clone(), loops, sleeps, wakeups]
     }
 }
 
@@ -201,7 +234,8 @@ fn show_threads(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliEr
         let stats = router.loop_stats(id);
         let tid = stats.tid.get();
         let (loops, sleeps, wakeups) = (stats.loops.get(), stats.sleeps.get(), stats.wakeups.get());
-        ThreadRow { id, name: router.thread_name(id), tid, core: core_of(tid), loops, sleeps, wakeups }
+        let (name, core, schedule) = (router.thread_name(id), core_of(tid), schedule_of(tid));
+        ThreadRow { id, name, tid, core, schedule, loops, sleeps, wakeups }
     };
     Ok(Reply::new(Threads((0..router.workers()).map(row).collect())))
 }

@@ -39,38 +39,34 @@ struct Pools(Vec<vnet::mem::PoolStats>);
 
 impl fmt::Display for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = ["Index", "NUMA", "Size", "Data Size", "Total", "Avail", "Used", "Exhausted"];
-        let widths = [6, 5, 6, 10, 8, 8, 8, 10];
-        write!(f, "{}", left("Pool Name", 21))?;
-        for (text, width) in columns.iter().zip(widths) {
+        write!(f, "{:<20}", "Pool Name")?;
+        for (text, width) in
+            ["Index", "NUMA", "Size", "Data Size", "Total", "Avail", "Cached", "Used"].iter().zip(WIDTHS)
+        {
             write!(f, "{}", centred(text, width))?;
         }
         writeln!(f)?;
         for (index, pool) in self.0.iter().enumerate() {
-            let used = pool.total - pool.available;
+            let (total, available) = (pool.total as usize, pool.available as usize);
             let size = vnet::mem::STRIDE;
-            let values = [
-                index.to_string(),
-                "0".into(),
-                size.to_string(),
-                vnet::mem::DATA_SIZE.to_string(),
-                pool.total.to_string(),
-                pool.available.to_string(),
-                used.to_string(),
-                pool.exhausted.to_string(),
-            ];
-            write!(f, "{}", left(format!("worker-{index}"), 21))?;
-            for (value, width) in values.iter().zip(widths) {
-                write!(f, "{}", centred(value, width))?;
+            write!(f, "{:<20}", format!("worker-{index}"))?;
+            // A thread has a pool of its own: nothing is cached between the two.
+            let values = [index, 0, size, vnet::mem::DATA_SIZE, total, available, 0, total - available];
+            for (value, width) in values.into_iter().zip(WIDTHS) {
+                // A number is never cut.
+                write!(f, "{}", centred(value, width.max(value.checked_ilog10().unwrap_or(0) as usize + 2)))?;
             }
             writeln!(f)?;
         }
         for (index, pool) in self.0.iter().enumerate() {
-            writeln!(f, "worker-{index} on {}", pool.pages)?;
+            writeln!(f, "worker-{index} on {}, exhausted {} times", pool.pages, pool.exhausted)?;
         }
         Ok(())
     }
 }
+
+/// Columns of `show buffers` behind the name.
+const WIDTHS: [usize; 8] = [6, 6, 6, 11, 7, 7, 8, 8];
 
 fn show_buffers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     args.end()?;
@@ -90,18 +86,19 @@ struct Node {
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "node {}, type {}, state active, index {}", self.name, self.kind, self.index)?;
+        writeln!(f, "  node function variants:\n    default only")?;
         if !self.nexts.is_empty() {
             writeln!(f, "\n  next nodes:")?;
-            writeln!(f, "    next-index  node-index               Node")?;
+            writeln!(f, "    next-index  node-index  {}", centred("Node", 30))?;
             for (slot, index, name) in &self.nexts {
-                writeln!(f, "    {}{}{}", centred(slot, 10), centred(index, 12), centred(name, 25))?;
+                writeln!(f, "    {}  {}  {}", centred(slot, 10), centred(index, 10), centred(name, 30))?;
             }
         }
         if !self.previous.is_empty() {
             writeln!(f, "\n  known previous nodes:")?;
             for row in self.previous.chunks(3) {
                 let names = row.iter().map(|(name, index)| left(format!("{name} ({index})"), 35)).collect::<String>();
-                writeln!(f, "    {}", names.trim_end())?;
+                writeln!(f, "    {names}")?;
             }
         }
         Ok(())

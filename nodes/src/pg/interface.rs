@@ -28,19 +28,22 @@ pub(super) fn spec(name: String, mac: Mac) -> InterfaceSpec {
         // Checksums and segments are finished before: a capture shows what would be on the wire.
         caps: Caps::empty(),
         link_up: true,
-        device: Box::new(PgDevice),
+        device: Box::new(PgDevice(own.clone())),
         nodes: Box::new(move |index| {
             [crate::output::spec(&own, index), NodeSpec::sink(format!("{own}-tx"), |_| PgTx::default())]
         }),
     }
 }
 
-/// The control side: there is no device behind it.
-pub(super) struct PgDevice;
+/// The control side, with the interface's name: there is no device behind it.
+pub(super) struct PgDevice(String);
 
 impl Device for PgDevice {
     fn hardware(&self) -> Hardware {
-        Hardware { name: "Packet generator".into(), lines: vec!["Packet generator".into()] }
+        Hardware { name: self.0.clone(), lines: vec!["Packet generator".into()] }
+    }
+    fn queues(&self) -> Vec<String> {
+        vec!["Link speed: unknown".into()]
     }
     fn as_any(&mut self) -> &mut dyn Any {
         self

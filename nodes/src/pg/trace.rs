@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::Packet;
 use vnet::mem::HEADROOM;
 use vnet::wire::{HeaderBytes, Start};
+use vnet::{Offload, Packet};
 
 use crate::frame_trace::FrameTrace;
 
@@ -89,6 +89,7 @@ pub struct TxTrace {
     l2_offset: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     l3_offset: Option<i32>,
+    local: bool,
     frame: FrameTrace,
 }
 
@@ -102,6 +103,7 @@ impl TxTrace {
             state: BufferTrace::new(packet),
             l2_offset: mark(l2),
             l3_offset: mark(l3),
+            local: packet.meta().offload.contains(Offload::LOCAL),
             frame: FrameTrace::new(packet),
         }
     }
@@ -110,9 +112,10 @@ impl TxTrace {
 impl Record for TxTrace {
     fn text(&self, text: &mut Text) {
         text.nest(2, |text| text.line(format_args!("buffer 0x{:x}: {}", self.buffer, self.state)));
-        let mut marks = String::new();
+        // VPP marks no headers in packets of its own.
+        let mut marks = if self.local { String::from("local ") } else { String::new() };
         for (name, mark) in [("l2", self.l2_offset), ("l3", self.l3_offset)] {
-            if let Some(mark) = mark {
+            if let Some(mark) = mark.filter(|_| !self.local) {
                 marks.push_str(&format!("{name}-hdr-offset {mark} "));
             }
         }

@@ -1,5 +1,4 @@
-//! `show ip fib` and `show adj` as text. What VPP prints about structures that do not exist here (uRPF lists, locks of
-//! tables) and counters of routes are left out.
+//! `show ip fib` and `show adj` as text. A uRPF list has the number of the path-list it follows from.
 
 use std::fmt::{self, Write};
 
@@ -8,7 +7,7 @@ use super::forward::{Forward, ForwardKind};
 use super::path::{Source, Target};
 use super::rib::Rib;
 use super::view::{AdjacencyRow, PathView, RouteView, SourceView, Summary};
-use crate::ids::NodeId;
+use crate::ids::{IfIndex, NodeId};
 
 /// Names what a plugin's node and index stand for.
 type Plugins<'a> = &'a dyn Fn(NodeId, u32) -> String;
@@ -16,7 +15,10 @@ type Plugins<'a> = &'a dyn Fn(NodeId, u32) -> String;
 impl<A: Address> Rib<A> {
     /// The line that stands above every listing.
     pub fn heading_text(&self) -> String {
-        format!("{}-VRF:0, fib_index:0, flow hash:[src dst sport dport proto flowlabel ] epoch:0 flags:none\n", A::LONG)
+        // Who keeps the table in being: it is the only one, so always these two.
+        let locks = "locks:[adjacency:1, default-route:1, ]";
+        let hash = "flow hash:[src dst sport dport proto flowlabel ]";
+        format!("{}-VRF:0, fib_index:0, {hash} epoch:0 flags:none {locks}\n", A::LONG)
     }
 
     /// A route in one listing of many; `plugin` names what a plugin's node and index stand for.
@@ -37,7 +39,7 @@ impl<A: Address> Rib<A> {
     pub fn forward_text(&self, forward: Forward, plugin: &dyn Fn(NodeId, u32) -> String) -> String {
         match forward.kind {
             ForwardKind::Drop | ForwardKind::DropRoute => format!("dpo-drop {}", A::SHORT),
-            ForwardKind::Local => format!("dpo-receive: {}", self.interface_name(crate::ids::IfIndex(forward.index))),
+            ForwardKind::Local => format!("dpo-receive: {}", self.interface_name(IfIndex(forward.index))),
             ForwardKind::Glean | ForwardKind::Arp | ForwardKind::Rewrite => {
                 let row = forward.adjacency().and_then(|index| self.adjacency_row(index));
                 row.map_or_else(String::new, |row| row.adjacency.text(&row.name).to_string())
@@ -89,7 +91,10 @@ impl<A: Address> Rib<A> {
         writeln!(out)?;
         let exclusive = matches!(source.source, Source::Plugin(_));
         let flags = if exclusive { " flags:exclusive," } else { "" };
-        writeln!(out, "    path-list:[{}] locks:{}{flags}", source.path_list, source.path_list_locks)?;
+        let (list, locks, interfaces) = (source.path_list, source.path_list_locks, self.interfaces(source));
+        write!(out, "    path-list:[{list}] locks:{locks}{flags} uPRF-list:{list} len:{} itfs:[", interfaces.len())?;
+        interfaces.iter().try_for_each(|interface| write!(out, "{interface}, "))?;
+        writeln!(out, "]")?;
         for path in &source.paths {
             self.path(out, source, path, plugin)?;
         }
@@ -100,6 +105,22 @@ impl<A: Address> Rib<A> {
             }
         }
         Ok(())
+    }
+
+    /// The interfaces that a source's paths lead to, each once: those by which a sender behind the prefix may come in.
+    fn interfaces(&self, source: &SourceView<A>) -> Vec<IfIndex> {
+        let of_path = |view: &PathView<A>| match view.path.target {
+            Target::Attached(interface) | Target::Connected { interface, .. } | Target::Local(interface) => {
+                Some(interface)
+            }
+            Target::NextHop { interface, .. } => Some(interface),
+            Target::Recursive(_) => view.forward.adjacency().map(|index| self.adjacency(index).interface),
+            Target::Drop | Target::Plugin { .. } => None,
+        };
+        let mut all: Vec<_> = source.paths.iter().filter_map(of_path).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     fn path(&self, out: &mut String, source: &SourceView<A>, view: &PathView<A>, plugin: Plugins<'_>) -> fmt::Result {
@@ -146,7 +167,7 @@ impl<A: Address> Rib<A> {
     fn chain(&self, out: &mut String, route: &RouteView<A>, indent: &str, plugin: Plugins<'_>) -> fmt::Result {
         let (short, index, count) = (A::SHORT, route.forward_index, route.buckets.len());
         writeln!(out, "{indent}unicast-{short}-chain")?;
-        writeln!(out, "{indent}[@0]: dpo-load-balance: [proto:{short} index:{index} buckets:{count}]")?;
+        writeln!(out, "{indent}[@0]: dpo-load-balance: [proto:{short} index:{index} buckets:{count} uRPF:{index}]")?;
         for (i, &forward) in route.buckets.iter().enumerate() {
             let text = self.forward_text(forward, plugin);
             writeln!(out, "{indent}  [{i}] [@{}]: {text}", slot(forward.kind))?;

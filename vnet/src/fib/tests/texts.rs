@@ -43,12 +43,12 @@ fn a_connected_prefix() {
         detail(&rib(), "10.0.1.0/24"),
         "10.0.1.0/24 fib:0 index:5 locks:1
   interface refs:1 entry-flags:connected,attached, src-flags:added,contributing,active, cover:-1
-    path-list:[2] locks:1
+    path-list:[2] locks:1 uPRF-list:2 len:1 itfs:[1, ]
       path:[2] pl-index:2 ip4 weight=1 pref=0 attached:  oper-flags:resolved, cfg-flags:glean,
          host-l0
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:2 buckets:1]
+  [@0]: dpo-load-balance: [proto:ip4 index:2 buckets:1 uRPF:2]
     [0] [@4]: ipv4-glean: [src:10.0.1.0/24] host-l0: mtu:1500 next:11 flags:[] ffffffffffff02fe24957d2b0806
 "
     );
@@ -63,7 +63,7 @@ fn a_neighbour_that_somebody_follows() {
         detail(&rib, "10.0.2.2/32"),
         "10.0.2.2/32 fib:0 index:17 locks:2
   adjacency refs:1 entry-flags:attached, src-flags:added,contributing,active, cover:9
-    path-list:[8] locks:2
+    path-list:[8] locks:2 uPRF-list:8 len:1 itfs:[2, ]
       path:[8] pl-index:8 ip4 weight=1 pref=0 attached-nexthop:  oper-flags:resolved,
         10.0.2.2 host-l1
       [@0]: ipv4 via 10.0.2.2 host-l1: mtu:1500 next:12 flags:[] 2ef83292a83202fec7ffb8e40800
@@ -72,7 +72,7 @@ fn a_neighbour_that_somebody_follows() {
   recursive-resolution refs:1 src-flags:added, cover:-1
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1]
+  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8]
     [0] [@5]: ipv4 via 10.0.2.2 host-l1: mtu:1500 next:12 flags:[] 2ef83292a83202fec7ffb8e40800
 "
     );
@@ -86,12 +86,12 @@ fn a_plugins_prefix() {
         detail(&rib, "90.0.0.1/32"),
         "90.0.0.1/32 fib:0 index:17 locks:1
   lb refs:1 entry-flags:exclusive, src-flags:added,contributing,active,
-    path-list:[8] locks:1 flags:exclusive,
+    path-list:[8] locks:1 flags:exclusive, uPRF-list:8 len:0 itfs:[]
       path:[8] pl-index:8 ip4 weight=1 pref=0 exclusive:  oper-flags:resolved, cfg-flags:exclusive,
         [@0]: node 40 says 7
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1]
+  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8]
     [0] [@12]: node 40 says 7
 "
     );
@@ -105,7 +105,7 @@ fn routes_in_a_listing_of_all() {
         first,
         "0.0.0.0/0
   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:0 buckets:1]
+  [@0]: dpo-load-balance: [proto:ip4 index:0 buckets:1 uRPF:0]
     [0] [@0]: dpo-drop ip4
 "
     );

@@ -21,7 +21,10 @@ pub fn tcp(text: &mut Text, segment: &[u8]) {
         text.line(format_args!("flags 0x{:02x}{flags}, tcp header: {} bytes", header.flags, header.header_len()));
         text.line(format_args!("window {}, checksum 0x{:04x}", header.window, header.checksum.get()));
         let options = tcp_options(&TcpOptions::parse(option_bytes(segment)));
-        if !options.is_empty() {
+        if options.is_empty() {
+            // VPP ends a header without options with a line of nothing but its indent.
+            text.line("");
+        } else {
             text.line("options:");
             text.nest(2, |text| text.line(options));
         }
