@@ -8,7 +8,7 @@ use crate::handle::{Live, ServerHandle};
 pub const MAX_OLD: usize = 4;
 
 /// Buckets of an old table whose flows are moved in one call: each may cost five lines that are in no cache.
-const MOVED_AT_ONCE: usize = 128;
+const MOVED_AT_ONCE: usize = 64;
 
 /// A table that was the present one before, with the flows that have not come over.
 pub(super) struct Old {
@@ -50,7 +50,11 @@ impl FlowTable {
         }
         let used = self.used - self.old.iter().map(|old| old.used).sum::<usize>();
         let buckets = std::mem::replace(&mut self.buckets, memory);
-        self.old.push(Old { buckets, used, known_bits: self.known_bits, cursor: 0 });
+        if used == 0 {
+            self.spent.push(buckets);
+        } else {
+            self.old.push(Old { buckets, used, known_bits: self.known_bits, cursor: 0 });
+        }
         let bits = self.buckets.bits();
         // Entries that are moved bring along what is known of them.
         let coming = self.old.iter().filter(|old| old.can_move(bits)).map(|old| old.known_bits);

@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use cli::Console;
 use trace::{Record, Text};
@@ -194,6 +196,33 @@ impl Bed {
         self.console.router().step();
         assert_eq!(self.console.router().ask(0, |worker| worker.buffers_in_use()), 0, "buffers are still in use");
         std::mem::take(&mut self.left.lock().unwrap())
+    }
+
+    /// Sends frames as `send` does; gives the server of each too, in order, and the longest pass of the worker.
+    #[track_caller]
+    pub fn timed(&mut self, frames: Vec<Vec<u8>>) -> (Vec<Ipv4Addr>, Duration) {
+        let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
+        // Growing would be measured too.
+        self.left.lock().unwrap().reserve(frames.len() + 256);
+        self.console.router().ask(0, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
+        let (mut more, mut longest) = (true, Duration::ZERO);
+        while more {
+            let start = Instant::now();
+            more = self.console.router().pass(0);
+            longest = longest.max(start.elapsed());
+        }
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
+        (left.iter().map(|(_, frame)| crate::frames::server(frame)).collect(), longest)
+    }
+
+    /// Asks the worker.
+    pub fn ask<R: Send + 'static>(&mut self, question: impl FnOnce(&mut vnet::Worker) -> R + Send + 'static) -> R {
+        self.console.router().ask(0, question)
+    }
+
+    /// Lets the load balancer's timer do its work, without waiting for it.
+    pub fn collect(&mut self) {
+        self.console.router().with_state(lb::control::LbControl::collect);
     }
 
     /// The frames among `send`'s that leave by `toy1`, of which there must not be others.

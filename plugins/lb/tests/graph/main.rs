@@ -7,3 +7,4 @@ mod balancing;
 mod drops;
 mod leaving;
 mod lengths;
+mod resizing;
