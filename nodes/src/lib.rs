@@ -18,6 +18,7 @@ pub mod links;
 mod mac;
 pub mod offload;
 pub mod output;
+pub mod pcap_trace;
 pub mod pg;
 pub mod ping;
 pub mod sys;
@@ -37,6 +38,7 @@ pub fn register(app: &mut cli::App) {
     af_packet::register_commands(app);
     tap::register_commands(app);
     pg::register_commands(app);
+    pcap_trace::register(app);
     commands::register(app);
 }
 

@@ -6,4 +6,5 @@ mod commands;
 mod forwarding;
 mod golden;
 mod load_balancer;
+mod pcap_trace;
 mod support;

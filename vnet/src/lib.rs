@@ -27,7 +27,7 @@ mod worker;
 
 pub use builder::{BuildError, Builder, Config};
 pub use graph::{
-    Cx, ErrorCodes, ErrorInfo, Held, InputCx, InputNode, NextNodes, NoBuffers, NoErrors, NodeKind, Notice, Now,
+    Cx, ErrorCodes, ErrorInfo, Held, InputCx, InputNode, Look, NextNodes, NoBuffers, NoErrors, NodeKind, Notice, Now,
     PacketNode, Poll, Scope, Severity, SinkCx, SinkNode, Target, VECTOR, Vector,
 };
 pub use ids::{AdjIndex, ForwardIndex, IfIndex, NodeId};

@@ -11,7 +11,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::counters::Counter;
-use crate::graph::{Dispatch, Frame, Held, Locals, NodeStats, Now, Outbox, Parts, Poll, Queues, TraceState};
+use crate::graph::{
+    Dispatch, Frame, Held, Locals, Look, LookedAt, NodeStats, Now, Outbox, Parts, Poll, Queues, TraceState,
+};
 use crate::ids::NodeId;
 use crate::interface::IfStats;
 use crate::mem::{Memory, Packet, Pool};
@@ -167,6 +169,18 @@ impl Worker {
     /// A node of this worker.
     pub fn node<N: 'static>(&mut self, node: NodeId) -> Option<&mut N> {
         self.nodes.get_mut(node.index())?.as_any().downcast_mut()
+    }
+
+    /// Lets `look` see every packet that comes to a node; `None` ends that, as does the node's end.
+    pub fn look_at(&mut self, node: NodeId, look: Option<Look>) {
+        let Some(place) = self.nodes.get_mut(node.index()) else { return };
+        if let Some(bare) = place.take_looked_at() {
+            *place = bare;
+        }
+        if let Some(look) = look {
+            let bare = self.nodes.remove(node.index());
+            self.nodes.insert(node.index(), Box::new(LookedAt::new(look, bare)));
+        }
     }
 
     /// Sleep ends when this descriptor becomes readable. Closing the descriptor ends the watch.

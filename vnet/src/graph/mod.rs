@@ -3,6 +3,7 @@
 mod adapter;
 mod frame;
 mod input;
+mod look;
 mod macros;
 mod node;
 mod parts;
@@ -15,6 +16,8 @@ pub use frame::VECTOR;
 pub(crate) use frame::{Frame, Queues};
 pub(crate) use input::Input;
 pub use input::{InputCx, InputNode, Poll};
+pub use look::Look;
+pub(crate) use look::LookedAt;
 pub use node::{Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Scope, Severity, Target};
 pub use parts::{Locals, Notice, Now};
 pub(crate) use parts::{Outbox, Parts, TraceState};
@@ -32,6 +35,10 @@ pub(crate) trait Dispatch: Send {
     }
     /// The node itself, for mail.
     fn as_any(&mut self) -> &mut dyn std::any::Any;
+    /// The node below, where this only looks at its packets.
+    fn take_looked_at(&mut self) -> Option<Box<dyn Dispatch>> {
+        None
+    }
 }
 
 /// The kinds of node, as `show node` names them.
