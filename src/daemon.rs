@@ -59,6 +59,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let config = Config {
         workers: startup.cpu.workers.unwrap_or(0) as usize,
         buffers: startup.buffers.per_numa.unwrap_or(Config::default().buffers),
+        pages: startup.buffers.page_size.unwrap_or_default(),
         cores: startup.cpu.corelist_workers.clone(),
         inline: false,
     };

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use vnet::mem::{NoPageSize, PageSize};
+
 /// What the start-up file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Startup {
@@ -51,8 +53,8 @@ pub struct Cpu {
 pub struct Buffers {
     /// Buffers of each packet thread.
     pub per_numa: Option<u32>,
-    /// The size of pages in bytes, where one was asked for.
-    pub page_size: Option<u64>,
+    /// The pages under them, where a size was asked for.
+    pub page_size: Option<PageSize>,
 }
 
 /// The plugins.
@@ -130,13 +132,10 @@ impl Startup {
                 }
                 ("buffers", "buffers-per-numa") => self.buffers.per_numa = Some(words.number(&word, 256, 16_777_216)?),
                 ("buffers", "page-size") => {
-                    let size = words.value(&word, "a size such as 2m, or default-hugepage")?;
-                    self.buffers.page_size = page_size(&size).ok_or_else(|| StartupError {
-                        line,
-                        what: format!(
-                            "`{word}': expected a size such as 4k, 2m, default or default-hugepage, got `{size}'"
-                        ),
-                    })?;
+                    let size = words.value(&word, "default, default-hugepage, 4K, 2M or 1G")?;
+                    let wrong =
+                        |error: NoPageSize| StartupError { line, what: format!("`{word}': {error}, got `{size}'") };
+                    self.buffers.page_size = Some(size.parse().map_err(wrong)?);
                 }
                 ("plugins", "plugin") => {
                     let plugin = words.value(&word, "a plugin's name")?;
@@ -305,20 +304,6 @@ fn core_list(list: &str) -> Option<Vec<usize>> {
     Some(cores)
 }
 
-/// `2m` in bytes; `Some(None)` for the kernel's own choice.
-fn page_size(size: &str) -> Option<Option<u64>> {
-    if size == "default" || size == "default-hugepage" {
-        return Some(None);
-    }
-    let (digits, factor) = match size.char_indices().last()? {
-        (at, 'k' | 'K') => (&size[..at], 1 << 10),
-        (at, 'm' | 'M') => (&size[..at], 1 << 20),
-        (at, 'g' | 'G') => (&size[..at], 1 << 30),
-        _ => (size, 1),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,7 +318,7 @@ mod tests {
         assert_eq!(startup.unix.exec.as_deref(), Some("a.cli"));
         assert_eq!((startup.cpu.main_core, startup.cpu.workers), (Some(0), Some(2)));
         assert_eq!(startup.cpu.corelist_workers, [1, 2, 5]);
-        assert_eq!((startup.buffers.per_numa, startup.buffers.page_size), (Some(4096), Some(2 << 20)));
+        assert_eq!((startup.buffers.per_numa, startup.buffers.page_size), (Some(4096), Some(PageSize::Huge)));
         assert_eq!(startup.plugins.disabled, ["lb"]);
         assert_eq!(
             startup.warnings,
@@ -357,6 +342,10 @@ mod tests {
         assert_eq!(
             fails("cpu { corelist-workers 1-4,3 }"),
             "line 1: `corelist-workers': expected a list of cores such as 2-3,5, got `1-4,3'"
+        );
+        assert_eq!(
+            fails("buffers { page-size 3m }"),
+            "line 1: `page-size': expected default, default-hugepage, 4K, 2M or 1G, got `3m'"
         );
         assert_eq!(Startup::parse("cpu { corelist-workers 2-3 }").unwrap().cpu.workers, Some(2));
         assert_eq!(fails("{ }"), "line 1: a group in braces has no name in front of it");

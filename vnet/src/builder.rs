@@ -11,7 +11,7 @@ use crate::fib::LinkKind;
 use crate::graph::{Locals, Outbox, SinkCx, SinkNode, Vector};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::{Caps, Interface};
-use crate::mem::{Packet, Pool};
+use crate::mem::{Packet, PageSize, Pool};
 use crate::registry::{NodeSpec, Registry};
 use crate::router::{Router, RouterParts};
 use crate::tables::{Connected, OwnAddresses, Published, Tables};
@@ -24,6 +24,8 @@ pub struct Config {
     pub workers: usize,
     /// Buffers of each packet thread.
     pub buffers: u32,
+    /// The pages under them.
+    pub pages: PageSize,
     /// Processors that the packet threads are bound to, in turn; empty: wherever the kernel puts them.
     pub cores: Vec<usize>,
     /// Run the graph on the caller's thread, by [`Router::step`]: for tests, benchmarks and embedding programs.
@@ -32,7 +34,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { workers: 1, buffers: 16_384, cores: Vec::new(), inline: false }
+        Config { workers: 1, buffers: 16_384, pages: PageSize::Default, cores: Vec::new(), inline: false }
     }
 }
 
@@ -200,7 +202,7 @@ impl Builder {
             for (_, make) in &self.locals {
                 locals.insert(make(index));
             }
-            let pool = Pool::new(config.buffers.max(1))?;
+            let pool = Pool::with_pages(config.buffers.max(1), config.pages)?;
             let mut worker =
                 Worker::new(index, pool, locals, published.clone(), shared.clone(), outbox.clone(), start)?;
             for number in 0..registry.nodes.len() {

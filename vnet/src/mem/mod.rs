@@ -10,7 +10,7 @@ mod packet;
 mod pool;
 
 pub use huge::HugeArray;
-pub use mapping::PageKind;
+pub use mapping::{NoPageSize, PageKind, PageSize};
 pub use meta::{Meta, Offload};
 pub use packet::{DATA_SIZE, HEADROOM, Packet, ROOM, STRIDE};
 pub(crate) use pool::{Buffer, Memory};

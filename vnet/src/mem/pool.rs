@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::mapping::{Mapping, PageKind};
+use super::mapping::{Mapping, PageKind, PageSize};
 use super::meta::Meta;
 use super::packet::{HEADROOM, Packet, ROOM, STRIDE, room};
 use crate::counters::Counter;
@@ -44,8 +44,8 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// The memory, and the tokens of all its buffers, the first one last.
-    fn new(count: u32) -> std::io::Result<(Memory, Vec<Buffer>, PageKind)> {
-        let mut mapping = Mapping::new(count as usize * STRIDE)?;
+    fn new(count: u32, pages: PageSize) -> std::io::Result<(Memory, Vec<Buffer>, PageKind)> {
+        let mut mapping = Mapping::with_pages(count as usize * STRIDE, pages)?;
         let kind = mapping.kind;
         let start = NonNull::new(mapping.as_mut_ptr()).ok_or(std::io::ErrorKind::OutOfMemory)?;
         let tokens = (0..count).rev().map(|number| {
@@ -66,6 +66,14 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn packet<'a>(&'a self, buffer: &'a mut Buffer) -> Packet<'a> {
         Packet::new(self, buffer)
+    }
+
+    /// Asks for the lines of a packet that is looked at soon: metadata and, unless it was moved far, headers.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, buffer: &Buffer) {
+        let start = buffer.0.as_ptr();
+        super::prefetch_raw(start);
+        super::prefetch_raw(start.wrapping_add(size_of::<Meta>() + HEADROOM));
     }
 }
 
@@ -131,7 +139,15 @@ impl Pool {
     /// # Errors
     /// When the kernel has no memory left for the mapping.
     pub fn new(count: u32) -> std::io::Result<Pool> {
-        let (memory, free, kind) = Memory::new(count)?;
+        Pool::with_pages(count, PageSize::Default)
+    }
+
+    /// A pool of `count` buffers on pages of a size.
+    ///
+    /// # Errors
+    /// When the kernel has no such pages left for the mapping.
+    pub fn with_pages(count: u32, pages: PageSize) -> std::io::Result<Pool> {
+        let (memory, free, kind) = Memory::new(count, pages)?;
         let pool = Pool { memory: Arc::new(memory), free, shared: Arc::default(), kind };
         pool.shared.available.set(u64::from(count));
         Ok(pool)
