@@ -24,12 +24,13 @@ mod tests;
 
 use bucket::WAYS;
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
-pub use keys::{FlowHash, HashKeys};
+pub use keys::{FlowHash, HashKeys, VipKeys};
 pub use memory::FlowMemory;
 pub use resize::MAX_OLD;
 use resize::Old;
 
 use crate::handle::{Live, ServerHandle};
+use crate::slot_hash::KeyMask;
 
 /// The most buckets a table may have.
 pub const MAX_BUCKETS: u32 = 1 << 24;
@@ -116,7 +117,13 @@ impl FlowTable {
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
     #[inline(always)]
     pub fn hash(&self, words: [u64; 2], vip: u32) -> FlowHash {
-        self.keys.hash(words, vip)
+        self.keys_of(KeyMask::FLOW, vip).hash(words)
+    }
+
+    /// How the flows of a VIP (an index below 2^24) are hashed, of which `mask` says what counts.
+    #[inline]
+    pub fn keys_of(&self, mask: KeyMask, vip: u32) -> VipKeys {
+        self.keys.of(mask, vip)
     }
 
     /// Where the flow is or would be: a thing to prefetch.

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use trace::{Record, Text};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
-use crate::flow_table::FlowHash;
+use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::LbLocal;
 use crate::outer::OuterGre4;
-use crate::slot_hash::KeyMask;
 use crate::tables::{LbTables, ServerEntry};
 use flow::NoFlow;
 
@@ -80,20 +79,37 @@ struct Gre4<const PORT: bool> {
 /// What the first pass needs of a VIP: looked up once for a run of packets.
 struct StagedVip {
     number: u32,
-    mask: KeyMask,
+    keys: VipKeys,
 }
 
 /// Before the first run: no VIP has this number.
-const NO_VIP: StagedVip = StagedVip { number: u32::MAX, mask: KeyMask::NONE };
+const NO_VIP: StagedVip = StagedVip { number: u32::MAX, keys: VipKeys::NONE };
 
-/// What is known about a packet beforehand: 16 bytes, since they are written and read again for each.
+/// What is known about a packet beforehand: two words, since they are written and read again for each.
 #[derive(Clone, Copy, Default)]
 pub struct Staged {
     /// The flow's identity; 0 (which none has): the packet is none of the common ones, and `found` says why.
     identity: u64,
+    /// The VIP above, `found` below.
+    rest: u64,
+}
+
+impl Staged {
+    #[inline(always)]
+    fn new(identity: u64, found: u32, vip: u32) -> Staged {
+        Staged { identity, rest: u64::from(vip) << 32 | u64::from(found) }
+    }
+
+    #[inline(always)]
+    fn vip(self) -> u32 {
+        (self.rest >> 32) as u32
+    }
+
     /// From `stage` on the flow's bucket, from `begin` on the bits of its server's handle.
-    found: u32,
-    vip: u32,
+    #[inline(always)]
+    fn found(self) -> u32 {
+        self.rest as u32
+    }
 }
 
 /// `lb vip[I]: …` and `lb as[I]: …`
@@ -119,18 +135,19 @@ impl Record for LbTrace {
 }
 
 impl<const PORT: bool> Gre4<PORT> {
-    /// The VIP of a packet.
+    /// The VIP of a packet, and how its flows are hashed.
     #[inline(always)]
-    fn vip(&mut self, shared: &LbTables, number: u32, words: [u64; 2]) -> Option<(u32, KeyMask)> {
+    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: [u64; 2]) -> Option<(u32, VipKeys)> {
+        let keys = |number| Some(scope.local.flows.keys_of(scope.shared.mask(number)?, number));
         if PORT {
             let (protocol, port) = ((words[1] >> 32) as u8, words[1] as u16);
-            let number = shared.port_vip(number, protocol, port)?;
-            return Some((number, shared.mask(number)?));
+            let number = scope.shared.port_vip(number, protocol, port)?;
+            return Some((number, keys(number)?));
         }
         if number != self.vip.number {
-            self.vip = StagedVip { number, mask: shared.mask(number)? };
+            self.vip = StagedVip { number, keys: keys(number)? };
         }
-        Some((number, self.vip.mask))
+        Some((number, self.vip.keys))
     }
 }
 
@@ -148,15 +165,15 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             Ok(words) => words,
             Err(why) => return why.staged(0),
         };
-        let Some((vip, mask)) = self.vip(scope.shared, packet.meta().forward, words) else {
+        let Some((vip, keys)) = self.vip(scope, packet.meta().forward, words) else {
             return NoFlow::NoVip.staged(0);
         };
         if packet.meta().offload.intersects(Offload::UNFINISHED) {
             return NoFlow::Unfinished.staged(vip);
         }
-        let hash = scope.local.flows.hash(mask.apply(words), vip);
+        let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Staged { identity: hash.identity, found: hash.bucket, vip }
+        Staged::new(hash.identity, hash.bucket, vip)
     }
 
     /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under
@@ -167,13 +184,13 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         let LbLocal { flows, vips, .. } = &mut *cx.local;
         let mut run = Run { vip: 0, known: 0 };
         for staged in staged.iter_mut().filter(|staged| staged.identity != 0) {
-            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
-            let server = flows.known(hash, now).unwrap_or(ServerHandle::NONE);
-            staged.found = server.bits();
-            if staged.vip != run.vip {
+            let (vip, hash) = (staged.vip(), FlowHash { identity: staged.identity, bucket: staged.found() });
+            if vip != run.vip {
                 run.settle(vips);
-                run.vip = staged.vip;
+                run.vip = vip;
             }
+            let server = flows.known(hash, now).unwrap_or(ServerHandle::NONE);
+            *staged = Staged::new(staged.identity, server.bits(), vip);
             run.known += u64::from(!server.is_none());
         }
         run.settle(vips);
@@ -184,7 +201,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let tables = cx.tables;
-        let mut server = ServerHandle::from_bits(staged.found);
+        let mut server = ServerHandle::from_bits(staged.found());
         if !cx.local.servers.get(server.slot()).is_some_and(|own| own.knows(server, tables)) {
             self.rare = ServerHandle::NONE;
             server = match rare::find(cx, &mut packet.again(), staged) {
@@ -218,12 +235,12 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
-        let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
-        let found = ServerHandle::from_bits(staged.found);
+        let vip = scope.shared.vip(staged.vip()).map(|entry| entry.line.clone());
+        let found = ServerHandle::from_bits(staged.found());
         let common = scope.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, scope.tables));
         let server = if common { found } else { self.rare };
         let line = scope.shared.server(server).map(ServerEntry::line);
-        LbTrace { index: staged.vip, vip, slot: server.slot(), server: line }
+        LbTrace { index: staged.vip(), vip, slot: server.slot(), server: line }
     }
 }
 

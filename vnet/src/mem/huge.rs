@@ -5,11 +5,10 @@ use std::ops::{Deref, DerefMut};
 
 /// `len` zeroed values of `T` on 2 MB pages where there are any.
 ///
-/// Invariant: `start` points to `len` initialised values of `T` inside `mapping`, which nobody else can reach, and
-/// `len` is not 0.
+/// Invariant: `start` points to `last + 1` initialised values of `T` inside `mapping`, which nobody else can reach.
 pub struct HugeArray<T> {
     start: std::ptr::NonNull<T>,
-    len: usize,
+    last: usize,
     mapping: Mapping,
 }
 
@@ -32,7 +31,7 @@ impl<T: zerocopy::FromZeros> HugeArray<T> {
         let mut mapping = Mapping::new(bytes)?;
         // The mapping is aligned to a page, zeroed, and `T` may be all zeroes.
         let start = std::ptr::NonNull::new(mapping.as_mut_ptr().cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        Ok(HugeArray { start, len, mapping })
+        Ok(HugeArray { start, last: len - 1, mapping })
     }
 
     /// The pages under the array.
@@ -45,15 +44,15 @@ impl<T> HugeArray<T> {
     /// The value at `index & (len - 1)`: where the length is a power of two, that is `index` modulo the length.
     #[inline(always)]
     pub fn wrapped(&self, index: usize) -> &T {
-        // SAFETY: the length is not 0, so the index is at most `len - 1`; the rest is the type's invariant.
-        unsafe { self.start.add(index & (self.len - 1)).as_ref() }
+        // SAFETY: the index is at most `last`; the rest is the type's invariant.
+        unsafe { self.start.add(index & self.last).as_ref() }
     }
 
     /// The same, to change.
     #[inline(always)]
     pub fn wrapped_mut(&mut self, index: usize) -> &mut T {
         // SAFETY: as for `wrapped`, and `&mut self` is exclusive.
-        unsafe { self.start.add(index & (self.len - 1)).as_mut() }
+        unsafe { self.start.add(index & self.last).as_mut() }
     }
 }
 
@@ -62,7 +61,7 @@ impl<T> Deref for HugeArray<T> {
     #[inline(always)]
     fn deref(&self) -> &[T] {
         // SAFETY: the type's invariant.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.last + 1) }
     }
 }
 
@@ -70,6 +69,6 @@ impl<T> DerefMut for HugeArray<T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: the type's invariant, and `&mut self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.last + 1) }
     }
 }

@@ -261,7 +261,7 @@ pub fn check(packet: &[u8], frame_len: usize) -> Result<Ip4Facts, Ip4Error> {
     })
 }
 
-/// Whether the checksum of a header without options is right. Its sum in ones' complement must be 0xffff, which is to
+/// Whether the checksum of a header without options is right, of one that is not all zeroes. Its sum in ones' complement must be 0xffff, which is to
 /// say that the plain sum is a multiple of 65535 and not 0; in which byte order it is taken does not matter.
 #[inline(always)]
 fn sums_up(bytes: &[u8; 20]) -> bool {
@@ -272,7 +272,7 @@ fn sums_up(bytes: &[u8; 20]) -> bool {
     let sum = word(0) + word(4) + word(8) + word(12) + word(16);
     // Multiplied by the inverse, the multiples of 65535 are the quotients, and everything else is larger (Granlund and
     // Montgomery, "Division by Invariant Integers using Multiplication", section 9).
-    sum != 0 && sum.wrapping_mul(INVERSE) <= u64::MAX / 65535
+    sum.wrapping_mul(INVERSE) <= u64::MAX / 65535
 }
 
 #[cold]

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use crate::slot_hash::KeyMask;
+
 /// The keys of the hash: drawn at random when a process starts, so that nobody outside can choose flows that fall
 /// together. Whoever carries a flow table from one process to another carries these with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,15 +38,36 @@ impl HashKeys {
         self.0
     }
 
+    /// The keys of a VIP (an index below 2^24) with this mask.
+    #[inline]
+    pub(super) fn of(&self, mask: KeyMask, vip: u32) -> VipKeys {
+        let [a, b, c, d] = self.0;
+        // Protocol and ports take 40 bits; the VIP takes the rest, so that two VIPs never share a flow.
+        VipKeys { mask, keys: [a, b ^ u64::from(vip) << 40, c, d] }
+    }
+}
+
+/// How the flows of one VIP are hashed.
+#[derive(Clone, Copy, Debug)]
+pub struct VipKeys {
+    mask: KeyMask,
+    keys: [u64; 4],
+}
+
+impl VipKeys {
+    /// Where there is no VIP.
+    pub const NONE: Self = Self { mask: KeyMask::NONE, keys: [0; 4] };
+
+    /// The hash of a flow, from the words of its key.
+    ///
     /// Two 128-bit products, the second of the halves of the first. One is not enough: the low half of a product does
     /// not hear of the high bits of its factors, nor the high half of their low bits, and flows that count ports and
     /// addresses up then agree in half of their identity.
     #[inline(always)]
-    pub(super) fn hash(&self, words: [u64; 2], vip: u32) -> FlowHash {
-        // Protocol and ports take 40 bits; the VIP takes the rest, so that two VIPs never share a flow.
-        let (a, b) = (words[0], words[1] | u64::from(vip) << 40);
-        let one = u128::from(a ^ self.0[0]) * u128::from(b ^ self.0[1]);
-        let two = u128::from(one as u64 ^ self.0[2]) * u128::from((one >> 64) as u64 ^ self.0[3]);
+    pub fn hash(&self, words: [u64; 2]) -> FlowHash {
+        let ([a, b], [k0, k1, k2, k3]) = (self.mask.apply(words), self.keys);
+        let one = u128::from(a ^ k0) * u128::from(b ^ k1);
+        let two = u128::from(one as u64 ^ k2) * u128::from((one >> 64) as u64 ^ k3);
         let identity = two as u64 ^ (two >> 64) as u64;
         FlowHash { identity: identity.max(1), bucket: (two >> 32) as u32 }
     }

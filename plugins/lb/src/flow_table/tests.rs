@@ -129,7 +129,9 @@ fn hashes_of_like_flows_are_unlike() {
         let mut halves = [HashSet::new(), HashSet::new()];
         for n in 0..1u64 << 17 {
             // Clients in a row, and ports in a row for each.
-            let hash = keys.hash([(0x0a00_0000 + (n >> 8)) << 32 | 0x5a00_0001, 6 << 32 | (n & 255) << 16 | 80], 1);
+            let hash = keys
+                .of(KeyMask::FLOW, 1)
+                .hash([(0x0a00_0000 + (n >> 8)) << 32 | 0x5a00_0001, 6 << 32 | (n & 255) << 16 | 80]);
             assert!(identities.insert(hash.identity));
             hits[hash.bucket as usize & 0xfff] += 1;
             halves[0].insert(hash.identity as u32);
@@ -145,7 +147,7 @@ fn hashes_of_like_flows_are_unlike() {
 #[test]
 fn vips_do_not_share_flows() {
     let keys = HashKeys::from_words(KEYS);
-    let hashes: HashSet<u64> = (0..1000).map(|vip| keys.hash([1, 6 << 32], vip).identity).collect();
+    let hashes: HashSet<u64> = (0..1000).map(|vip| keys.of(KeyMask::FLOW, vip).hash([1, 6 << 32]).identity).collect();
     assert_eq!(hashes.len(), 1000);
 }
 

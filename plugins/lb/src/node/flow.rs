@@ -21,12 +21,12 @@ const REASON_AT: u32 = 24;
 impl NoFlow {
     #[cold]
     pub(super) fn staged(self, vip: u32) -> Staged {
-        Staged { identity: 0, found: (self as u32) << REASON_AT, vip }
+        Staged::new(0, (self as u32) << REASON_AT, vip)
     }
 
     pub(super) fn of(staged: Staged) -> NoFlow {
         let reasons = [NoFlow::Fragment, NoFlow::Short, NoFlow::NoVip, NoFlow::Unfinished];
-        reasons[(staged.found >> REASON_AT) as usize % reasons.len()]
+        reasons[(staged.found() >> REASON_AT) as usize % reasons.len()]
     }
 }
 
@@ -43,17 +43,22 @@ impl From<FlowError> for NoFlow {
 #[inline(always)]
 pub(super) fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     if let Some(head) = packet.first_chunk::<24>()
-        && let [0x45, _, _, _, _, _, b6, 0, _, protocol @ (protocol::TCP | protocol::UDP), _, _, rest @ ..] = head
-        // The bits of byte 6 but "don't fragment" and the reserved one: more fragments, and the offset.
-        && b6 & 0x3f == 0
-        && let ([addresses], ports) = rest.as_chunks::<8>()
+        && let ([first, _, _], _) = head.as_chunks::<8>()
+        && u64::from_le_bytes(*first) & FIRST_MASK == FIRST
+        && let [.., protocol @ (protocol::TCP | protocol::UDP), _, _] = head[..12]
+        && let ([addresses], ports) = head[12..].as_chunks::<8>()
         && let ([ports], _) = ports.as_chunks::<4>()
     {
         let ports = u64::from(u32::from_be_bytes(*ports));
-        return Ok([u64::from_be_bytes(*addresses), u64::from(*protocol) << 32 | ports]);
+        return Ok([u64::from_be_bytes(*addresses), u64::from(protocol) << 32 | ports]);
     }
     other_words(packet)
 }
+
+/// What counts of a header's first eight bytes: version and length, "more fragments", and the offset.
+const FIRST_MASK: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
+/// Version 4, 20 bytes, not a fragment.
+const FIRST: u64 = 0x45;
 
 #[inline(never)]
 fn other_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
@@ -68,8 +73,8 @@ mod tests {
     fn reasons_come_back_and_name_no_server() {
         for why in [NoFlow::Fragment, NoFlow::Short, NoFlow::NoVip, NoFlow::Unfinished] {
             let staged = why.staged(5);
-            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip), (why, 0, 5));
-            assert!(crate::handle::ServerHandle::from_bits(staged.found).is_none());
+            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip()), (why, 0, 5));
+            assert!(crate::handle::ServerHandle::from_bits(staged.found()).is_none());
         }
     }
 

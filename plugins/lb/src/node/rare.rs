@@ -28,19 +28,19 @@ pub(super) fn find<const PORT: bool>(
             NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
             NoFlow::NoVip => return Err(cx.drop(packet, Error::NoVip)),
             NoFlow::Unfinished if packet.meta().offload.intersects(Offload::GSO) => {
-                return Err(cut(cx, packet, staged.vip));
+                return Err(cut(cx, packet, staged.vip()));
             }
             NoFlow::Unfinished => {
                 nodes::checksum::complete(packet);
                 packet.meta_mut().offload = Offload::empty();
             }
         }
-    } else if !ServerHandle::from_bits(staged.found).is_none() {
+    } else if !ServerHandle::from_bits(staged.found()).is_none() {
         // It was counted as one of a known flow, and will be again if it is one.
-        let counters = counters(cx.local, staged.vip);
+        let counters = counters(cx.local, staged.vip());
         counters.known = counters.known.saturating_sub(1);
     }
-    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip) else {
+    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip()) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
