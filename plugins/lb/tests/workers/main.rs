@@ -1,0 +1,7 @@
+//! The load balancer on several packet threads that are kept busy, while it is configured.
+
+mod bed;
+
+mod changing;
+mod counting;
+mod stopping;
