@@ -324,7 +324,7 @@ fn refusals_say_what_is_wrong_and_change_nothing() {
     let interface = router.interface(made).unwrap().clone();
     assert_eq!((interface.mtu, &interface.mac[..2], interface.link_up), (9000, &[2, 0xfe][..], true));
     let error = pg(&mut router, |pg, router| pg.create_interface(router, 7, None)).unwrap_err();
-    assert_eq!(error.to_string(), "an interface named `pg7` exists already");
+    assert_eq!(error.to_string(), "an interface named `pg7' exists already");
     assert!(show(&mut router).contains("\nstream0 "));
     pg(&mut router, |pg, router| pg.remove_interface(router, made)).unwrap();
     assert_eq!((show(&mut router).as_str(), router.interface_by_name("pg7")), ("no streams currently defined\n", None));

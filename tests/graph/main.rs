@@ -2,6 +2,7 @@
 //! the operator sees compared exactly. Every test ends with no buffer in use.
 
 mod arp_icmp;
+mod bad_input;
 mod commands;
 mod forwarding;
 mod golden;

@@ -48,20 +48,20 @@ impl Reader {
             None | Some(Inside::Ip4) if first.parse::<Ipv4Addr>().is_ok() => self.ip4(name, words),
             Some(Inside::Protocol(number @ (protocol::TCP | protocol::UDP))) => {
                 if protocol_number(name) != Some(number) {
-                    return refuse(format_args!("`{name}:` does not follow the header before it"));
+                    return refuse(format_args!("`{name}:' does not follow the header before it"));
                 }
                 self.transport(number, words)
             }
-            None => refuse(format_args!("expected a MAC or IPv4 address, got `{address}`")),
-            Some(Inside::Ip4) => refuse(format_args!("expected an IPv4 address, got `{address}`")),
-            _ => refuse(format_args!("`{name}:` does not follow the header before it")),
+            None => refuse(format_args!("expected a MAC or IPv4 address, got `{address}'")),
+            Some(Inside::Ip4) => refuse(format_args!("expected an IPv4 address, got `{address}'")),
+            _ => refuse(format_args!("`{name}:' does not follow the header before it")),
         }
     }
 
     fn ethernet(&mut self, name: &str, words: &mut Words<'_>) -> Parsed<()> {
         let (source, destination) = pair(words, "a MAC address", mac)?;
         let Some(ethertype) = ethertype(name) else {
-            return refuse(format_args!("expected the name of what is in the frame, such as IP4, got `{name}`"));
+            return refuse(format_args!("expected the name of what is in the frame, such as IP4, got `{name}'"));
         };
         self.field(destination, 6);
         self.field(source, 6);
@@ -72,7 +72,7 @@ impl Reader {
 
     fn ip4(&mut self, name: &str, words: &mut Words<'_>) -> Parsed<()> {
         let Some(number) = protocol_number(name) else {
-            return refuse(format_args!("expected the name of what is in the packet, such as UDP, got `{name}`"));
+            return refuse(format_args!("expected the name of what is in the packet, such as UDP, got `{name}'"));
         };
         let (source, destination) = pair(words, "an IPv4 address", ip4)?;
         let (mut tos, mut ttl, mut id) = (Span::fixed(0), Span::fixed(64), Span::fixed(0));
@@ -90,7 +90,7 @@ impl Reader {
                 Some("fragment") => {
                     words.next();
                     if words.peek() != Some("id") {
-                        return refuse("expected `id` after `fragment`");
+                        return refuse("expected `id' after `fragment'");
                     }
                     id = after(words, "a fragment id", 0xffff)?;
                 }
@@ -199,7 +199,7 @@ impl Reader {
                     bytes.extend((0..count).map(|at| at as u8));
                 }
                 "hex" => bytes.extend(words.value("hexadecimal digits", hex)?),
-                _ => return refuse(format_args!("unknown input `{kind}`")),
+                _ => return refuse(format_args!("unknown input `{kind}'")),
             }
             if bytes.len() > MAX_PACKET {
                 return refuse(format_args!(
@@ -210,7 +210,7 @@ impl Reader {
             word = words.next();
         }
         if bytes.is_empty() {
-            return refuse("expected headers or payload in `data`");
+            return refuse("expected headers or payload in `data'");
         }
         self.made.size = size.unwrap_or(Span::fixed(bytes.len() as u64));
         if self.made.size.low < headers as u64 {
@@ -235,8 +235,8 @@ const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"
 fn pair(words: &mut Words<'_>, what: &str, parse: impl Fn(&str) -> Option<u64>) -> Parsed<(Span, Span)> {
     let from = words.span(what, &parse)?;
     if !words.take("->") {
-        let got = words.peek().map_or("the end".into(), |word| format!("`{word}`"));
-        return refuse(format_args!("expected `->`, got {got}"));
+        let got = words.peek().map_or("the end".into(), |word| format!("`{word}'"));
+        return refuse(format_args!("expected `->', got {got}"));
     }
     Ok((from, words.span(what, &parse)?))
 }

@@ -16,7 +16,7 @@ pub fn stream(text: &str) -> Result<StreamSpec, SyntaxError> {
     let mut words = Words::new(text);
     let mut inner = if words.take("{") { words.block()? } else { std::mem::replace(&mut words, Words::new("")) };
     if let Some(word) = words.peek() {
-        return refuse(format_args!("unknown input `{word}`"));
+        return refuse(format_args!("unknown input `{word}'"));
     }
     let options = Options::read(&mut inner)?;
     options.finish()
@@ -66,19 +66,19 @@ impl<'t> Options<'t> {
             "no-recycle" => (),
             "pcap" => self.pcap = Some(words.expect("a file")?),
             "data" if words.take("{") => self.data = Some(words.block()?),
-            "data" => return refuse("expected `{` after `data`"),
-            _ => return refuse(format_args!("unknown input `{word}`")),
+            "data" => return refuse("expected `{' after `data'"),
+            _ => return refuse(format_args!("unknown input `{word}'")),
         }
         Ok(())
     }
 
     fn finish(mut self) -> Parsed<StreamSpec> {
         self.stream.packets = match (self.pcap, self.data) {
-            (Some(_), None) if self.size.is_some() => return refuse("`size` is of no use with `pcap`"),
+            (Some(_), None) if self.size.is_some() => return refuse("`size' is of no use with `pcap'"),
             (Some(file), None) => Source::Pcap(file.into()),
             (None, Some(mut data)) => Source::Template(super::data::template(&mut data, self.size)?),
-            (Some(_), Some(_)) => return refuse("expected `pcap` or `data`, got both"),
-            (None, None) => return refuse("expected `pcap FILE` or `data { … }`"),
+            (Some(_), Some(_)) => return refuse("expected `pcap' or `data', got both"),
+            (None, None) => return refuse("expected `pcap FILE' or `data { … }'"),
         };
         Ok(self.stream)
     }
@@ -173,30 +173,30 @@ mod tests {
     #[test]
     fn errors_name_the_word_at_fault() {
         assert_eq!(refused("name"), "expected a name at the end");
-        assert_eq!(refused("{ name x"), "expected `}` at the end");
-        assert_eq!(refused("{ name x } y"), "unknown input `y`");
-        assert_eq!(refused("limit many"), "expected a number of packets, got `many`");
-        assert_eq!(refused("rate -1"), "expected packets per second, got `-1`");
-        assert_eq!(refused("size 0-64"), "expected sizes such as 64-1500, got `0-64`");
-        assert_eq!(refused("name x"), "expected `pcap FILE` or `data { … }`");
-        assert_eq!(refused("pcap f data { hex 00 }"), "expected `pcap` or `data`, got both");
-        assert_eq!(refused("data x"), "expected `{` after `data`");
-        assert_eq!(refused("data { }"), "expected headers or payload in `data`");
-        assert_eq!(refused("data { hex 0x123 }"), "expected hexadecimal digits, got `0x123`");
-        assert_eq!(refused("data { UDP: 1.1.1.1 2.2.2.2 }"), "expected `->`, got `2.2.2.2`");
-        assert_eq!(refused("data { UDP: 1.1.1 -> 2.2.2.2 }"), "expected a MAC address, got `2.2.2.2`");
-        assert_eq!(refused("data { UDP: x -> y }"), "expected a MAC or IPv4 address, got `x`");
-        assert_eq!(refused("data { UDP: fd00::1 -> fd00::2 }"), "expected a MAC or IPv4 address, got `fd00::1`");
+        assert_eq!(refused("{ name x"), "expected `}' at the end");
+        assert_eq!(refused("{ name x } y"), "unknown input `y'");
+        assert_eq!(refused("limit many"), "expected a number of packets, got `many'");
+        assert_eq!(refused("rate -1"), "expected packets per second, got `-1'");
+        assert_eq!(refused("size 0-64"), "expected sizes such as 64-1500, got `0-64'");
+        assert_eq!(refused("name x"), "expected `pcap FILE' or `data { … }'");
+        assert_eq!(refused("pcap f data { hex 00 }"), "expected `pcap' or `data', got both");
+        assert_eq!(refused("data x"), "expected `{' after `data'");
+        assert_eq!(refused("data { }"), "expected headers or payload in `data'");
+        assert_eq!(refused("data { hex 0x123 }"), "expected hexadecimal digits, got `0x123'");
+        assert_eq!(refused("data { UDP: 1.1.1.1 2.2.2.2 }"), "expected `->', got `2.2.2.2'");
+        assert_eq!(refused("data { UDP: 1.1.1 -> 2.2.2.2 }"), "expected a MAC address, got `2.2.2.2'");
+        assert_eq!(refused("data { UDP: x -> y }"), "expected a MAC or IPv4 address, got `x'");
+        assert_eq!(refused("data { UDP: fd00::1 -> fd00::2 }"), "expected a MAC or IPv4 address, got `fd00::1'");
         assert_eq!(
             refused("data { UDP: 1.1.1.1 -> 2.2.2.2 TCP: 1 -> 2 }"),
-            "`TCP:` does not follow the header before it"
+            "`TCP:' does not follow the header before it"
         );
-        assert_eq!(refused("data { UDP: 1.1.1.1 -> 2.2.2.2 UDP: 1 -> 99999 }"), "expected a port, got `99999`");
+        assert_eq!(refused("data { UDP: 1.1.1.1 -> 2.2.2.2 UDP: 1 -> 99999 }"), "expected a port, got `99999'");
         assert_eq!(
             refused("size 20 data { UDP: 1.1.1.1 -> 2.2.2.2 UDP: 1 -> 2 }"),
             "size 20 is below that of the headers, 28"
         );
-        assert_eq!(refused("data { hex 00 junk }"), "unknown input `junk`");
+        assert_eq!(refused("data { hex 00 junk }"), "unknown input `junk'");
     }
 
     const VOCABULARY: [&str; 26] = [

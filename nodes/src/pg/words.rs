@@ -55,7 +55,7 @@ impl<'t> Words<'t> {
     /// The next word, understood by `parse`.
     pub(super) fn value<T>(&mut self, what: &str, parse: impl Fn(&str) -> Option<T>) -> Parsed<T> {
         let word = self.expect(what)?;
-        parse(word).ok_or_else(|| SyntaxError(format!("expected {what}, got `{word}`")))
+        parse(word).ok_or_else(|| SyntaxError(format!("expected {what}, got `{word}'")))
     }
 
     /// A number up to `max`.
@@ -76,12 +76,12 @@ impl<'t> Words<'t> {
                 return Ok(Words { list: self.list[start..self.at - 1].to_vec(), at: 0 });
             }
         }
-        refuse("expected `}` at the end")
+        refuse("expected `}' at the end")
     }
 
     /// `A`, `A - B` (one more with every packet), or `A + B` (at random), spaces or not.
     pub(super) fn span(&mut self, what: &str, parse: impl Fn(&str) -> Option<u64>) -> Parsed<Span> {
-        let wrong = |word: &str| SyntaxError(format!("expected {what}, got `{word}`"));
+        let wrong = |word: &str| SyntaxError(format!("expected {what}, got `{word}'"));
         let word = self.expect(what)?;
         let (low, rest) = match parse(word) {
             Some(low) => match self.peek() {
@@ -100,7 +100,7 @@ impl<'t> Words<'t> {
         let last = if rest.len() > 1 { &rest[1..] } else { self.expect(what)? };
         let high = parse(last).ok_or_else(|| wrong(last))?;
         if high < low {
-            return refuse(format_args!("expected {what} of which the second is not below the first, got `{last}`"));
+            return refuse(format_args!("expected {what} of which the second is not below the first, got `{last}'"));
         }
         Ok(if high == low { Span::fixed(low) } else { Span { low, high, course } })
     }
@@ -143,10 +143,10 @@ mod tests {
         assert_eq!(span("3+16"), Ok(Span { course: Course::Random, ..step }));
         assert_eq!((span("3 -> 4"), span("3-3")), (Ok(Span::fixed(3)), Ok(Span::fixed(3))));
         let error = |text: &str| span(text).unwrap_err().0;
-        assert_eq!(error("x"), "expected a number, got `x`");
-        assert_eq!(error("3-x"), "expected a number, got `x`");
+        assert_eq!(error("x"), "expected a number, got `x'");
+        assert_eq!(error("3-x"), "expected a number, got `x'");
         assert_eq!(error("3 -"), "expected a number at the end");
-        assert_eq!(error("4-3"), "expected a number of which the second is not below the first, got `3`");
+        assert_eq!(error("4-3"), "expected a number of which the second is not below the first, got `3'");
     }
 
     proptest! {
