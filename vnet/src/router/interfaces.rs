@@ -69,7 +69,7 @@ impl InterfaceRecord {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InterfaceError {
     /// The name is taken.
-    #[error("an interface named `{0}` exists already")]
+    #[error("an interface named `{0}' exists already")]
     Exists(String),
     /// No such interface.
     #[error("unknown interface number {0}")]
