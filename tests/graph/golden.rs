@@ -29,6 +29,11 @@ fn errors_and_help() {
     check("errors");
 }
 
+#[test]
+fn grammar() {
+    check("grammar");
+}
+
 /// Types the commands of a transcript into a router of its own and compares what it says.
 fn check(name: &str) {
     let file = format!("{}/tests/graph/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
