@@ -42,10 +42,11 @@ pub fn register(app: &mut cli::App) {
             router.every(COLLECT, |router| {
                 router.with_state(control::LbControl::collect);
             });
-            for node in ["lb4-gre4", "lb4-gre4-port"] {
-                if let Some(id) = router.node(node) {
-                    router.set_describer(id, describe);
-                }
+            if let Some(node) = router.node("lb4-gre4") {
+                router.set_describer(node, describe);
+            }
+            if let Some(node) = router.node("lb4-gre4-port") {
+                router.set_describer(node, describe_ports);
             }
             router.add_completer(completions);
         });
@@ -56,6 +57,13 @@ pub fn register(app: &mut cli::App) {
 fn describe(tables: &vnet::Tables, index: u32) -> Option<String> {
     let own = tables.extension::<tables::LbTables>()?.downcast_ref::<tables::LbTables>()?;
     Some(own.vip(index)?.line.to_string())
+}
+
+/// The VIPs of single ports that share a prefix, where its route leads.
+fn describe_ports(tables: &vnet::Tables, index: u32) -> Option<String> {
+    let own = tables.extension::<tables::LbTables>()?.downcast_ref::<tables::LbTables>()?;
+    let lines: Vec<_> = own.port_vips(index).iter().map(|vip| vip.line.to_string().trim_end().to_string()).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
 }
 
 /// The prefixes of VIPs, for completion.

@@ -110,6 +110,14 @@ impl LbTables {
         self.ports.get(&(group, protocol, port)).copied()
     }
 
+    /// The VIPs of single ports that share a prefix, whose route carries this index; by their own indices.
+    pub fn port_vips(&self, group: u32) -> Vec<&VipEntry> {
+        let of_group = self.ports.iter().filter(|((other, ..), _)| *other == group);
+        let mut indices: Vec<u32> = of_group.map(|(_, index)| *index).collect();
+        indices.sort_unstable();
+        indices.into_iter().filter_map(|index| self.vip(index)).collect()
+    }
+
     /// The server with this handle, while it is the present one of its slot.
     #[inline(always)]
     pub fn server(&self, handle: ServerHandle) -> Option<&ServerEntry> {
