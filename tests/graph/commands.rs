@@ -43,3 +43,20 @@ fn a_million_routes_come_and_go() {
     bed.vppctl(&format!("ip route del count {routes} 20.0.0.0/32 via 10.0.2.2"));
     assert!(!bed.vppctl("show ip fib 20.0.200.7").contains("20.0.200.7/32"));
 }
+
+#[test]
+fn the_graph_shows_the_ways_that_tables_name() {
+    let mut bed = Bed::new();
+    let lookup = bed.vppctl("show node ip4-lookup");
+    for next in ["ip4-drop", "ip4-rewrite", "ip4-receive", "ip4-glean", "lb4-gre4"] {
+        let row = lookup.lines().find(|line| line.split_whitespace().nth(2) == Some(next));
+        assert!(row.is_some(), "{next}\n{lookup}");
+    }
+    let balancer = bed.vppctl("show node lb4-gre4");
+    assert!(balancer.starts_with("node lb4-gre4, type internal, state active, index "), "{balancer}");
+    assert!(balancer.contains("\n  node function variants:\n    default only\n\n  next nodes:\n"), "{balancer}");
+    assert!(balancer.contains("\n    next-index  node-index               Node"), "{balancer}");
+    assert!(balancer.contains(" ip4-rewrite "), "{balancer}");
+    let graph = bed.vppctl("show vlib graph pg1-output");
+    assert!(graph.contains("pg1-tx [") && graph.contains("arp-reply"), "{graph}");
+}

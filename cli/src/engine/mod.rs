@@ -1,6 +1,7 @@
 //! The engine's own commands: interfaces, IPv4, traces, counters, and what the router tells about itself.
 
 mod errors;
+mod graph;
 mod interface;
 mod ip;
 mod neighbor;
@@ -17,5 +18,6 @@ pub(crate) fn register(app: &mut App) {
     trace::register(app);
     errors::register(app);
     runtime::register(app);
+    graph::register(app);
     system::register(app);
 }

@@ -1,4 +1,4 @@
-//! What the router tells about itself: version, buffers, nodes, the graph, the log, the clock; and `wait`.
+//! What the router tells about itself: version, buffers, the log, the clock; and `wait`.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,15 +8,13 @@ use vnet::Router;
 
 use crate::app::App;
 use crate::args::Args;
-use crate::columns::{centred, left};
+use crate::columns::centred;
 use crate::error::CliError;
 use crate::reply::{Job, Reply, Step, Words};
 
 pub(super) fn register(app: &mut App) {
     app.command("show version", "show version [verbose]", show_version)
         .command("show buffers", "show buffers", show_buffers)
-        .command("show node", "show node <node-name>", show_node)
-        .command("show vlib graph", "show vlib graph [<node-name>]", show_graph)
         .command("show logging", "show logging", show_logging)
         .command("show clock", "show clock", show_clock)
         .command("wait", "wait <sec>", wait);
@@ -71,87 +69,6 @@ const WIDTHS: [usize; 8] = [6, 6, 6, 11, 7, 7, 8, 8];
 fn show_buffers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     args.end()?;
     Ok(Reply::new(Pools((0..router.workers()).map(|worker| router.pool_stats(worker)).collect())))
-}
-
-/// One node.
-#[derive(Serialize)]
-struct Node {
-    name: String,
-    kind: vnet::NodeKind,
-    index: u16,
-    nexts: Vec<(usize, u16, String)>,
-    previous: Vec<(String, u16)>,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "node {}, type {}, state active, index {}", self.name, self.kind, self.index)?;
-        writeln!(f, "  node function variants:\n    default only")?;
-        if !self.nexts.is_empty() {
-            writeln!(f, "\n  next nodes:")?;
-            writeln!(f, "    next-index  node-index  {}", centred("Node", 30))?;
-            for (slot, index, name) in &self.nexts {
-                writeln!(f, "    {}  {}  {}", centred(slot, 10), centred(index, 10), centred(name, 30))?;
-            }
-        }
-        if !self.previous.is_empty() {
-            writeln!(f, "\n  known previous nodes:")?;
-            for row in self.previous.chunks(3) {
-                let names = row.iter().map(|(name, index)| left(format!("{name} ({index})"), 35)).collect::<String>();
-                writeln!(f, "    {names}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn describe(router: &Router, node: vnet::NodeId) -> Option<Node> {
-    let info = router.node_info(node)?;
-    let next = |(slot, name): (usize, &&str)| Some((slot, router.node(name)?.0, name.to_string()));
-    let names_it = |other: &vnet::NodeInfo| other.nexts.contains(&&*info.name);
-    Some(Node {
-        name: info.name.to_string(),
-        kind: info.kind,
-        index: node.0,
-        nexts: info.nexts.iter().enumerate().filter_map(next).collect(),
-        previous: router.nodes().filter(|(_, o)| names_it(o)).map(|(id, o)| (o.name.to_string(), id.0)).collect(),
-    })
-}
-
-fn show_node(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let node = args.node(router)?;
-    args.end()?;
-    describe(router, node).map(Reply::new).ok_or_else(|| CliError::at("the node is gone"))
-}
-
-/// The graph: each node with its next and previous nodes.
-#[derive(Serialize)]
-struct Graph(Vec<Node>);
-
-impl fmt::Display for Graph {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}{}{}", centred("Name", 26), centred("Next", 34), centred("Previous", 34))?;
-        for node in &self.0 {
-            let rows = node.nexts.len().max(node.previous.len()).max(1);
-            for row in 0..rows {
-                let name = if row == 0 { node.name.as_str() } else { "" };
-                let next = node.nexts.get(row).map(|(slot, _, name)| format!("{name} [{slot}]")).unwrap_or_default();
-                let previous = node.previous.get(row).map(|(name, _)| name.as_str()).unwrap_or_default();
-                let line = format!("{}{:>34}{:>34}", left(name, 26), next, previous);
-                writeln!(f, "{}", line.trim_end())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn show_graph(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let only = if args.is_empty() { None } else { Some(args.node(router)?) };
-    args.end()?;
-    let wanted = router.nodes().map(|(id, _)| id).filter(|id| only.is_none_or(|only| only == *id));
-    let mut nodes: Vec<_> = wanted.filter_map(|id| describe(router, id)).collect();
-    nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Reply::new(Graph(nodes)))
 }
 
 fn show_logging(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

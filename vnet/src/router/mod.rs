@@ -204,6 +204,11 @@ impl Router {
         self.describers.get(&node)?(&self.tables, index)
     }
 
+    /// Whether a plugin's routes lead to this node, so that it has words for them.
+    pub fn describes(&self, node: NodeId) -> bool {
+        self.describers.contains_key(&node)
+    }
+
     /// Adds names that an operator may type, for completion.
     pub fn add_completer(&mut self, names: impl Fn(&Router) -> Vec<String> + 'static) {
         self.completers.push(Box::new(names));
