@@ -60,3 +60,36 @@ fn the_graph_shows_the_ways_that_tables_name() {
     let graph = bed.vppctl("show vlib graph pg1-output");
     assert!(graph.contains("pg1-tx [") && graph.contains("arp-reply"), "{graph}");
 }
+
+#[test]
+fn show_runtime_is_laid_out_as_in_the_real_vpp() {
+    let mut bed = Bed::new();
+    bed.vppctl("ip route add 90.0.0.0/8 via 10.0.2.2");
+    bed.vppctl("clear runtime");
+    bed.send("pg0", &vec![crate::forwarding::udp([90, 0, 0, 1], 64, b"x"); 3]);
+    bed.send("pg0", &[crate::forwarding::udp([77, 0, 0, 1], 64, b"lost")]);
+    let shown = bed.vppctl("show runtime");
+    let mut lines = shown.lines();
+    let time = lines.next().unwrap();
+    let words = time.split([',', ' ']).filter(|word| !word.is_empty() && word.parse::<f64>().is_err());
+    assert_eq!(words.collect::<Vec<_>>().join(" "), "Time sec internal node vector rate loops/sec", "{time}");
+    let rates: Vec<_> = lines.next().unwrap().split([',', ' ']).filter(|word| !word.is_empty()).collect();
+    assert_eq!(
+        [rates[0], rates[1], rates[2], rates[4], rates[6], rates[8]],
+        ["vector", "rates", "in", "out", "drop", "punt"]
+    );
+    let rate = |at: usize| rates[at].parse::<f64>().unwrap();
+    assert!((rate(5) * 3.0 / rate(7) - 9.0).abs() < 0.01 && rate(9) == 0.0, "three out, one dropped: {rates:?}");
+    assert_eq!(
+        lines.next(),
+        Some(
+            "             Name                 State         Calls          Vectors        Suspends      Packet-Clocks   Vectors/Call  "
+        )
+    );
+    let row = lines.find(|line| line.starts_with("ip4-input ")).unwrap();
+    assert_eq!(
+        &row[..91],
+        "ip4-input                        active                  2               4               0 "
+    );
+    assert!(row.ends_with("            2.00") && row.len() == 122, "{row:?}");
+}

@@ -133,7 +133,7 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
                 seconds,
                 loops_per_second: loops.loops.get() as f64 / seconds,
                 vector_rate: vectors as f64 / frames.max(1) as f64,
-                rates: rates(router, seconds),
+                rates: rates(router, worker, seconds),
                 nodes,
             }
         })
@@ -141,22 +141,14 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     Ok(Reply::new(Runtime { max, summary, threads }))
 }
 
-/// Packets per second in, out, dropped and punted, over all interfaces and threads.
-fn rates(router: &Router, seconds: f64) -> [f64; 4] {
-    let mut sums = [0; 4];
-    for record in router.records() {
-        for (name, value) in record.counters() {
-            let at = match name {
-                "rx packets" => 0,
-                "tx packets" => 1,
-                "drops" => 2,
-                "punt" => 3,
-                _ => continue,
-            };
-            sums[at] += value;
-        }
-    }
-    sums.map(|sum| sum as f64 / seconds)
+/// Packets per second that a thread took in, sent, dropped and punted: by what passed the nodes where that happens, so
+/// that all of `show runtime` is since the same moment.
+fn rates(router: &Router, worker: usize, seconds: f64) -> [f64; 4] {
+    let vectors = |node| router.node_info(node).map_or(0, |info| info.stats[worker].vectors.get());
+    let input = router.nodes().filter(|(_, info)| info.kind == vnet::NodeKind::Input).map(|(node, _)| vectors(node));
+    let sent = router.records().map(|record| vectors(router.tables().interface(record.index()).tx));
+    let end = |name| router.node(name).map_or(0, vectors);
+    [input.sum(), sent.sum(), end("drop"), end("punt")].map(|sum: u64| sum as f64 / seconds)
 }
 
 /// The processor that a thread ran on last.
