@@ -79,6 +79,22 @@ fn the_bounds_are_kept_and_interfaces_made_later_are_seen() {
 }
 
 #[test]
+fn an_earlier_capture_is_overwritten_and_nothing_else() {
+    let (mut bed, file) = (Bed::new(), File::new("again"));
+    let line = format!("pcap trace rx file {}", file.0);
+    for _ in 0..2 {
+        bed.vppctl(&line);
+        bed.send("pg0", &[udp([77, 0, 0, 1], 64, b"x")]);
+        bed.vppctl("pcap trace off");
+        assert_eq!(file.packets().len(), 1);
+    }
+    std::fs::write(&file.0, "a letter").unwrap();
+    let error = format!("pcap trace: `{}': it is there and no capture, so it is not overwritten", file.0);
+    assert_eq!(bed.refused(&line), error);
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"a letter");
+}
+
+#[test]
 fn refusals_name_the_word_and_change_nothing() {
     let mut bed = Bed::new();
     for (line, error) in [

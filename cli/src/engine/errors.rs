@@ -101,3 +101,46 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     };
     Ok(Reply::new(Errors { verbose, threads }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(count: u64, node: &str, reason: &'static str, severity: Severity, index: usize) -> Row {
+        Row { count, node: node.into(), reason, severity, index }
+    }
+
+    /// The lines of a transcript of VPP.
+    #[test]
+    fn as_the_real_vpp_prints() {
+        let rows = || {
+            vec![
+                row(13, "af-packet-input", "timed out block", Severity::Error, 90),
+                row(3, "arp-reply", "ARP request IP4 source address learned", Severity::Info, 139),
+                row(1, "ip4-input", "ip4 ttl <= 1", Severity::Error, 2793),
+            ]
+        };
+        let plain = Errors { verbose: false, threads: vec![(String::new(), rows())] };
+        assert_eq!(
+            plain.to_string(),
+            "   Count                  Node                              Reason               Severity \n\
+            \x20       13          af-packet-input                    timed out block             error  \n\
+            \x20        3             arp-reply             ARP request IP4 source address lear   info   \n\
+            \x20        1             ip4-input                         ip4 ttl <= 1              error  \n"
+        );
+        let threads = vec![("Thread 0 (vpp_main)".into(), rows()), (TOTAL.into(), rows())];
+        let verbose = Errors { verbose: true, threads };
+        assert_eq!(
+            verbose.to_string(),
+            "   Count                  Node                              Reason               Severity  Index\n\
+             Thread 0 (vpp_main):\n\
+            \x20       13          af-packet-input                    timed out block             error    90  \n\
+            \x20        3             arp-reply             ARP request IP4 source address lear   info     139 \n\
+            \x20        1             ip4-input                         ip4 ttl <= 1              error   2793 \n\
+             Total:\n\
+            \x20       13             af-packet-input               timed out block      90    \n\
+            \x20        3                arp-reply               ARP request IP4 sour    139   \n\
+            \x20        1                ip4-input                   ip4 ttl <= 1       2793   \n"
+        );
+    }
+}

@@ -100,3 +100,28 @@ fn wait(_: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let pause = Duration::try_from_secs_f64(seconds).ok().filter(|pause| pause.as_secs() <= 86_400).ok_or(expected)?;
     Ok(Reply::later(Wait(Instant::now() + pause)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_shown_in_vpps_columns_and_large_numbers_whole() {
+        let pool = |total| vnet::mem::PoolStats {
+            total,
+            available: total - 498,
+            exhausted: 7,
+            pages: vnet::mem::PageKind::Small,
+        };
+        let text = Pools(vec![pool(16_383), pool(16_777_216)]).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "Pool Name            Index NUMA  Size  Data Size  Total  Avail  Cached   Used  ");
+        let size = vnet::mem::STRIDE;
+        assert_eq!(
+            lines[1],
+            format!("worker-0               0     0   {size}     2048    16383  15885     0      498  ")
+        );
+        assert!(lines[2].contains(" 16777216 16776718 "), "{}", lines[2]);
+        assert_eq!(lines[3], "worker-0 on 4 KB pages, exhausted 7 times");
+    }
+}

@@ -7,6 +7,7 @@ mod caught;
 mod commands;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -200,5 +201,20 @@ fn place_of(file: &str) -> Result<PathBuf, PcapTraceError> {
     if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file()) {
         return Err(PcapTraceError::Place(file.into(), "it is there and no regular file"));
     }
+    if holds_something_else(&path) {
+        return Err(PcapTraceError::Place(file.into(), "it is there and no capture, so it is not overwritten"));
+    }
     Ok(path)
+}
+
+/// Whether there is a file that is neither a capture nor empty: the daemon may write anywhere, and names are mistyped.
+fn holds_something_else(path: &Path) -> bool {
+    // The magic numbers of pcap with stamps in micro- and nanoseconds (draft-ietf-opsawg-pcap section 4).
+    const MAGIC: [u32; 2] = [0xa1b2_c3d4, 0xa1b2_3c4d];
+    let mut first = [0; 4];
+    match fs::File::open(path).and_then(|mut file| file.read(&mut first)) {
+        Ok(0) => false,
+        Ok(_) => !MAGIC.contains(&u32::from_le_bytes(first)) && !MAGIC.contains(&u32::from_be_bytes(first)),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
