@@ -12,8 +12,10 @@ use cli::startup::Startup;
 use cli::{Console, Pending, Progress, Started};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sched::CpuSet;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 use vnet::Config;
 use vnet::router::Level;
 
@@ -55,6 +57,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot watch signals: {error}"))?;
 
     let socket = socket_path(&startup)?;
+    check_cores(&startup)?;
     let mut server = Server::bind(&socket).map_err(|error| error.to_string())?;
     let config = Config {
         workers: startup.cpu.workers.unwrap_or(0) as usize,
@@ -72,6 +75,11 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     for warning in &startup.warnings {
         console.router().log().add(Level::Warn, "startup", warning);
     }
+    for plugin in startup.plugins.disabled.iter().filter(|plugin| !crate::is_plugin(plugin)) {
+        console.router().log().add(Level::Warn, "startup", format!("plugin `{plugin}': there is none of that name"));
+    }
+
+    warn_of_privileges(&mut console);
 
     let mut poll = Poll::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
     let waker = Waker::new(poll.registry(), WAKE).map_err(|error| format!("cannot make a waker: {error}"))?;
@@ -125,7 +133,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 fn read_startup(arguments: &[String]) -> Result<Startup, String> {
     match arguments {
         [flag, file] if flag == "-c" => {
-            let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{file}': {error}"))?;
+            let text = cli::read_text_file(file)?;
             Startup::parse(&text).map_err(|error| format!("{file}: {error}"))
         }
         [flag, ..] if flag.starts_with('-') => Err(format!("unknown option `{flag}'\n{USAGE}")),
@@ -136,6 +144,9 @@ fn read_startup(arguments: &[String]) -> Result<Startup, String> {
 /// Where the CLI listens: as configured, or where VPP's own client looks for it.
 fn socket_path(startup: &Startup) -> Result<PathBuf, String> {
     if let Some(path) = &startup.unix.cli_listen {
+        if !path.contains('/') && path.contains(':') {
+            return Err(format!("cli-listen: expected the path of a socket, got `{path}' (there is no CLI over TCP)"));
+        }
         return Ok(PathBuf::from(path));
     }
     if let Some(dir) = &startup.unix.runtime_dir {
@@ -151,10 +162,41 @@ fn socket_path(startup: &Startup) -> Result<PathBuf, String> {
 }
 
 fn pin_to(core: usize) -> Result<(), String> {
-    let mut set = nix::sched::CpuSet::new();
+    let mut set = CpuSet::new();
     set.set(core).map_err(|error| format!("main-core {core}: {error}"))?;
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)
-        .map_err(|error| format!("main-core {core}: {error}"))
+    nix::sched::sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| format!("main-core {core}: {error}"))
+}
+
+/// Whether the process may run where the start-up file says.
+fn check_cores(startup: &Startup) -> Result<(), String> {
+    let named = startup.cpu.main_core.map(|core| ("main-core", core as usize));
+    let named = named.into_iter().chain(startup.cpu.corelist_workers.iter().map(|&core| ("corelist-workers", core)));
+    let allowed = nix::sched::sched_getaffinity(Pid::from_raw(0)).map_err(|error| format!("cpu: {error}"))?;
+    for (word, core) in named {
+        if !allowed.is_set(core).unwrap_or(false) {
+            let cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false));
+            let cores: Vec<_> = cores.map(|core| core.to_string()).collect();
+            return Err(format!("`{word}': expected a core of this machine ({}), got `{core}'", cores.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// Says which privileges are missing for what: without them there are still packet generators, and what was made by
+/// others.
+fn warn_of_privileges(console: &mut Console) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let Some(effective) = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()) else { return };
+    // Numbers from capabilities(7).
+    for (bit, name, what) in [
+        (12, "CAP_NET_ADMIN", "no taps, and no host-interface can be set up"),
+        (13, "CAP_NET_RAW", "no host-interfaces"),
+    ] {
+        if effective & (1 << bit) == 0 {
+            console.router().log().add(Level::Warn, "main", format!("{name} is missing: {what}"));
+        }
+    }
 }
 
 /// Sends the log to a file, or to standard error.

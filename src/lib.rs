@@ -23,8 +23,13 @@ pub fn app() -> App {
 pub fn app_without(disabled: &[String]) -> App {
     let mut app = App::new();
     nodes::register(&mut app);
-    if !disabled.iter().any(|name| ["lb", "lb_plugin.so"].contains(&name.as_str())) {
+    if !disabled.iter().any(|name| is_plugin(name)) {
         lb::register(&mut app);
     }
     app
+}
+
+/// Whether a plugin has this name, or VPP's file name of it.
+fn is_plugin(name: &str) -> bool {
+    ["lb", "lb_plugin.so"].contains(&name)
 }

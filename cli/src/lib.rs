@@ -16,6 +16,7 @@ mod reply;
 pub mod server;
 mod shell;
 pub mod startup;
+mod text_file;
 
 pub use app::App;
 pub use args::Args;
@@ -23,3 +24,4 @@ pub use command::{Command, Outcome, Table};
 pub use error::CliError;
 pub use reply::{Job, Reply, Report, Step, Words};
 pub use shell::{Console, Pending, Progress, Started, script_lines};
+pub use text_file::read_text_file;

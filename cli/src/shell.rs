@@ -6,6 +6,7 @@ use vnet::Router;
 
 use crate::command::{Outcome, Table};
 use crate::reply::{Job, Step};
+use crate::text_file::read_text_file;
 
 /// Scripts may call scripts, this deep.
 const DEPTH: usize = 8;
@@ -176,7 +177,7 @@ fn exec_file(line: &str) -> Option<&str> {
 }
 
 fn read_script(file: &str) -> Result<ScriptLines, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("exec: cannot read `{file}': {error}"))?;
+    let text = read_text_file(file).map_err(|error| format!("exec: {error}"))?;
     Ok(ScriptLines { name: file.into(), lines: script_lines(&text).into_iter(), at: 0 })
 }
 

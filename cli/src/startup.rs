@@ -46,6 +46,31 @@ pub struct Cpu {
     pub workers: Option<u32>,
     /// The packet threads' processors.
     pub corelist_workers: Vec<usize>,
+    /// The line of that list.
+    corelist_line: usize,
+}
+
+/// Packet threads, at most.
+const MAX_WORKERS: u32 = 64;
+
+impl Cpu {
+    /// Says what is not said, and finds what does not go together.
+    fn settle(&mut self) -> Result<(), (usize, String)> {
+        let line = std::mem::take(&mut self.corelist_line);
+        let Ok(cores @ 1..) = u32::try_from(self.corelist_workers.len()) else { return Ok(()) };
+        let wrong = |what: String| Err((line, format!("`corelist-workers': {what}")));
+        if cores > MAX_WORKERS {
+            return wrong(format!("expected up to {MAX_WORKERS} cores, got {cores}"));
+        }
+        let workers = *self.workers.get_or_insert(cores);
+        if cores < workers {
+            return wrong(format!("expected a core for each of the {workers} workers, got {cores}"));
+        }
+        match self.main_core.filter(|main| self.corelist_workers.contains(&(*main as usize))) {
+            Some(main) => wrong(format!("core {main} is the main core")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The buffers.
@@ -105,9 +130,7 @@ impl Startup {
             let group = rest.group();
             startup.section(line, &name, group.unwrap_or_default())?;
         }
-        if startup.cpu.workers.is_none() && !startup.cpu.corelist_workers.is_empty() {
-            startup.cpu.workers = u32::try_from(startup.cpu.corelist_workers.len()).ok();
-        }
+        startup.cpu.settle().map_err(|(line, what)| StartupError { line, what })?;
         Ok(startup)
     }
 
@@ -116,14 +139,15 @@ impl Startup {
         let mut unknown = Vec::new();
         while let Some((line, word)) = words.word()? {
             match (name, word.as_str()) {
-                ("unix", "nodaemon" | "interactive") => self.unix.nodaemon = true,
+                ("unix", "nodaemon") => self.unix.nodaemon = true,
                 ("unix", "cli-listen") => self.unix.cli_listen = Some(words.value(&word, "a path")?),
                 ("unix", "runtime-dir") => self.unix.runtime_dir = Some(words.value(&word, "a folder")?),
                 ("unix", "exec" | "startup-config") => self.unix.exec = Some(words.value(&word, "a script")?),
                 ("unix", "log") => self.unix.log = Some(words.value(&word, "a file")?),
                 ("cpu", "main-core") => self.cpu.main_core = Some(words.number(&word, 0, 1023)?),
-                ("cpu", "workers") => self.cpu.workers = Some(words.number(&word, 0, 64)?),
+                ("cpu", "workers") => self.cpu.workers = Some(words.number(&word, 0, MAX_WORKERS)?),
                 ("cpu", "corelist-workers") => {
+                    self.cpu.corelist_line = line;
                     let list = words.value(&word, "a list of cores such as 2-3,5")?;
                     self.cpu.corelist_workers = core_list(&list).ok_or_else(|| StartupError {
                         line,
@@ -348,6 +372,18 @@ mod tests {
             "line 1: `page-size': expected default, default-hugepage, 4K, 2M or 1G, got `3m'"
         );
         assert_eq!(Startup::parse("cpu { corelist-workers 2-3 }").unwrap().cpu.workers, Some(2));
+        assert_eq!(
+            fails("cpu {\ncorelist-workers 1-402 }"),
+            "line 2: `corelist-workers': expected up to 64 cores, got 402"
+        );
+        assert_eq!(
+            fails("cpu { workers 2 corelist-workers 0 }"),
+            "line 1: `corelist-workers': expected a core for each of the 2 workers, got 1"
+        );
+        assert_eq!(
+            fails("cpu { main-core 1 corelist-workers 1-2 }"),
+            "line 1: `corelist-workers': core 1 is the main core"
+        );
         assert_eq!(fails("{ }"), "line 1: a group in braces has no name in front of it");
     }
 
