@@ -1,6 +1,6 @@
 //! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use crate::tables::LbTables;
 /// The name under which the load balancer's routes stand.
 const SOURCE: &str = "lb";
 
+/// Numbers of servers or VIPs.
+type Numbers = BTreeSet<u32>;
+
 /// The load balancer's control side; state of the control thread.
 #[derive(Default)]
 pub struct LbControl {
@@ -24,8 +27,8 @@ pub struct LbControl {
     /// The ways to servers that are followed: how often, and where they stand.
     tracks: HashMap<IpAddr, TrackIndex>,
     tables: Arc<LbTables>,
-    /// Servers and VIPs at the last change, to know which numbers are new.
-    known: (Vec<ServerHandle>, Vec<u32>),
+    /// Slots of servers and indices of VIPs at the last change, to know which are new.
+    known: (Numbers, Numbers),
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
 }
@@ -132,21 +135,17 @@ impl LbControl {
     fn publish(&mut self, router: &mut Router) {
         let track = |address: IpAddr| self.tracks.get(&address).map_or(0, |track| track.0);
         let tables = Arc::new(LbTables::build(&self.config, &self.tables, track));
-        let vips: Vec<u32> = self.config.vips().map(|(index, _)| index).collect();
-        let servers: Vec<(u32, ServerHandle)> =
-            self.config.servers().map(|(slot, _)| (slot, self.config.handles()[slot as usize])).collect();
-        let new_vips: Vec<usize> =
-            vips.iter().filter(|index| !self.known.1.contains(index)).map(|index| *index as usize).collect();
-        let was = |slot: u32| self.known.0.iter().any(|handle| handle.slot() == slot as usize);
-        let new_servers: Vec<usize> =
-            servers.iter().filter(|(slot, _)| !was(*slot)).map(|(slot, _)| *slot as usize).collect();
-        let rooms = (vips.iter().max().map_or(1, |last| *last as usize + 1), self.config.handles().len());
-        self.known = (servers.into_iter().map(|(_, handle)| handle).collect(), vips);
+        let servers: Numbers = self.config.servers().map(|(slot, _)| slot).collect();
+        let vips: Numbers = self.config.vips().map(|(index, _)| index).collect();
+        let new_servers: Vec<u32> = servers.difference(&self.known.0).copied().collect();
+        let new_vips: Vec<u32> = vips.difference(&self.known.1).copied().collect();
+        let rooms = (vips.last().map_or(1, |last| *last as usize + 1), self.config.handles().len());
+        self.known = (servers, vips);
         router.ask_all(move |worker| {
             let Some(local) = worker.local::<LbLocal>() else { return };
             local.reserve(rooms.0, rooms.1);
-            new_vips.iter().for_each(|index| local.reset_vip(*index));
-            new_servers.iter().for_each(|slot| local.reset_server(*slot));
+            new_vips.iter().for_each(|index| local.reset_vip(*index as usize));
+            new_servers.iter().for_each(|slot| local.reset_server(*slot as usize));
         });
         self.tables = tables.clone();
         router.set_extension(tables);

@@ -61,7 +61,7 @@ impl OuterGre4 {
     /// Where it goes.
     pub fn destination(&self) -> Ipv4Addr {
         let [_, _, third] = self.words;
-        Ipv4Addr::from_octets((third as u32).to_le_bytes())
+        Ipv4Addr::from((third as u32).to_le_bytes())
     }
 }
 

@@ -13,6 +13,9 @@ pub enum LbError {
     /// The flow table's parameters.
     #[error(transparent)]
     FlowTable(#[from] FlowTableError),
+    /// A source of tunnels that is nobody's address.
+    #[error("source {0}: not the address of one host")]
+    Source(IpAddr),
     /// An encapsulation that is not there.
     #[error("unknown encap `{0}' (there is: gre4)")]
     Encap(String),

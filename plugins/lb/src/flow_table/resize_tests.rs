@@ -80,8 +80,11 @@ fn flows_are_known_while_they_move() {
     let (mut table, handles) = (table(1024), handles());
     let live = Live::new(&handles);
     begin(&mut table, 300, 10, live);
-    for buckets in [4096, 2048, 1 << 18, 8192] {
+    for (n, buckets) in (0..).zip([4096, 2048, 1 << 18, 8192]) {
         resize(&mut table, buckets);
+        // A flow in each: a table without is gone at once.
+        let hash = flow(&table, n);
+        assert_eq!(table.lookup_or_insert(hash, 10, live, || None), Verdict::Known(first(n)));
     }
     assert!(table.resize(FlowMemory::new(64).unwrap()).is_err());
     assert_eq!((table.buckets(), table.old_tables()), (8192, 4));
