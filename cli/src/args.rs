@@ -161,6 +161,7 @@ impl<'l> Args<'l> {
     pub fn interface(&mut self, router: &Router) -> Result<IfIndex, CliError> {
         let unknown = CliError::at(format!("unknown interface `{}'", self.rest()));
         let mut ahead = self.clone();
+        ahead.clone().word("an interface")?;
         let index = ahead.next().and_then(|name| router.interface_by_name(name)).ok_or(unknown)?;
         *self = ahead;
         Ok(index)
@@ -173,9 +174,15 @@ impl<'l> Args<'l> {
     pub fn node(&mut self, router: &Router) -> Result<NodeId, CliError> {
         let unknown = CliError::at(format!("unknown node `{}'", self.rest()));
         let mut ahead = self.clone();
+        ahead.clone().word("a node")?;
         let node = ahead.next().and_then(|name| router.node(name)).ok_or(unknown)?;
         *self = ahead;
         Ok(node)
+    }
+
+    /// The next word as errors show it: in quotes, or `nothing` without.
+    pub fn got(&self) -> String {
+        self.peek().map_or_else(|| "nothing".into(), |word| format!("`{word}'"))
     }
 
     /// The error for a word that nobody understands.

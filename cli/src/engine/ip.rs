@@ -31,7 +31,7 @@ fn ip_route(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
     let (address, length) = args.ip4_prefix()?;
     let first = Prefix::new(address, length).ok_or_else(|| CliError::bare(format!("Invalid prefix len: {length}")))?;
     if args.keyword("table") {
-        args.number("the only table there is,", 0..=0u32)?;
+        table(args)?;
     }
     let mut paths = Vec::new();
     while args.keyword("via") || args.peek() == Some("drop") {
@@ -74,6 +74,13 @@ fn change(
     Ok(())
 }
 
+/// The number of a table: there is one.
+fn table(args: &mut Args<'_>) -> Result<(), CliError> {
+    let only = CliError::at(format!("expected table 0, which is the only one, got {}", args.got()));
+    args.number("a table", 0..=0u32).map_err(|_| only)?;
+    Ok(())
+}
+
 /// What follows `via`.
 fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError> {
     let mut path = if args.keyword("drop") {
@@ -92,8 +99,8 @@ fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError
         args.next();
         Path::new(Target::Attached(interface))
     } else {
-        let got = args.peek().unwrap_or("nothing");
-        return Err(CliError::at(format!("expected a next hop, an interface or `drop' after `via', got `{got}'")));
+        let got = args.got();
+        return Err(CliError::at(format!("expected a next hop, an interface or `drop' after `via', got {got}")));
     };
     loop {
         if args.keyword("weight") {
@@ -136,7 +143,7 @@ fn show_fib(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
         } else if args.keyword("detail") {
             detail = true;
         } else if args.keyword("table") {
-            args.number("the only table there is,", 0..=0u32)?;
+            table(args)?;
         } else if word.contains('/') && wanted.is_none() {
             let (address, length) = args.ip4_prefix()?;
             wanted = Prefix::new(address, length).map(|prefix| (prefix, true));

@@ -162,8 +162,7 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     while let Some(word) = args.peek() {
         if ports.take(args)? {
         } else if args.keyword("weight") {
-            let bad =
-                CliError::at(format!("weight must be between 0 and 100, got `{}'", args.peek().unwrap_or("nothing")));
+            let bad = CliError::at(format!("weight must be between 0 and 100, got {}", args.got()));
             weight = Some(args.number("a weight", 0..=100u32).map_err(|_| bad)?);
         } else if args.keyword("del") {
             delete = true;
