@@ -1,6 +1,6 @@
 //! The main path: a packet generator through the whole graph to an interface that discards.
 //!
-//! `cargo bench --bench graph [-- [--json] [FLOWS …]]` prints cycles of the time-stamp counter per packet, for each node and for
+//! `cargo bench --bench graph [-- [--json] [--packets N] [FLOWS …]]` prints cycles of the time-stamp counter per packet, for each node and for
 //! the path: dispatch, transmission and freeing are in it, the generator is not. Compare it with the stripped loop of the
 //! yardstick run in the same minute, never with a figure from another machine or day.
 
@@ -8,23 +8,31 @@ use std::collections::BTreeMap;
 
 use maglane::{Config, Console};
 
-/// Packets per configuration and round; the first round fills the flow table and is not counted.
+/// Packets per configuration and round, unless told otherwise; the first round fills the flow table and is not counted.
 const PACKETS: u64 = 10_000_000;
 /// The servers behind the VIP, as in the yardstick.
 const SERVERS: u32 = 7;
 
 fn main() {
     let mut json = false;
-    let mut flows = Vec::new();
-    for word in std::env::args().skip(1) {
+    let (mut flows, mut packets) = (Vec::new(), PACKETS);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => json = true,
+            "--packets" => match words.next().map(|word| word.parse()) {
+                Some(Ok(count @ 1..)) => packets = count,
+                _ => {
+                    eprintln!("expected a number of packets after --packets");
+                    std::process::exit(2);
+                }
+            },
             // Cargo adds this.
             "--bench" => (),
             word => match word.parse::<u32>() {
                 Ok(count @ 1..=16_000_000) => flows.push(count),
                 _ => {
-                    eprintln!("expected --json or a number of flows from 1 to 16000000, got `{word}'");
+                    eprintln!("expected --json, --packets or a number of flows from 1 to 16000000, got `{word}'");
                     std::process::exit(2);
                 }
             },
@@ -34,7 +42,7 @@ fn main() {
         flows = vec![1_000, 100_000, 1_000_000];
     }
     for flows in flows {
-        let nodes = measure(flows);
+        let nodes = measure(flows, packets);
         let path: f64 = nodes.values().sum();
         if json {
             let line =
@@ -48,7 +56,7 @@ fn main() {
 }
 
 /// Cycles per packet of every node on the path.
-fn measure(flows: u32) -> BTreeMap<String, f64> {
+fn measure(flows: u32, packets: u64) -> BTreeMap<String, f64> {
     let config = Config { inline: true, ..Config::default() };
     let mut console = maglane::app().build(&config).unwrap_or_else(|error| panic!("{error}"));
     let last = std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(20, 0, 0, 0)) + flows - 1);
@@ -68,7 +76,7 @@ fn measure(flows: u32) -> BTreeMap<String, f64> {
         lines.push(format!("lb as 90.0.0.1/32 10.0.2.{server}"));
     }
     lines.push(format!(
-        "packet-generator new {{ name main limit {PACKETS} size 64-64 interface pg0 node ethernet-input \
+        "packet-generator new {{ name main limit {packets} size 64-64 interface pg0 node ethernet-input \
          data {{ IP4: 02:00:00:00:01:02 -> 02:fe:00:00:00:01 UDP: 20.0.0.0 - {last} -> 90.0.0.1 UDP: 1000 -> 80 \
          length 30 incrementing 22 }} }}"
     ));
@@ -84,11 +92,11 @@ fn measure(flows: u32) -> BTreeMap<String, f64> {
         let (vectors, clocks) = (info.stats[0].vectors.get(), info.stats[0].clocks.get());
         if vectors > 0 && &*info.name != "pg-input" {
             // Per packet of the stream, so that a node that sees only some of them counts for what it costs.
-            nodes.insert(info.name.to_string(), clocks as f64 / PACKETS as f64);
+            nodes.insert(info.name.to_string(), clocks as f64 / packets as f64);
         }
     }
     let sent = router.record(vnet::IfIndex(2)).map(|record| record.counters()).unwrap_or_default();
-    assert_eq!(sent.iter().find(|(name, _)| *name == "tx packets").map(|(_, count)| *count), Some(2 * PACKETS));
+    assert_eq!(sent.iter().find(|(name, _)| *name == "tx packets").map(|(_, count)| *count), Some(2 * packets));
     nodes
 }
 

@@ -21,6 +21,7 @@ pub mod mem;
 pub mod neighbor;
 mod registry;
 pub mod router;
+pub mod simd;
 pub mod tables;
 pub mod wire;
 mod worker;

@@ -182,7 +182,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
         let now = cx.now().seconds;
         let LbLocal { flows, vips, .. } = &mut *cx.local;
-        let mut run = Run { vip: 0, known: 0 };
+        let mut run = Run { vip: 0, packets: 0 };
         for staged in staged.iter_mut().filter(|staged| staged.identity != 0) {
             let (vip, hash) = (staged.vip(), FlowHash { identity: staged.identity, bucket: staged.found() });
             if vip != run.vip {
@@ -191,7 +191,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
             }
             let server = flows.known(hash, now).unwrap_or(ServerHandle::NONE);
             *staged = Staged::new(staged.identity, server.bits(), vip);
-            run.known += u64::from(!server.is_none());
+            run.packets += 1;
         }
         run.settle(vips);
         // The next vector may find other tables.
@@ -247,15 +247,15 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
 /// A run of packets for one VIP.
 struct Run {
     vip: u32,
-    /// How many of them are of flows that are known.
-    known: u64,
+    packets: u64,
 }
 
 impl Run {
+    /// Counts them as packets of flows that are known; [`rare::find`] takes the others off again.
     #[inline(always)]
     fn settle(&mut self, vips: &mut [VipCounters]) {
         if let Some(counters) = vips.get_mut(self.vip as usize) {
-            counters.known += std::mem::take(&mut self.known);
+            counters.known += std::mem::take(&mut self.packets);
         }
     }
 }

@@ -67,14 +67,6 @@ impl Memory {
     pub(crate) fn packet<'a>(&'a self, buffer: &'a mut Buffer) -> Packet<'a> {
         Packet::new(self, buffer)
     }
-
-    /// Asks for the lines of a packet that is looked at soon: metadata and, unless it was moved far, headers.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, buffer: &Buffer) {
-        let start = buffer.0.as_ptr();
-        super::prefetch_raw(start);
-        super::prefetch_raw(start.wrapping_add(size_of::<Meta>() + HEADROOM));
-    }
 }
 
 /// A buffer's metadata.

@@ -245,8 +245,9 @@ pub fn check(packet: &[u8], frame_len: usize) -> Result<Ip4Facts, Ip4Error> {
     };
     let (header, _) = Ip4Header::ref_from_prefix(bytes).map_err(|_| Ip4Error::TooShort)?;
     let total_len = usize::from(header.total_len.get());
-    let sound =
-        (header.version_ihl == 0x45) & (total_len >= Ip4Header::LEN) & (total_len <= frame_len) & sums_up(bytes);
+    // Frames without padding are the rule.
+    let whole = total_len == frame_len || (Ip4Header::LEN..frame_len).contains(&total_len);
+    let sound = header.version_ihl == 0x45 && whole && sums_up(bytes);
     if !sound {
         // Broken, or with options.
         judge(packet, frame_len)?;

@@ -41,10 +41,7 @@ impl Bucket {
     /// be guessed wrongly most of the time.
     #[inline(always)]
     pub(super) fn find(&self, identity: u64) -> Option<usize> {
-        let mut found = 0;
-        for way in 0..WAYS {
-            found |= u32::from(self.identity[way] == identity) << way;
-        }
+        let found = vnet::simd::equal4(&self.identity, identity);
         (found != 0).then(|| found.trailing_zeros() as usize & (WAYS - 1))
     }
 

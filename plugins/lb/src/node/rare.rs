@@ -35,7 +35,7 @@ pub(super) fn find<const PORT: bool>(
                 packet.meta_mut().offload = Offload::empty();
             }
         }
-    } else if !ServerHandle::from_bits(staged.found()).is_none() {
+    } else {
         // It was counted as one of a known flow, and will be again if it is one.
         let counters = counters(cx.local, staged.vip());
         counters.known = counters.known.saturating_sub(1);
