@@ -1,0 +1,11 @@
+//! The built daemon between real kernels: a client, a balancer and its servers, each in a network namespace of its own.
+//!
+//! Takes root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN) and `ip`; without them each test says so loudly.
+
+mod bed;
+mod daemon;
+mod demo;
+mod http;
+#[allow(dead_code)]
+#[path = "../../nodes/src/sys/testing.rs"]
+mod testing;
