@@ -8,7 +8,7 @@ use crate::handle::{Live, ServerHandle};
 pub const MAX_OLD: usize = 4;
 
 /// Buckets of an old table whose flows are moved in one call: each may cost five lines that are in no cache.
-const MOVED_AT_ONCE: usize = 64;
+const MOVED_AT_ONCE: usize = 32;
 
 /// A table that was the present one before, with the flows that have not come over.
 pub(super) struct Old {

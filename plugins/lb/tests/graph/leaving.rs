@@ -87,3 +87,39 @@ fn what_is_refused_changes_nothing() {
     }
     assert_eq!(bed.reaching_servers(flows), first);
 }
+
+/// Neighbours of a VIP: one of few slots, one inside another, one of a single port.
+#[test]
+fn what_cannot_stand_beside_others_is_refused() {
+    let mut bed = three();
+    bed.type_all(&[
+        "lb vip 94.0.0.77/24 encap gre4 new_len 2",
+        "lb as 94.0.0.1/24 10.0.2.2 10.0.2.3",
+        "lb vip 95.0.0.0/24 protocol tcp port 80",
+        "lb vip 95.0.0.1/32",
+    ]);
+    let before = bed.vppctl("show lb vips verbose");
+    let room = "VIP 94.0.0.0/24: new_len 2 has no slot for every server, new_len 4 would do";
+    for (line, words) in [
+        ("lb as 94.0.0.0/24 10.0.2.4", room),
+        ("lb as 94.0.0.0/24 10.0.2.4 10.0.2.5 weight 1", room),
+        ("lb vip 94.0.0.0/24 protocol tcp port 80", "there is a VIP for all ports of this prefix"),
+        ("lb vip 95.0.0.0/24", "there is a VIP for a single port of this prefix"),
+        ("lb vip 95.0.0.9/24 protocol tcp port 80", "VIP 95.0.0.0/24 protocol tcp port 80 already exists"),
+        ("lb vip 95.0.0.0/24 del", "no VIP 95.0.0.0/24"),
+        ("lb vip 95.0.0.0/24 protocol udp port 80 del", "no VIP 95.0.0.0/24 protocol udp port 80"),
+        ("lb as 95.0.0.0/24 10.0.2.2", "no VIP 95.0.0.0/24"),
+        ("lb flush vip 95.0.0.0/24", "no VIP 95.0.0.0/24"),
+        ("lb as 95.0.0.1/32 95.0.0.2", "server 95.0.0.2 lies within VIP 95.0.0.0/24"),
+        ("lb as 95.0.0.0/24 protocol tcp port 80 90.0.0.1", "server 90.0.0.1 lies within VIP 90.0.0.1/32"),
+        ("lb vip 10.0.0.0/8", "server 10.0.2.2 lies within VIP 10.0.0.0/8"),
+        ("lb vip 0.0.0.0/0", "lies within VIP 0.0.0.0/0"),
+    ] {
+        let error = bed.refused(line);
+        assert!(error.contains(words), "`{line}': {error}");
+        assert_eq!(bed.vppctl("show lb vips verbose"), before, "`{line}'");
+    }
+    // What was in the way goes, and there is room.
+    bed.type_all(&["lb as 94.0.0.0/24 10.0.2.3 weight 0", "lb as 94.0.0.0/24 10.0.2.4"]);
+    bed.type_all(&["lb vip 95.0.0.0/24 protocol tcp port 80 del", "lb vip 95.0.0.0/24", "lb vip 95.0.0.1/32 del"]);
+}
