@@ -9,7 +9,9 @@ use vnet::Router;
 
 use crate::config::{ConfUpdate, Encap, IpPrefix, Protocol, Service, VipKey, VipOptions};
 use crate::control::LbControl;
+use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
 use crate::format::VipReport;
+use crate::maglev::MAX_LEN;
 
 pub(crate) fn register(app: &mut App) {
     app.command(
@@ -53,6 +55,14 @@ fn with(
     router.with_state(work).unwrap_or_else(|| Err(CliError::at("the load balancer is disabled")))
 }
 
+/// Notes what a word says; refuses to be told twice.
+fn once<T>(place: &mut Option<T>, word: &str, value: T) -> Result<(), CliError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(CliError::at(format!("`{word}' is given twice"))),
+    }
+}
+
 /// The error for a word that has no place here.
 fn parse_error(args: &Args<'_>) -> CliError {
     CliError::at(format!("parse error: '{}'", args.rest()))
@@ -62,13 +72,13 @@ fn conf(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let mut update = ConfUpdate::default();
     while !args.is_empty() {
         if args.keyword("ip4-src-address") {
-            update.ip4_src = Some(args.ip4("the source of tunnels")?);
+            once(&mut update.ip4_src, "ip4-src-address", args.ip4("the source of tunnels")?)?;
         } else if args.keyword("ip6-src-address") {
-            update.ip6_src = Some(args.parse("the source of tunnels, an IPv6 address")?);
+            once(&mut update.ip6_src, "ip6-src-address", args.parse("the source of tunnels, an IPv6 address")?)?;
         } else if args.keyword("buckets") {
-            update.buckets = Some(args.number("a number of buckets", 1..=u32::MAX)?);
+            once(&mut update.buckets, "buckets", args.number("a power of two", 1..=MAX_BUCKETS)?)?;
         } else if args.keyword("timeout") {
-            update.timeout = Some(args.number("a number of seconds", 1..=u32::MAX)?);
+            once(&mut update.timeout, "timeout", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
         } else {
             return Err(parse_error(args));
         }
@@ -103,13 +113,14 @@ impl Ports {
     /// Takes `protocol P` or `port N`, if that is what comes next.
     fn take(&mut self, args: &mut Args<'_>) -> Result<bool, CliError> {
         if args.keyword("protocol") {
-            self.protocol = Some(match args.word("tcp or udp")? {
+            let protocol = match args.word("tcp or udp")? {
                 "tcp" | "6" => Protocol::Tcp,
                 "udp" | "17" => Protocol::Udp,
                 other => return Err(CliError::at(format!("expected protocol tcp or udp, got `{other}'"))),
-            });
+            };
+            once(&mut self.protocol, "protocol", protocol)?;
         } else if args.keyword("port") {
-            self.port = Some(args.number("a port", 1..=u16::MAX)?);
+            once(&mut self.port, "port", args.number("a port", 1..=u16::MAX)?)?;
         } else {
             return Ok(false);
         }
@@ -128,21 +139,34 @@ impl Ports {
 
 fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
-    let (mut ports, mut options, mut delete) = (Ports::default(), VipOptions::default(), false);
+    let (mut ports, mut encap, mut new_len) = (Ports::default(), None, None);
+    let (mut src_ip_sticky, mut delete) = (false, false);
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
-            options.encap = args.word("an encapsulation (gre4)")?.parse::<Encap>().map_err(CliError::at)?;
+            let word = args.word("an encapsulation (gre4)")?;
+            once(&mut encap, "encap", word.parse::<Encap>().map_err(CliError::at)?)?;
         } else if args.keyword("new_len") {
-            options.new_len = args.number("a number of slots", 1..=u32::MAX)?;
+            once(&mut new_len, "new_len", args.number("a number of slots", 1..=MAX_LEN)?)?;
         } else if args.keyword("src_ip_sticky") {
-            options.src_ip_sticky = true;
+            src_ip_sticky = true;
         } else if args.keyword("del") {
             delete = true;
         } else {
             return Err(parse_error(args));
         }
     }
+    if delete && (new_len.is_some() || src_ip_sticky) {
+        let word = if src_ip_sticky { "src_ip_sticky" } else { "new_len" };
+        return Err(CliError::at(format!("{word} and del are mutually exclusive")));
+    }
+    let default = VipOptions::default();
+    let options = VipOptions {
+        encap: encap.unwrap_or(default.encap),
+        new_len: new_len.unwrap_or(default.new_len),
+        src_ip_sticky,
+        ..default
+    };
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
         if delete {
@@ -163,13 +187,16 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
         if ports.take(args)? {
         } else if args.keyword("weight") {
             let bad = CliError::at(format!("weight must be between 0 and 100, got {}", args.got()));
-            weight = Some(args.number("a weight", 0..=100u32).map_err(|_| bad)?);
+            once(&mut weight, "weight", args.number("a weight", 0..=100u32).map_err(|_| bad)?)?;
         } else if args.keyword("del") {
             delete = true;
         } else if args.keyword("flush") {
             flush = true;
         } else if let Ok(address) = word.parse::<IpAddr>() {
             args.next();
+            if addresses.contains(&address) {
+                return Err(CliError::at(format!("`{address}' is given twice")));
+            }
             addresses.push(address);
         } else {
             return Err(parse_error(args));

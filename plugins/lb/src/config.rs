@@ -144,7 +144,7 @@ impl LbConfig {
             timeout: update.timeout.unwrap_or(self.conf.timeout),
         };
         flow_table::check(next.buckets, next.timeout)?;
-        if update.ip4_src.is_some_and(|source| source.is_unspecified() || source.is_multicast()) {
+        if update.ip4_src.is_some_and(|source| source.is_unspecified() || source.is_multicast() || source.is_broadcast()) {
             return Err(LbError::Source(next.ip4_src.into()));
         }
         if update.ip6_src.is_some_and(|source| source.is_unspecified()) {

@@ -63,7 +63,7 @@ fn what_is_refused_changes_nothing() {
     let before = shown(&mut bed);
     for (line, words) in [
         ("lb conf buckets 33", "lb conf: buckets must be a power of two"),
-        ("lb conf buckets 4294967296", "buckets"),
+        ("lb conf buckets 4294967296", "expected a power of two"),
         ("lb conf buckets 64 ip4-src-address 224.0.0.1", "lb conf: source 224.0.0.1: not the address of one host"),
         ("lb vip 90.0.0.1/32 encap gre4", "already exists"),
         ("lb vip 90.0.0.1/33", "invalid vip prefix: '90.0.0.1/33'"),
