@@ -201,6 +201,10 @@ fn prefixes_and_numbers() {
                 "set interface mac address pg0 ff:ff:ff:ff:ff:ff",
                 "set interface mac address: `ff:ff:ff:ff:ff:ff' is not the address of one station",
             ),
+            (
+                "set interface state local0 up",
+                "set interface state: `local0' cannot be changed: it stands for packets without an interface",
+            ),
             ("trace add pg-input many", "trace add: expected NODE COUNT, got `pg-input many'"),
             ("show trace max 0", "show trace: expected a number of packets from 1 to 18446744073709551615, got `0'"),
             ("lb conf buckets 33", "lb conf: buckets must be a power of two from 1 to 16777216, not 33"),

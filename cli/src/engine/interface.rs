@@ -210,7 +210,7 @@ fn show_hardware(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliE
 }
 
 fn set_state(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     let unknown = args.unknown();
     let up = match args.word("up or down")? {
         "up" => true,
@@ -222,20 +222,28 @@ fn set_state(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError
     Ok(Reply::none())
 }
 
+/// Takes the name of an interface that can be changed: not that of packets that have none.
+fn changeable(args: &mut Args<'_>, router: &Router) -> Result<IfIndex, CliError> {
+    match args.interface(router)? {
+        IfIndex(0) => Err(CliError::at("`local0' cannot be changed: it stands for packets without an interface")),
+        index => Ok(index),
+    }
+}
+
 fn set_mtu(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     if args.keyword("ip6") {
         return Err(CliError::at("`ip6': IPv6 has no MTU of its own; set that of the packet"));
     }
     let _ = args.keyword("packet") || args.keyword("ip4");
     let mtu = args.number("an MTU", 68..=65535u32)?;
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     args.end()?;
     router.set_interface_mtu(index, mtu).map_err(CliError::at)?;
     Ok(Reply::none())
 }
 
 fn set_mac(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     let mac = args.mac()?;
     args.end()?;
     if !mac.is_unicast() {
@@ -248,7 +256,7 @@ fn set_mac(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
 fn set_promiscuous(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let off = args.keyword("off");
     let _ = off || args.keyword("on");
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     args.end()?;
     router.set_interface_promiscuous(index, !off).map_err(CliError::at)?;
     Ok(Reply::none())
@@ -256,7 +264,7 @@ fn set_promiscuous(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, Cl
 
 fn set_address(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let delete = args.keyword("del");
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     if delete && args.keyword("all") {
         args.end()?;
         let all = router.record(index).map(|record| record.addresses().to_vec()).unwrap_or_default();

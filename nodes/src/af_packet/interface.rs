@@ -27,6 +27,9 @@ pub enum HostError {
     /// The router refused the interface.
     #[error("{0}")]
     Interface(#[from] InterfaceError),
+    /// It is there, and not as it was to be.
+    #[error("{0} is there already, with other settings: delete it first")]
+    Different(String),
     /// A thread cannot be woken by the device.
     #[error("cannot watch the device: {0}")]
     Watch(#[from] std::io::Error),
@@ -52,7 +55,21 @@ pub fn name_of(device: &str) -> String {
     format!("host-{device}")
 }
 
-/// Makes the interface `host-NAME`, or gives the one that is there. Without an address in the options it gets one at
+/// Whether anything is asked for, beyond what is the rule, that is not there.
+fn asks_for_other(asked: &DeviceOptions, there: &DeviceOptions) -> bool {
+    fn other<T: PartialEq>(asked: T, rule: T, there: T) -> bool {
+        asked != rule && asked != there
+    }
+    let rule = DeviceOptions::new(&asked.name);
+    other(asked.version, rule.version, there.version)
+        || other(asked.rx_queues, rule.rx_queues, there.rx_queues)
+        || other(asked.tx_queues, rule.tx_queues, there.tx_queues)
+        || other(asked.offload, rule.offload, there.offload)
+        || other(asked.qdisc_bypass, rule.qdisc_bypass, there.qdisc_bypass)
+        || other(asked.mac, rule.mac, there.mac)
+}
+
+/// Makes the interface `host-NAME`, or gives the one that is there, unless other options are asked for. Without an address in the options it gets one at
 /// random; on a loopback device it is always the kernel's.
 ///
 /// # Errors
@@ -60,9 +77,9 @@ pub fn name_of(device: &str) -> String {
 pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, HostError> {
     let name = name_of(&options.name);
     if let Some(index) = router.interface_by_name(&name)
-        && router.device::<HostDevice>(index).is_some()
+        && let Some(device) = router.device::<HostDevice>(index)
     {
-        return Ok(index);
+        return if asks_for_other(options, &device.options) { Err(HostError::Different(name)) } else { Ok(index) };
     }
     let options = DeviceOptions { mac: options.mac.or_else(|| Some(crate::mac::random())), ..options.clone() };
     let PacketDevice { link, rx, tx, control } = PacketDevice::open(&options)?;
