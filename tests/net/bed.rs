@@ -31,11 +31,11 @@ impl Default for Setup {
 
 /// A client, a balancer and servers. Everything ends and is deleted when dropped; what was started last ends first.
 pub struct Net {
-    pub web: Vec<Server>,
+    _web: Vec<Server>,
     /// Each ends its tunnel.
-    pub agents: Vec<Daemon>,
+    _agents: Vec<Daemon>,
     pub lb: Daemon,
-    pub namespaces: Namespaces,
+    namespaces: Namespaces,
     _dir: Dir,
 }
 
@@ -60,7 +60,7 @@ impl Net {
             agents.push(agent(number, namespace, &dir.0, &namespaces));
             web.push(Server::start(namespace, format!("{VIP}:80").parse().unwrap(), &format!("server{number}")));
         }
-        Some(Net { web, agents, lb, namespaces, _dir: dir })
+        Some(Net { _web: web, _agents: agents, lb, namespaces, _dir: dir })
     }
 
     /// The namespace of the client.
@@ -156,7 +156,8 @@ fn balancer(setup: Setup) -> String {
     script += &format!("lb as {VIP}/32 {}\n", addresses.join(" "));
     for i in 0..=servers {
         let address = if i == 0 { "10.0.1.1/24".to_string() } else { format!("10.0.1{i}.1/24") };
-        script += &format!("create host-interface name l{i} num-rx-queues {queues}\n");
+        // An address that stays: the client's kernel remembers it when the daemon is started again.
+        script += &format!("create host-interface name l{i} num-rx-queues {queues} hw-addr 02:fe:00:00:00:0{i}\n");
         script += &format!("set interface ip address host-l{i} {address}\nset interface state host-l{i} up\n");
     }
     script

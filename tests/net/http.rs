@@ -1,10 +1,8 @@
 //! HTTP over kernel sockets: servers that say who they are, and connections that make one request or many.
 
-use std::collections::HashSet;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A server; stops listening when dropped.
 pub struct Server {
     listener: TcpListener,
-    peers: Arc<Mutex<HashSet<SocketAddr>>>,
 }
 
 impl Server {
@@ -25,22 +22,15 @@ impl Server {
     /// of 1000 bytes, 10 ms apart; a body that is sent comes back as its length and a sum.
     pub fn start(namespace: &str, address: SocketAddr, name: &str) -> Server {
         let listener = in_namespace(Some(namespace), || TcpListener::bind(address)).unwrap().unwrap();
-        let peers = Arc::new(Mutex::new(HashSet::new()));
-        let (accepting, seen, name) = (listener.try_clone().unwrap(), peers.clone(), name.to_string());
+        let (accepting, name) = (listener.try_clone().unwrap(), name.to_string());
         thread::spawn(move || {
-            while let Ok((stream, peer)) = accepting.accept() {
-                seen.lock().unwrap().insert(peer);
+            while let Ok((stream, _)) = accepting.accept() {
                 let name = name.clone();
                 // A client that breaks off has its own reasons.
                 thread::spawn(move || drop(serve(&stream, &name)));
             }
         });
-        Server { listener, peers }
-    }
-
-    /// Whether a client's connection came here.
-    pub fn has_seen(&self, peer: SocketAddr) -> bool {
-        self.peers.lock().unwrap().contains(&peer)
+        Server { listener }
     }
 }
 

@@ -3,9 +3,15 @@
 //! Takes root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN) and `ip`; without them each test says so loudly.
 
 mod bed;
+mod capture;
 mod daemon;
 mod demo;
+mod flood;
 mod http;
+mod packet;
+mod restart;
+mod server_removed;
 #[allow(dead_code)]
 #[path = "../../nodes/src/sys/testing.rs"]
 mod testing;
+mod workers;
