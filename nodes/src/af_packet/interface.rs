@@ -12,7 +12,10 @@ use vnet::{IfIndex, Router};
 use super::queues::{Queues, RxQueue, RxState, TxQueue};
 use super::{Control, DeviceError, DeviceOptions, PacketDevice, RingLayout, Version, tx};
 use crate::links::{self, Watch};
-use crate::sys::{LinkEvent, LinkFacts, LinkMonitor, link::link_by_index};
+use crate::sys::{
+    LinkEvent, LinkFacts, LinkMonitor,
+    link::{device_of, link_by_index, link_by_name},
+};
 
 /// The monitor of the links in the daemon's own namespace, once there is a host-interface.
 #[derive(Default)]
@@ -69,8 +72,8 @@ fn asks_for_other(asked: &DeviceOptions, there: &DeviceOptions) -> bool {
         || other(asked.mac, rule.mac, there.mac)
 }
 
-/// Makes the interface `host-NAME`, or gives the one that is there, unless other options are asked for. Without an address in the options it gets one at
-/// random; on a loopback device it is always the kernel's.
+/// Makes the interface `host-NAME`, or gives the one that is there, unless other options are asked for. Without an
+/// address in the options it gets one that is always the same for this device; on a loopback device it is the kernel's.
 ///
 /// # Errors
 /// The kernel or the router refuses; nothing is left behind then.
@@ -81,7 +84,9 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
     {
         return if asks_for_other(options, &device.options) { Err(HostError::Different(name)) } else { Ok(index) };
     }
-    let options = DeviceOptions { mac: options.mac.or_else(|| Some(crate::mac::random())), ..options.clone() };
+    let kernel = link_by_name(device_of(&options.name)).ok().flatten().map(|link| link.mac);
+    let derived = kernel.map_or_else(crate::mac::random, |kernel| crate::mac::derived(&options.name, kernel));
+    let options = DeviceOptions { mac: options.mac.or(Some(derived)), ..options.clone() };
     let PacketDevice { link, rx, tx, control } = PacketDevice::open(&options)?;
     watch_links(router)?;
     let tx: Vec<_> = tx.into_iter().zip(0..).map(|(ring, number)| Arc::new(TxQueue::new(number, ring))).collect();
