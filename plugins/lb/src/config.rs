@@ -134,8 +134,8 @@ impl LbConfig {
     /// Changes parameters.
     ///
     /// # Errors
-    /// If a number is out of range, `buckets` is not a power of two, or nobody can have a source address. All ones stand
-    /// for no address, as in VPP.
+    /// If a number is out of range, `buckets` is not a power of two, or nobody can have a source address. All ones, which
+    /// stand where none was set, cannot be set either.
     pub fn set_conf(&mut self, update: ConfUpdate) -> Result<Change, LbError> {
         let next = Conf {
             ip4_src: update.ip4_src.unwrap_or(self.conf.ip4_src),
@@ -144,7 +144,8 @@ impl LbConfig {
             timeout: update.timeout.unwrap_or(self.conf.timeout),
         };
         flow_table::check(next.buckets, next.timeout)?;
-        if update.ip4_src.is_some_and(|source| source.is_unspecified() || source.is_multicast() || source.is_broadcast()) {
+        let nobody = |source: Ipv4Addr| source.is_unspecified() || source.is_multicast() || source.is_broadcast();
+        if update.ip4_src.is_some_and(nobody) {
             return Err(LbError::Source(next.ip4_src.into()));
         }
         if update.ip6_src.is_some_and(|source| source.is_unspecified()) {

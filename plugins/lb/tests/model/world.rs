@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use lb::config::{Change, ConfUpdate, IpPrefix, LbConfig, LbError, RouteTarget, Service, State, Step, VipOptions};
 use lb::flow_table::{FlowMemory, FlowTable, HashKeys, MAX_OLD, Verdict};
 use lb::maglev::is_valid_len;
+use lb::slot_hash::KeyMask;
 use lb::tables::LbTables;
 
 use crate::Event;
@@ -147,7 +148,7 @@ impl World {
         let fine = is_valid_len(new_len) && !self.model.values().any(|vip| beside(vip) || within(vip));
         assert_eq!(done.is_ok(), fine, "{done:?}");
         if let Some(index) = index {
-            let mask = self.tables.mask(index).unwrap();
+            let mask = if src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
             let (servers, flows) = Default::default();
             let before = self.model.insert(index, Vip { key, new_len, mask, servers, flows, removed: false });
             assert!(before.is_none(), "{before:?} is still there");
@@ -224,6 +225,7 @@ impl World {
         let Some(vip) = vip else { return };
         let (tables, now) = (&self.tables, self.now);
         let entry = tables.vip(vip).unwrap();
+        assert_eq!(entry.mask, self.model[&vip].mask);
         let words = entry.mask.apply(words);
         let table = &mut self.workers[worker];
         let hash = table.hash(words, vip);
