@@ -20,7 +20,9 @@ mod tests;
 pub use device::{Control, DeviceOptions, PacketDevice};
 pub use error::{DeviceError, DeviceEvent};
 pub use interface::{HostError, create, delete, name_of};
-pub use ring::{BlockFacts, HeaderFacts, Kick, RingLayout, RxFrame, RxRing, TxCounts, TxRing, TxSlot, Version};
+pub use ring::{
+    BlockCounts, BlockFacts, HeaderFacts, Kick, RingLayout, RxFrame, RxRing, TxCounts, TxRing, TxSlot, Version,
+};
 pub use socket::{Fanout, KernelCounts, PacketSocket};
 
 /// Registers `af-packet-input`, and what host-interfaces need on either side.

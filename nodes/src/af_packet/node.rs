@@ -25,6 +25,10 @@ next_nodes! {
 node_errors! {
     /// What `af-packet-input` finds.
     pub enum Error {
+        /// A block of a version 3 ring, handed over because its time was up: the rule where traffic is light.
+        TimedOutBlock => error "timed out block",
+        /// Any block of a version 3 ring.
+        TotalBlock => error "total received block",
         /// The ring's frames were too small for it.
         Truncated => error "frame longer than the ring's frames",
         /// The interface is not set up.
@@ -150,6 +154,11 @@ fn serve(cx: &mut InputCx<'_, '_, PacketInput>, queue: &mut RxQueue) -> usize {
         }
     }
     if packets + truncated > 0 {
+        let blocks = queue.ring.take_block_counts();
+        if blocks.total > 0 {
+            cx.count(Error::TimedOutBlock, blocks.timed_out);
+            cx.count(Error::TotalBlock, blocks.total);
+        }
         queue.state.set_position(queue.ring.position());
         cx.interface(interface).rx.add(packets, bytes);
     }

@@ -14,4 +14,5 @@ mod tx;
 pub use facts::{BlockFacts, HeaderFacts, Version};
 pub use layout::RingLayout;
 pub use rx::{RxFrame, RxRing};
+pub use rx3::BlockCounts;
 pub use tx::{Kick, TxCounts, TxRing, TxSlot};

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use super::facts::{BlockFacts, BlockHeader, Header2, Header3, HeaderFacts, Version};
 use super::layout::RingLayout;
 use super::map::RingMap;
+use super::rx3::BlockCounts;
 use super::{rx2, rx3};
 use crate::af_packet::error::{DeviceError, DeviceEvent};
 use crate::af_packet::socket::{KernelCounts, PacketSocket};
@@ -128,6 +129,14 @@ impl RxRing {
         match &self.cursor {
             Cursor::V2(cursor) => cursor.position(),
             Cursor::V3(cursor) => cursor.position(),
+        }
+    }
+
+    /// The blocks that were taken since the last call; version 2 has none.
+    pub fn take_block_counts(&mut self) -> BlockCounts {
+        match &mut self.cursor {
+            Cursor::V2(_) => BlockCounts::default(),
+            Cursor::V3(cursor) => cursor.take_counts(),
         }
     }
 

@@ -17,9 +17,24 @@ pub(super) struct Cursor {
     next: usize,
     left: u32,
     taken: u32,
+    counts: BlockCounts,
+}
+
+/// Blocks that the kernel handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockCounts {
+    /// All of them.
+    pub total: u64,
+    /// Those that were handed over because their time was up, and not because they were full.
+    pub timed_out: u64,
 }
 
 impl Cursor {
+    /// The blocks since the last call.
+    pub(super) fn take_counts(&mut self) -> BlockCounts {
+        std::mem::take(&mut self.counts)
+    }
+
     /// Takes the next frame; hands a block back when all of it has been taken.
     #[inline]
     pub(super) fn next(&mut self, map: &RingMap, layout: &RingLayout) -> Option<Taken> {
@@ -66,10 +81,13 @@ impl Cursor {
                 }
             }
             let start = layout.block_offset(self.block);
-            if map.status(start + BLOCK_STATUS) & libc::TP_STATUS_USER == 0 {
+            let status = map.status(start + BLOCK_STATUS);
+            if status & libc::TP_STATUS_USER == 0 {
                 return false;
             }
             self.held = true;
+            self.counts.total += 1;
+            self.counts.timed_out += u64::from(status & libc::TP_STATUS_BLK_TMO != 0);
             // SAFETY: the status says that the block is the program's.
             let Some(header) = (unsafe { map.read::<BlockHeader>(start) }) else { return false };
             self.left = header.num_pkts;
