@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::sockopt::{RcvBufForce, ReceiveTimeout};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimeout};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
 };
@@ -28,7 +28,8 @@ impl PacketSocket {
             let address = getifaddrs()?.find_map(|address| link(&address)).expect("the device is there");
             let socket =
                 socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::EthAll))?;
-            setsockopt(&socket, RcvBufForce, &(64 << 20))?;
+            // Root in a user namespace gets no more than the machine's limit.
+            setsockopt(&socket, RcvBufForce, &(64 << 20)).or_else(|_| setsockopt(&socket, RcvBuf, &(64 << 20)))?;
             setsockopt(&socket, ReceiveTimeout, &TimeVal::new(0, 50_000))?;
             bind(socket.as_raw_fd(), &address)?;
             Ok(PacketSocket { socket, mac: address.addr().expect("an Ethernet device") })
