@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nodes::sys::in_namespace;
 
-use crate::bed::{Net, Setup, number_after};
+use crate::bed::{AtEnd, Net, Setup, number_after};
 use crate::packet::PacketSocket;
 use crate::testing::eventually;
 
@@ -115,6 +115,7 @@ fn a_million_syns_leave_room_for_everybody_else() {
     let mut syn = Syn::new(socket.mac, router_mac(&net));
     let stop = AtomicBool::new(false);
     let during = thread::scope(|scope| {
+        let end = AtEnd(|| stop.store(true, SeqCst));
         let asker = scope.spawn(|| {
             let mut answers = 0;
             while !stop.load(SeqCst) {
@@ -132,7 +133,7 @@ fn a_million_syns_leave_room_for_everybody_else() {
                 counters(&net).sum() + AHEAD >= batch * BATCH
             });
         }
-        stop.store(true, SeqCst);
+        drop(end);
         asker.join().unwrap()
     });
     assert!(during > 10, "{during} requests during the flood");

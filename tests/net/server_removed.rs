@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use crate::bed::{Net, VIP};
+use crate::bed::{AtEnd, Net, VIP};
 use crate::http::Connection;
 use crate::packet::PacketSocket;
 
@@ -100,6 +100,7 @@ fn a_removed_server_takes_nobody_elses_requests_along() {
     let (phase, shorts, longs) = (AtomicU8::new(BEFORE), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let link = PacketSocket::open(net.client(), "d2");
     let greeted = thread::scope(|scope| {
+        let end = AtEnd(|| phase.store(END, SeqCst));
         let greeted = scope.spawn(|| greeted(&link, &phase));
         for (number, (connection, server)) in connections.into_iter().enumerate() {
             // Some ask all the time; some have one transfer of about two seconds going on.
@@ -123,7 +124,7 @@ fn a_removed_server_takes_nobody_elses_requests_along() {
         net.vppctl(&format!("lb as {VIP}/32 10.0.12.2 del flush"));
         phase.store(AFTER, SeqCst);
         thread::sleep(Duration::from_millis(1800));
-        phase.store(END, SeqCst);
+        drop(end);
         greeted.join().unwrap()
     });
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
-use crate::bed::{Net, Setup, VIP, number_after};
+use crate::bed::{AtEnd, Net, Setup, VIP, number_after};
 
 #[test]
 fn two_workers_share_the_packets() {
@@ -26,6 +26,7 @@ fn two_workers_share_the_packets() {
 
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let end = AtEnd(|| stop.store(true, SeqCst));
         let askers = [(); 3].map(|()| {
             scope.spawn(|| {
                 let mut answers = Vec::new();
@@ -38,7 +39,7 @@ fn two_workers_share_the_packets() {
         thread::sleep(std::time::Duration::from_millis(300));
         net.vppctl(&format!("lb as {VIP}/32 10.0.13.2 del flush"));
         let after = net.tally(60);
-        stop.store(true, SeqCst);
+        drop(end);
         assert_eq!(after.keys().collect::<Vec<_>>(), ["server1", "server2"]);
         let answers: Vec<_> = askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect();
         // At most those fail that each of the three was making when their server went.
