@@ -52,8 +52,10 @@ fn spoofed_arp_changes_nothing_and_is_counted() {
     bed.vppctl("set ip neighbor static pg1 10.0.2.50 02:00:00:00:00:50");
     let liar = hex("02fea56d4cb3 020000000666 0806 0001080006040002 020000000666 0a000232 02fea56d4cb3 0a000201");
     let ours = hex("02fea56d4cb3 020000000666 0806 0001080006040001 020000000666 0a000201 000000000000 0a000201");
-    let [_, out] = bed.send("pg1", &[liar, ours]);
+    let mirror = hex("02fea56d4cb3 02fea56d4cb3 0806 0001080006040002 02fea56d4cb3 0a000237 02fea56d4cb3 0a000201");
+    let [_, out] = bed.send("pg1", &[liar, ours, mirror]);
     assert!(out.is_empty());
+    assert!(!bed.vppctl("show ip neighbors").contains("10.0.2.55"));
     let neighbors = bed.vppctl("show ip neighbors");
     assert!(neighbors.contains("02:00:00:00:00:50") && !neighbors.contains("02:00:00:00:06:66"), "{neighbors}");
     assert!(bed.vppctl("show errors").contains("IP4 source address matches local in"));

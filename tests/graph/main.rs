@@ -8,4 +8,5 @@ mod forwarding;
 mod golden;
 mod load_balancer;
 mod pcap_trace;
+mod reassembly;
 mod support;

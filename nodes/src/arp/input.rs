@@ -53,6 +53,8 @@ node_errors! {
         NotLocal => error "IP4 destination address not local to subnet",
         /// The sender's address is ours: somebody has taken it, or it is our own packet.
         OwnSource => error "IP4 source address matches local interface",
+        /// The sender claims the interface's own link address.
+        OwnMac => error "ARP sender MAC is the interface's own",
         /// The sender's link address differs in ARP packet and frame (RFC 5227 section 2.1 has no such packets).
         MacMismatch => error "ARP sender MAC differs from the frame's source",
         /// The sender's address is in none of the interface's prefixes.
@@ -145,6 +147,9 @@ impl PacketNode for ArpReply {
         }
         if cx.tables.own4.contains(sender.into()) {
             return cx.drop(packet, ReplyError::OwnSource);
+        }
+        if sender_mac.0 == interface.mac {
+            return cx.drop(packet, ReplyError::OwnMac);
         }
         let ours = is_ours(cx.tables, target.into(), rx);
         // RFC 5227 section 2.1.1: a probe has no sender address, and nothing is learned from it.

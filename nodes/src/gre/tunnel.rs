@@ -38,6 +38,9 @@ pub enum TunnelError {
     /// Source and destination are the same.
     #[error("a GRE tunnel needs two ends, got {0} twice")]
     SameEnds(Ipv4Addr),
+    /// An end that is not one host's.
+    #[error("a GRE tunnel needs the addresses of hosts, got {0}")]
+    NoHost(Ipv4Addr),
     /// The router refused the interface.
     #[error("{0}")]
     Interface(#[from] InterfaceError),
@@ -64,6 +67,12 @@ impl Tunnels {
         destination: Option<Ipv4Addr>,
         instance: Option<u32>,
     ) -> Result<IfIndex, TunnelError> {
+        let host = |address: &Ipv4Addr| {
+            !(address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.octets()[0] == 0)
+        };
+        if let Some(end) = [Some(source), destination].into_iter().flatten().find(|end| !host(end)) {
+            return Err(TunnelError::NoHost(end));
+        }
         if destination == Some(source) {
             return Err(TunnelError::SameEnds(source));
         }

@@ -1,11 +1,13 @@
 //! IPv4: from input to rewrite, and what stands beside the way.
 
+mod datagram;
 mod frag;
 pub mod gso;
 mod icmp;
 pub mod icmp_error;
 mod input;
 mod lookup;
+mod reassembly;
 mod receive;
 mod rewrite;
 
@@ -23,6 +25,7 @@ pub(crate) fn register(builder: &mut Builder) {
 fn nodes() -> Vec<NodeSpec> {
     let mut nodes =
         vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
+    nodes.push(reassembly::node());
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes

@@ -1,6 +1,7 @@
 //! `ip4-receive`: packets for our own addresses.
 //!
-//! Uses: the protocol. Sets: nothing. Next: `ip4-icmp-input`, `gre4-input`; `ip4-icmp-error` for what nobody here takes.
+//! Uses: the protocol. Sets: nothing. Next: `ip4-icmp-input`, `gre4-input`; `ip4-full-reassembly` for pieces;
+//! `ip4-icmp-error` for what nobody here takes.
 
 use vnet::wire::icmp4::{self, Problem};
 use vnet::wire::ip4::{Ip4Header, protocol};
@@ -18,6 +19,8 @@ next_nodes! {
         Icmp => "ip4-icmp-input",
         /// GRE.
         Gre => "gre4-input",
+        /// A piece.
+        Reassembly => "ip4-full-reassembly",
         /// Tell the sender that nobody is here.
         IcmpError => "ip4-icmp-error",
         /// Nobody takes it, and nobody may be told.
@@ -34,8 +37,6 @@ node_errors! {
         UnknownProtocol => error "unknown ip protocol",
         /// A port that nobody here has.
         NoListener => error "no listener for port",
-        /// For one of our own addresses, in pieces.
-        Fragment => error "fragments for our own addresses are not reassembled",
     }
 }
 
@@ -58,7 +59,7 @@ impl PacketNode for Receive {
             return cx.drop(packet, Error::Short);
         };
         if header.is_fragment() {
-            return cx.drop(packet, Error::Fragment);
+            return Next::Reassembly;
         }
         let (error, code) = match header.protocol {
             protocol::ICMP => return Next::Icmp,

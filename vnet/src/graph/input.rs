@@ -181,7 +181,7 @@ impl<N: InputNode> Input<N> {
 impl<N: InputNode> Dispatch for Input<N> {
     fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
         // Nobody sends to an input node; a table that did would lose its packets here, without a reason.
-        parts.pool.free_all(frame.buffers.drain(..));
+        parts.pool.free_all(&mut frame.buffers);
     }
 
     fn poll(&mut self, parts: &mut Parts<'_>) -> Poll {

@@ -117,7 +117,7 @@ impl<N: SinkNode> Dispatch for Sink<N> {
         let (tables, memory) = (parts.tables, parts.memory);
         let mut cx = SinkCx { tables, parts, _node: std::marker::PhantomData };
         self.0.consume(&mut cx, &mut Vector { memory, frame });
-        parts.pool.free_all(frame.buffers.drain(..));
+        parts.pool.free_all(&mut frame.buffers);
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -1,0 +1,217 @@
+//! One datagram that arrives in pieces (RFC 791 section 3.2).
+
+use vnet::wire::Ip4Header;
+
+/// The longest IPv4 header.
+pub(super) const MAX_HEADER: usize = 60;
+/// The longest payload: RFC 791's 65535 bytes with the shortest header.
+const LONGEST: usize = 65535 - Ip4Header::LEN;
+/// Units of eight bytes in that, 64 to a word.
+const WORDS: usize = LONGEST.div_ceil(8).div_ceil(64);
+
+/// What tells the pieces of one datagram from those of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) id: u16,
+    pub(super) protocol: u8,
+}
+
+/// What a piece does to its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It is one more; others are missing.
+    Kept,
+    /// It was there already, the same.
+    Duplicate,
+    /// It was the last one missing.
+    Complete,
+    /// Part of it was there already, with other bounds or bytes: nobody sends that honestly (RFC 5722 section 4 says so
+    /// for IPv6), and the whole datagram is worthless.
+    Overlap,
+    /// Its bounds contradict another's, or go beyond what a datagram may have.
+    Malformed,
+}
+
+/// See the head of this module. Memory is kept for the next datagram.
+pub(super) struct Datagram {
+    pub(super) key: Key,
+    /// When it is given up, in nanoseconds; 0: the place is free.
+    pub(super) until: u64,
+    header: [u8; MAX_HEADER],
+    header_len: usize,
+    payload: Vec<u8>,
+    have: [u64; WORDS],
+    /// Bytes of payload that have come.
+    got: usize,
+    /// Bytes of payload, once the last piece has come.
+    total: Option<usize>,
+}
+
+impl Datagram {
+    pub(super) fn new() -> Datagram {
+        Datagram {
+            key: Key::default(),
+            until: 0,
+            header: [0; MAX_HEADER],
+            header_len: 0,
+            payload: Vec::new(),
+            have: [0; WORDS],
+            got: 0,
+            total: None,
+        }
+    }
+
+    /// Begins another datagram.
+    pub(super) fn begin(&mut self, key: Key, until: u64) {
+        (self.key, self.until) = (key, until);
+        (self.header_len, self.got, self.total) = (0, 0, None);
+        self.payload.clear();
+        self.have.fill(0);
+    }
+
+    /// Adds a piece: its header with options, its offset in bytes, whether others follow it, and its payload.
+    pub(super) fn add<'p>(
+        &mut self,
+        header: &[u8],
+        offset: usize,
+        more: bool,
+        len: usize,
+        pieces: impl Iterator<Item = &'p [u8]> + Clone,
+    ) -> Added {
+        let end = offset + len;
+        let longest = 65535 - header.len().max(Ip4Header::LEN);
+        if len == 0 || end > longest || header.len() > MAX_HEADER || (more && !len.is_multiple_of(8)) {
+            return Added::Malformed;
+        }
+        match (self.total, more) {
+            (Some(total), false) if total != end => return Added::Malformed,
+            (Some(total), true) if end >= total => return Added::Malformed,
+            (None, false) if self.payload.len() > end => return Added::Malformed,
+            _ => (),
+        }
+        let units = offset / 8..end.div_ceil(8);
+        let there = units.clone().filter(|&unit| self.have[unit / 64] & (1 << (unit % 64)) != 0).count();
+        if there > 0 {
+            let mut at = offset;
+            let same = pieces.clone().all(|piece| {
+                at += piece.len();
+                self.payload.get(at - piece.len()..at) == Some(piece)
+            });
+            return if there == units.len() && same { Added::Duplicate } else { Added::Overlap };
+        }
+        if self.payload.len() < end {
+            self.payload.resize(end, 0);
+        }
+        let mut at = offset;
+        for piece in pieces {
+            self.payload[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        }
+        units.for_each(|unit| self.have[unit / 64] |= 1 << (unit % 64));
+        self.got += len;
+        if !more {
+            self.total = Some(end);
+        }
+        if offset == 0 {
+            self.header[..header.len()].copy_from_slice(header);
+            self.header_len = header.len();
+        }
+        if self.total == Some(self.got) { Added::Complete } else { Added::Kept }
+    }
+
+    /// The first piece's header.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header[..self.header_len]
+    }
+
+    /// The payload, once it is complete.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEADER: [u8; 20] = [0x45; 20];
+
+    /// A datagram's pieces: offset, whether others follow, bytes.
+    fn cut(payload: &[u8], sizes: &[usize]) -> Vec<(usize, bool, Vec<u8>)> {
+        let (mut at, mut pieces, mut sizes) = (0, Vec::new(), sizes.iter().cycle());
+        while at < payload.len() {
+            let len = (sizes.next().unwrap() * 8).min(payload.len() - at);
+            pieces.push((at, at + len < payload.len(), payload[at..at + len].to_vec()));
+            at += len;
+        }
+        pieces
+    }
+
+    fn add(datagram: &mut Datagram, (offset, more, bytes): &(usize, bool, Vec<u8>)) -> Added {
+        // In two parts, as a chain of buffers has them.
+        let (one, other) = bytes.split_at(bytes.len() / 3);
+        datagram.add(&HEADER, *offset, *more, bytes.len(), [one, other].into_iter())
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_in_any_order_make_the_datagram(
+            payload in prop::collection::vec(any::<u8>(), 1..5000),
+            sizes in prop::collection::vec(1..100usize, 1..5),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 64),
+            again in any::<prop::sample::Index>(),
+        ) {
+            let mut pieces = cut(&payload, &sizes);
+            for (at, other) in order.iter().enumerate() {
+                let (at, other) = (at % pieces.len(), other.index(pieces.len()));
+                pieces.swap(at, other);
+            }
+            let mut datagram = Datagram::new();
+            datagram.begin(Key::default(), 1);
+            for (number, piece) in pieces.iter().enumerate() {
+                let last = number + 1 == pieces.len();
+                prop_assert_eq!(add(&mut datagram, piece), if last { Added::Complete } else { Added::Kept });
+                prop_assert_eq!(add(&mut datagram, &pieces[again.index(number + 1)]), Added::Duplicate);
+            }
+            prop_assert_eq!(datagram.payload(), &payload[..]);
+            prop_assert_eq!(datagram.header(), &HEADER[..]);
+        }
+
+        #[test]
+        fn anything_may_come(pieces in prop::collection::vec((0..8192usize, any::<bool>(), 0..3000usize), 1..30)) {
+            let mut datagram = Datagram::new();
+            datagram.begin(Key::default(), 1);
+            for (offset, more, len) in pieces {
+                let bytes = vec![7; len];
+                if add(&mut datagram, &(offset * 8, more, bytes)) == Added::Complete {
+                    prop_assert!(datagram.payload().len() <= 65515);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let mut datagram = Datagram::new();
+        let fresh = |datagram: &mut Datagram| datagram.begin(Key::default(), 1);
+        fresh(&mut datagram);
+        assert_eq!(add(&mut datagram, &(0, true, vec![1; 16])), Added::Kept);
+        assert_eq!(add(&mut datagram, &(8, true, vec![1; 16])), Added::Overlap);
+        assert_eq!(add(&mut datagram, &(0, true, vec![2; 16])), Added::Overlap);
+        assert_eq!(add(&mut datagram, &(8, false, vec![1; 4])), Added::Malformed, "ends before what has come");
+        assert_eq!(add(&mut datagram, &(16, true, vec![1; 9])), Added::Malformed, "not a multiple of eight");
+        assert_eq!(add(&mut datagram, &(16, true, vec![])), Added::Malformed);
+        assert_eq!(add(&mut datagram, &(65512, false, vec![1; 8])), Added::Malformed, "longer than a datagram may be");
+        assert_eq!(add(&mut datagram, &(32, false, vec![1; 5])), Added::Kept);
+        assert_eq!(add(&mut datagram, &(40, false, vec![1; 5])), Added::Malformed, "two ends");
+        assert_eq!(add(&mut datagram, &(32, true, vec![1; 8])), Added::Malformed, "goes on behind the end");
+        assert_eq!(add(&mut datagram, &(16, true, vec![1; 16])), Added::Complete);
+        fresh(&mut datagram);
+        assert_eq!(add(&mut datagram, &(0, false, vec![3; 5])), Added::Complete);
+        assert_eq!(datagram.payload(), [3; 5]);
+    }
+}
