@@ -118,7 +118,12 @@ impl Datagram {
             self.header[..header.len()].copy_from_slice(header);
             self.header_len = header.len();
         }
-        if self.total == Some(self.got) { Added::Complete } else { Added::Kept }
+        match self.total {
+            // The first piece's header may be longer than those of the others.
+            Some(total) if total == self.got && self.header_len + total > 65535 => Added::Malformed,
+            Some(total) if total == self.got => Added::Complete,
+            _ => Added::Kept,
+        }
     }
 
     /// The first piece's header.
@@ -210,6 +215,11 @@ mod tests {
         assert_eq!(add(&mut datagram, &(40, false, vec![1; 5])), Added::Malformed, "two ends");
         assert_eq!(add(&mut datagram, &(32, true, vec![1; 8])), Added::Malformed, "goes on behind the end");
         assert_eq!(add(&mut datagram, &(16, true, vec![1; 16])), Added::Complete);
+        fresh(&mut datagram);
+        assert_eq!(add(&mut datagram, &(65504, false, vec![1; 11])), Added::Kept);
+        let long = [0x4f; MAX_HEADER];
+        assert_eq!(datagram.add(&long, 0, true, 65472, [&[1; 65472][..]].into_iter()), Added::Kept);
+        assert_eq!(add(&mut datagram, &(65472, true, vec![1; 32])), Added::Malformed, "too long with the first header");
         fresh(&mut datagram);
         assert_eq!(add(&mut datagram, &(0, false, vec![3; 5])), Added::Complete);
         assert_eq!(datagram.payload(), [3; 5]);
