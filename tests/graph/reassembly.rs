@@ -131,3 +131,18 @@ fn a_tunnel_takes_packets_in_pieces() {
     assert_eq!(out.len(), 1);
     assert_eq!(out[0][34..], inner[20..]);
 }
+
+#[test]
+fn a_piece_that_reaches_too_far_is_not_cut_further() {
+    let mut bed = Bed::new();
+    bed.type_all("ip route add 90.0.0.0/8 via 10.0.2.2\n set interface mtu 600 pg1");
+    let mut frame = cut(&echo(3000), 1480).remove(0);
+    let mut header = etherparse::Ipv4Header::from_slice(&frame[14..]).unwrap().0;
+    header.destination = [90, 0, 0, 1];
+    header.fragment_offset = 8191.try_into().unwrap();
+    header.header_checksum = header.calc_header_checksum();
+    frame[14..34].copy_from_slice(&header.to_bytes());
+    let [_, out] = bed.send("pg0", &[frame]);
+    assert!(out.is_empty());
+    assert!(bed.vppctl("show errors").contains("fragment reaches beyond 65535 b"));
+}

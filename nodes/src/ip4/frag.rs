@@ -32,6 +32,8 @@ node_errors! {
         TinyMtu => error "MTU leaves no room for a fragment",
         /// The header is not what `ip4-input` let pass.
         Broken => error "packet too short",
+        /// A fragment that reaches beyond what a datagram may have.
+        TooFar => error "fragment reaches beyond 65535 bytes",
         /// No buffer for a fragment: the datagram cannot arrive whole.
         NoBuffer => error "no free buffer for a fragment",
     }
@@ -67,6 +69,10 @@ impl PacketNode for Fragment {
         let later = without_uncopied_options(&first);
         let payload = packet.len() - header_len;
         let (forward, dpo, base) = (packet.meta().forward, packet.meta().dpo, usize::from(flags_offset & OFFSET_MASK));
+        // RFC 791: a fragment ends within the 65535 bytes of its datagram, and then its offsets have room in their field.
+        if base * 8 + payload + header_len > usize::from(u16::MAX) {
+            return cx.drop(packet, Error::TooFar);
+        }
         let mut at = 0;
         while at < payload {
             let header = if at == 0 { &first } else { &later };

@@ -115,7 +115,8 @@ fn plan(packet: &Packet<'_>) -> Option<Plan> {
     let transport = ip_at + ip.header_len();
     let offload = packet.meta().offload;
     let (tcp, end) = if offload.contains(Offload::GSO_TCP4) && ip.protocol == protocol::TCP {
-        (true, transport + TcpHeader::ref_from_prefix(bytes.get(transport..)?).ok()?.0.header_len())
+        let tcp_len = TcpHeader::ref_from_prefix(bytes.get(transport..)?).ok()?.0.header_len();
+        (true, transport + Some(tcp_len).filter(|len| *len >= size_of::<TcpHeader>())?)
     } else if offload.contains(Offload::GSO_UDP) && ip.protocol == protocol::UDP {
         (false, transport + UdpHeader::LEN)
     } else {
@@ -125,7 +126,9 @@ fn plan(packet: &Packet<'_>) -> Option<Plan> {
     // A GSO packet of 64 KB has a total length that does not fit: the frame's own length counts.
     let payload = packet.len().checked_sub(end).filter(|payload| *payload > 0)?;
     let headers = Headers::from_slice(bytes.get(..end)?);
-    (piece > 0 && total >= end - ip_at && headers.len() <= 192).then_some(Plan {
+    // No piece may be longer than IPv4's length field can say.
+    let fits = end - ip_at + piece.min(payload) <= usize::from(u16::MAX);
+    (piece > 0 && fits && total >= end - ip_at && headers.len() <= 192).then_some(Plan {
         headers,
         ip: ip_at,
         transport,
