@@ -36,7 +36,7 @@ pub struct Net {
     _agents: Vec<Daemon>,
     pub lb: Daemon,
     namespaces: Namespaces,
-    _dir: Dir,
+    dir: Dir,
 }
 
 impl Net {
@@ -60,7 +60,7 @@ impl Net {
             agents.push(agent(number, namespace, &dir.0, &namespaces));
             web.push(Server::start(namespace, format!("{VIP}:80").parse().unwrap(), &format!("server{number}")));
         }
-        Some(Net { _web: web, _agents: agents, lb, namespaces, _dir: dir })
+        Some(Net { _web: web, _agents: agents, lb, namespaces, dir })
     }
 
     /// The namespace of the client.
@@ -71,6 +71,11 @@ impl Net {
     /// The namespace of a server, counted from 1.
     pub fn server(&self, number: usize) -> &str {
         self.namespaces.name(1 + number)
+    }
+
+    /// A folder for scripts and what else a test needs.
+    pub fn dir(&self) -> &Path {
+        &self.dir.0
     }
 
     /// Types a command at the balancer.
@@ -109,8 +114,11 @@ impl Net {
     /// Buffers that hold a packet, in all pools of the balancer.
     pub fn buffers_in_use(&self) -> u64 {
         let text = self.vppctl("show buffers");
-        let pools = text.lines().filter(|line| line.starts_with("default"));
-        pools.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum()
+        // Name, index, NUMA node, size, data size, total, available, cached, used. Below stand sentences about each pool.
+        let pools = text.lines().filter(|line| line.starts_with("worker-") && line.split_whitespace().count() == 9);
+        let used: Vec<u64> = pools.filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+        assert!(!used.is_empty(), "no pools in:\n{text}");
+        used.iter().sum()
     }
 }
 

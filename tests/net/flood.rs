@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use nodes::sys::in_namespace;
-
 use crate::bed::{AtEnd, Net, Setup, number_after};
 use crate::packet::PacketSocket;
+use crate::stream::{checksum, lost_by_the_kernel, router_mac};
 use crate::testing::eventually;
 
 const SYNS: u64 = 1_000_000;
@@ -50,16 +49,6 @@ impl Syn {
     }
 }
 
-/// The Internet checksum (RFC 1071) of parts of even length.
-fn checksum(parts: &[&[u8]]) -> [u8; 2] {
-    let words = parts.iter().flat_map(|part| part.chunks_exact(2));
-    let mut sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
 /// What became of the flood so far.
 #[derive(Debug)]
 struct Counters {
@@ -76,14 +65,6 @@ impl Counters {
     }
 }
 
-/// What the kernel lost between the client's device and the balancer's (column 12 of `/proc/net/dev`).
-fn lost_on_the_link(net: &Net) -> u64 {
-    let read = || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-    let text = in_namespace(Some(net.client()), read).unwrap();
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("c0:")).unwrap();
-    line.split_whitespace().nth(11).unwrap().parse().unwrap()
-}
-
 fn counters(net: &Net) -> Counters {
     let text = net.vppctl("show lb vip verbose");
     let of_target = text.split_once(TARGET).unwrap().1;
@@ -92,15 +73,8 @@ fn counters(net: &Net) -> Counters {
         known: number("packet from existing sessions:"),
         new: number("first session packet:"),
         untracked: number("untracked packet:"),
-        dropped: number_after(&net.vppctl("show hardware-interfaces host-l0"), "kernel drops:") + lost_on_the_link(net),
+        dropped: lost_by_the_kernel(net),
     }
-}
-
-fn router_mac(net: &Net) -> [u8; 6] {
-    let text = net.vppctl("show hardware-interfaces host-l0");
-    let mac = text.split_once("Ethernet address ").unwrap().1;
-    let bytes: Vec<_> = mac[..17].split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-    bytes.try_into().unwrap()
 }
 
 #[test]

@@ -4,13 +4,16 @@
 
 mod bed;
 mod capture;
+mod churn;
 mod daemon;
 mod demo;
 mod flood;
 mod http;
 mod packet;
 mod restart;
+mod routes;
 mod server_removed;
+mod stream;
 #[allow(dead_code)]
 #[path = "../../nodes/src/sys/testing.rs"]
 mod testing;
