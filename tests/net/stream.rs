@@ -49,9 +49,10 @@ impl Stream {
             while !stop.load(SeqCst) {
                 let due = (began.elapsed().as_secs_f64() * rate as f64) as u64;
                 // A sender that was not let run does not make up for it at once: that would be another kind of load.
-                for number in sent..due.min(sent + 100) {
-                    self.from.send(&self.packet(number, to(number))).unwrap();
-                    sent = number + 1;
+                let until = due.min(sent + 100);
+                while sent < until {
+                    self.from.send(&self.packet(sent, to(sent))).unwrap();
+                    sent += 1;
                 }
                 thread::sleep(Duration::from_millis(1));
             }
