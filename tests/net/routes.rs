@@ -58,7 +58,8 @@ fn half_a_million_routes_come_and_go_and_no_packet_is_lost() {
     let to = |number: u64| Ipv4Addr::from(FIRST + (number as u32).wrapping_mul(0x9e37_79b1) % (COUNT + 7 * LINES));
     let passed = thread::scope(|scope| {
         let end = AtEnd(|| stop.store(true, SeqCst));
-        let traffic = scope.spawn(|| stream.run(RATE, &stop, &to));
+        let (stream, stop) = (&stream, &stop);
+        let traffic = scope.spawn(move || stream.run(RATE, stop, to));
         let mut timed = |command: &str| {
             let began = Instant::now();
             net.vppctl(command);
