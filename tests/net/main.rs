@@ -17,4 +17,5 @@ mod stream;
 #[allow(dead_code)]
 #[path = "../../nodes/src/sys/testing.rs"]
 mod testing;
+mod tracing;
 mod workers;
