@@ -271,6 +271,15 @@ fn what_is_there_already_or_is_not_there() {
                 "lb as 90.0.0.0/24 91.0.0.1",
                 "lb as: server 91.0.0.1 lies within VIP 91.0.0.1/32: its packets would come back here",
             ),
+            (
+                "lb as 90.0.0.0/24 10.0.2.9 10.0.1.1",
+                "lb as: server 10.0.1.1 is one of our own addresses: its packets would come back here",
+            ),
+            (
+                "lb as 90.0.0.0/24 10.0.2.255",
+                "lb as: server 10.0.2.255 is the network's or the broadcast address on pg1",
+            ),
+            ("lb as 90.0.0.0/24 10.0.1.0", "lb as: server 10.0.1.0 is the network's or the broadcast address on pg0"),
             ("lb as 90.0.0.0/24 10.0.2.2 weight 5 del", "lb as: weight and del are mutually exclusive"),
             ("ip route del 7.7.7.7/32 via 10.0.2.9", "ip route: no route to 7.7.7.7/32 from CLI"),
             ("ip route del 7.7.7.7/32", "ip route: no route to 7.7.7.7/32 from CLI"),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use vnet::fib::{Prefix, TrackIndex};
+use vnet::router::InterfaceRecord;
 use vnet::{NodeId, Router};
 
 use crate::config::{Change, LbConfig, RouteTarget, State, Step};
@@ -58,7 +59,8 @@ impl LbControl {
         Ok(result)
     }
 
-    /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows.
+    /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows. New
+    /// servers must be other hosts.
     fn prepare(&mut self, router: &mut Router, change: &Change) -> Result<(), String> {
         for step in &change.steps {
             match step {
@@ -69,6 +71,7 @@ impl LbControl {
                     }
                 }
                 Step::Buckets(buckets) => self.resize(router, *buckets)?,
+                Step::Track { address: IpAddr::V4(server), .. } => check_elsewhere(router, *server)?,
                 _ => (),
             }
         }
@@ -269,6 +272,21 @@ fn give_back_spent(router: &mut Router) -> bool {
         worker.local::<LbLocal>().map(|local| (local.flows.take_spent(), local.flows.old_tables() > 0))
     });
     workers.into_iter().flatten().any(|(_, more)| more)
+}
+
+/// Whether a server may be another host: packets for our own addresses would come back here, and nobody has the ends of
+/// a connected prefix.
+fn check_elsewhere(router: &Router, server: Ipv4Addr) -> Result<(), String> {
+    let rib = router.rib();
+    if rib.is_own_address(server) {
+        return Err(format!("server {server} is one of our own addresses: its packets would come back here"));
+    }
+    match router.records().map(InterfaceRecord::index).find(|index| rib.is_reserved(*index, server)) {
+        Some(index) => {
+            Err(format!("server {server} is the network's or the broadcast address on {}", rib.interface_name(index)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The node for a route's target, and the number that the route carries.
