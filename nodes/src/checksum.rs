@@ -11,10 +11,9 @@ pub fn complete(packet: &mut Packet<'_>) {
     }
     packet.meta_mut().offload.remove(Offload::CHECKSUM);
     let Some(start) = packet.csum_start() else { return };
-    let at = start + usize::from(packet.meta().csum_offset);
-    let sum = checksum::sum_segments(packet.segments(), start, 0);
-    // RFC 768: a sum of zero is sent as all ones; for TCP both mean the same.
-    let field = checksum::finish_nonzero(sum);
+    let offset = usize::from(packet.meta().csum_offset);
+    let field = checksum::complete(packet.segments(), start, offset);
+    let at = start + offset;
     if let Some(place) = packet.data_mut().get_mut(at..at + 2) {
         place.copy_from_slice(&field.to_be_bytes());
     }

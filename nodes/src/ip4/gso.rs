@@ -167,8 +167,11 @@ impl Plan {
             udp.len.set(transport_len);
             udp.checksum.set(0);
         }
-        let field = checksum::finish_nonzero(checksum::sum(transport, pseudo) + sum);
-        let at = if self.tcp { TcpHeader::CHECKSUM_OFFSET } else { UdpHeader::CHECKSUM_OFFSET };
+        let sum = checksum::sum(transport, pseudo) + sum;
+        let (at, field) = match self.tcp {
+            true => (TcpHeader::CHECKSUM_OFFSET, checksum::finish(sum)),
+            false => (UdpHeader::CHECKSUM_OFFSET, checksum::finish_nonzero(sum)),
+        };
         transport[at..at + 2].copy_from_slice(&field.to_be_bytes());
         Some(())
     }

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Short;
+use super::UdpHeader;
 
 /// Adds the 16-bit words of `bytes` to `start`. A last odd byte counts as if a zero followed it, so that only the last
 /// slice of several may have an odd length; [`Sum`] joins slices of any length.
@@ -124,27 +124,17 @@ pub fn update32(field: u16, old: u32, new: u32) -> u16 {
 
 /// What belongs in the transport checksum field of a packet whose sender left it to others (virtio 1.2 section
 /// 5.1.6.2): the field, `offset` bytes after byte `start`, already holds the sum of the pseudo-header, and everything
-/// from `start` on is covered. Never 0, so that it serves UDP too.
+/// from `start` on is covered. At UDP's offset it is never 0; TCP and ICMP send the 0 that they get.
 ///
 /// `segments` are the packet's pieces in order. The caller writes the result at `start + offset`.
-pub fn complete<'a>(segments: impl IntoIterator<Item = &'a [u8]>, start: usize) -> u16 {
-    finish_nonzero(sum_segments(segments, start, 0))
-}
-
-/// [`complete`] for a packet in one piece, with the field written.
-///
-/// # Errors
-/// [`Short`] if the field is not within the packet.
-pub fn complete_in_place(packet: &mut [u8], start: usize, offset: usize) -> Result<(), Short> {
-    let at = start.checked_add(offset).ok_or(Short)?;
-    let end = at.checked_add(2).filter(|end| *end <= packet.len()).ok_or(Short)?;
-    let field = complete([&*packet], start);
-    packet[at..end].copy_from_slice(&field.to_be_bytes());
-    Ok(())
+pub fn complete<'a>(segments: impl IntoIterator<Item = &'a [u8]>, start: usize, offset: usize) -> u16 {
+    let sum = sum_segments(segments, start, 0);
+    if offset == UdpHeader::CHECKSUM_OFFSET { finish_nonzero(sum) } else { finish(sum) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::TcpHeader;
     use super::*;
     use proptest::prelude::*;
 
@@ -209,9 +199,7 @@ mod tests {
             let partial = fold(pseudo4_of(source, destination, 17, 8 + payload.len() as u16));
             packet[26..28].copy_from_slice(&partial.to_be_bytes());
             let (a, b) = packet.split_at(cut.min(packet.len()));
-            prop_assert_eq!(complete([a, b], 20).to_be_bytes().to_vec(), right.clone());
-            complete_in_place(&mut packet, 20, 6).unwrap();
-            prop_assert_eq!(&packet[26..28], &right[..]);
+            prop_assert_eq!(complete([a, b], 20, 6).to_be_bytes().to_vec(), right);
         }
 
         #[test]
@@ -226,9 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn a_field_beyond_the_packet_is_an_error() {
-        assert_eq!(complete_in_place(&mut [0; 10], 4, 5), Err(Short));
-        assert_eq!(complete_in_place(&mut [0; 10], usize::MAX, 5), Err(Short));
-        assert_eq!(complete_in_place(&mut [0; 10], 3, 5), Ok(()));
+    fn udp_alone_never_sends_zero() {
+        // RFC 768; RFC 9293 section 3.1 knows no such exception.
+        let segment = [0xff; 20];
+        assert_eq!(complete([&segment[..]], 0, UdpHeader::CHECKSUM_OFFSET), 0xffff);
+        assert_eq!(complete([&segment[..]], 0, TcpHeader::CHECKSUM_OFFSET), 0);
     }
 }

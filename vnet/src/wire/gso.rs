@@ -141,20 +141,20 @@ impl Plan {
         ip.id.set(ip.id.get().wrapping_add(piece.number as u16));
         let pseudo = ip.pseudo_sum(transport_len);
         ip4::write_checksum(front)?;
-        let field_at = match self.kind {
+        let (field_at, finish): (_, fn(u64) -> u16) = match self.kind {
             Kind::Tcp4 => {
                 self.complete_tcp(TcpHeader::mut_from_prefix(transport)?.0, piece);
-                TcpHeader::CHECKSUM_OFFSET
+                (TcpHeader::CHECKSUM_OFFSET, checksum::finish)
             }
             Kind::Udp4 => {
                 let (udp, _) = UdpHeader::mut_from_prefix(transport)?;
                 udp.len.set(transport_len);
                 udp.checksum.set(0);
-                UdpHeader::CHECKSUM_OFFSET
+                (UdpHeader::CHECKSUM_OFFSET, checksum::finish_nonzero)
             }
         };
         // Transport headers are of even length, so the payload's sum needs no shift.
-        let field = checksum::finish_nonzero(checksum::sum(transport, pseudo) + payload_sum);
+        let field = finish(checksum::sum(transport, pseudo) + payload_sum);
         transport[field_at..field_at + 2].copy_from_slice(&field.to_be_bytes());
         Ok(())
     }

@@ -6,32 +6,51 @@ use crate::balancing::three;
 use crate::bed::Frame;
 use crate::frames::{VIP, bytes, checked, ip, opened, tcp, udp};
 
+/// A frame whose transport checksum, `at` bytes into that header, is left to others. The kernel leaves the pseudo
+/// header's sum in the field; here it is found by taking the rest off.
+fn unfinished(whole: &[u8], at: usize) -> Frame {
+    let mut frame = whole.to_vec();
+    let field = 34 + at..34 + at + 2;
+    let full = !u32::from(u16::from_be_bytes([whole[34 + at], whole[35 + at]])) & 0xffff;
+    frame[field.clone()].fill(0);
+    let pseudo = (full + 0xffff - sum(&frame[34..])) % 0xffff;
+    frame[field].copy_from_slice(&(pseudo as u16).to_be_bytes());
+    Frame { bytes: frame, offload: Offload::CHECKSUM, checksum: (34, at as u16), ..Frame::default() }
+}
+
+fn sum(bytes: &[u8]) -> u32 {
+    let sum = bytes.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0))).sum::<u32>();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (sum & 0xffff) + (sum >> 16)
+}
+
 #[test]
 fn a_checksum_that_the_sender_left_is_completed() {
     let mut bed = three();
-    for (mut frame, at) in
+    for (whole, at) in
         [(tcp(ip([10, 9, 0, 1], VIP), 4000, 80, 333), 16), (udp(ip([10, 9, 0, 1], VIP), 4000, 80, 1201), 6)]
     {
-        let whole = frame.clone();
-        // The kernel leaves the pseudo header's sum in the field; here it is found by taking the rest off.
-        let field = 34 + at..34 + at + 2;
-        frame[field.clone()].fill(0);
-        let full = !u32::from(u16::from_be_bytes([whole[34 + at], whole[35 + at]])) & 0xffff;
-        let mut rest: u32 =
-            frame[34..].chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0))).sum();
-        rest = (rest & 0xffff) + (rest >> 16);
-        rest = (rest & 0xffff) + (rest >> 16);
-        let pseudo = (full + 0xffff - rest) % 0xffff;
-        frame[field].copy_from_slice(&(pseudo as u16).to_be_bytes());
-        let left = bed.reaching_servers([Frame {
-            bytes: frame,
-            offload: Offload::CHECKSUM,
-            checksum: (34, at as u16),
-            ..Frame::default()
-        }]);
+        let left = bed.reaching_servers([unfinished(&whole, at)]);
         let inner = opened(&left[0]).1;
         checked(inner);
         assert_eq!(*inner, whole[14..]);
+    }
+}
+
+#[test]
+fn a_tcp_checksum_of_zero_is_sent_as_zero_and_only_that_of_udp_as_ones() {
+    let mut bed = three();
+    let (tcp, udp) = (tcp(ip([10, 9, 0, 1], VIP), 4000, 80, 333), udp(ip([10, 9, 0, 1], VIP), 4000, 80, 333));
+    for (mut whole, at, payload, zero) in [(tcp, 16, 54, [0, 0]), (udp, 6, 42, [0xff, 0xff])] {
+        let field = 34 + at..34 + at + 2;
+        // What the sum lacks goes into the payload.
+        let lack = sum(&[&whole[field.clone()], &whole[payload..payload + 2]].concat()) as u16;
+        whole[payload..payload + 2].copy_from_slice(&lack.to_be_bytes());
+        whole[field].copy_from_slice(&zero);
+        let left = bed.reaching_servers([unfinished(&whole, at)]);
+        let inner = opened(&left[0]).1;
+        assert_eq!(*inner, whole[14..]);
+        checked(inner);
     }
 }
 

@@ -111,13 +111,15 @@ fn sixty_four_kilobytes_are_cut_though_no_length_field_holds_them() {
 }
 
 #[test]
-fn no_piece_says_that_it_has_no_checksum() {
-    // Both pieces are alike but for the first word, which makes the sum of the first 0.
-    let mut packet = large(Kind::Udp4, false, 0, &[0; 20]);
-    let plan = Plan::new(&packet, 0, Kind::Udp4, 10, packet.len()).unwrap();
-    let field = [cut(&packet, &plan)[0][26], cut(&packet, &plan)[0][27]];
-    packet[28..30].copy_from_slice(&field);
-    assert_eq!(cut(&packet, &plan)[0][26..28], [0xff, 0xff]);
+fn of_sums_that_come_to_zero_only_udp_makes_ones() {
+    for (kind, at, zero) in [(Kind::Udp4, 26, [0xff, 0xff]), (Kind::Tcp4, 36, [0, 0])] {
+        let mut packet = large(kind, false, 0, &[0; 20]);
+        let plan = Plan::new(&packet, 0, kind, 10, packet.len()).unwrap();
+        // What the sum lacks goes into the first piece's payload.
+        let field = [cut(&packet, &plan)[0][at], cut(&packet, &plan)[0][at + 1]];
+        packet[plan.headers_len()..][..2].copy_from_slice(&field);
+        assert_eq!(cut(&packet, &plan)[0][at..at + 2], zero, "{kind:?}");
+    }
 }
 
 #[test]
