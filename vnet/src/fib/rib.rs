@@ -255,6 +255,11 @@ impl<A: Address> Rib<A> {
             None => {
                 self.entry_numbers.give_back(entry.number);
                 self.entries.remove(&prefix);
+                // A table that was large once gives its memory back; what is left is moved once in many removals.
+                let left = self.entries.len().max(512);
+                if self.entries.capacity() > 8 * left {
+                    self.entries.shrink_to(2 * left);
+                }
                 self.lens[usize::from(prefix.len())] -= 1;
                 let (cover, len) = self.cover(prefix).map_or((NO_ROUTE, 0), |(p, entry)| (entry.active, p.len()));
                 self.trie.remove(prefix, cover, len);

@@ -4,6 +4,8 @@
 //! writer keeps beside each leaf the length of the prefix that owns it, so that a shorter prefix never overwrites a
 //! longer one and a removed one is found again.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,8 +19,9 @@ const CHILD: u32 = 1 << 31;
 const ROOT_CHUNK: usize = 4096;
 const ROOT_CHUNKS: usize = 65536 / ROOT_CHUNK;
 const BLOCK: usize = 256;
-/// Leaves copied at most when one changes: 64 blocks. Fewer make more pointers to copy per published version.
-const CHUNK: usize = 64 * BLOCK;
+/// Blocks copied at most when a leaf changes. Fewer make more pointers to copy per published version.
+const TOGETHER: usize = 64;
+const CHUNK: usize = TOGETHER * BLOCK;
 
 /// The trie as workers read it.
 #[derive(Clone, Debug)]
@@ -57,8 +60,13 @@ impl Fib4 {
 pub struct Trie4 {
     fib: Fib4,
     root_lens: Vec<u8>,
-    blocks: Vec<Block>,
-    free: Vec<u32>,
+    blocks: Chunked<Block, TOGETHER>,
+    /// The first number that no block has had.
+    next: u32,
+    /// Lower numbers that are free. The lowest is taken first, so that whole chunks become free, and give their memory back.
+    free: BinaryHeap<Reverse<u32>>,
+    /// Blocks in use of each chunk.
+    in_use: Vec<u8>,
 }
 
 /// What the writer knows about a block.
@@ -69,6 +77,8 @@ struct Block {
     /// Leaves that are children or are owned by a prefix that ends inside the block. At 0 all leaves are the same.
     used: u16,
 }
+
+const NO_BLOCK: Block = Block { lens: [0; BLOCK], used: 0 };
 
 /// A change to the leaves under a prefix: those owned by a prefix of a length in `from` become `forward`'s, owned by a
 /// prefix of length `len`.
@@ -83,8 +93,10 @@ impl Default for Trie4 {
         Trie4 {
             fib: Fib4 { root: std::array::from_fn(|_| Arc::new([0; ROOT_CHUNK])), blocks: Chunked::default() },
             root_lens: vec![0; 65536],
-            blocks: Vec::new(),
-            free: Vec::new(),
+            blocks: Chunked::default(),
+            next: 0,
+            free: BinaryHeap::new(),
+            in_use: Vec::new(),
         }
     }
 }
@@ -113,7 +125,13 @@ impl PrefixTrie<Ipv4Addr> for Trie4 {
 impl Trie4 {
     /// Blocks in use, of 1 KB each for readers; the root has 256 KB more.
     pub fn blocks(&self) -> usize {
-        self.blocks.len() - self.free.len()
+        self.in_use.iter().map(|&blocks| usize::from(blocks)).sum()
+    }
+
+    /// Chunks of blocks that take up memory.
+    #[cfg(test)]
+    pub(super) fn chunks(&self) -> usize {
+        self.fib.blocks.made().max(self.blocks.made())
     }
 
     fn paint(&mut self, prefix: Prefix<Ipv4Addr>, paint: &Paint) {
@@ -204,12 +222,17 @@ impl Trie4 {
 
     /// A block whose leaves are all `leaf`, with the mark of a child.
     fn take(&mut self, leaf: u32, len: u8) -> u32 {
-        let number = self.free.pop().unwrap_or(self.blocks.len() as u32);
-        let block = Block { lens: [len; BLOCK], used: 0 };
-        match self.blocks.get_mut(number as usize) {
-            Some(place) => *place = block,
-            None => self.blocks.push(block),
-        }
+        let number = match self.free.pop() {
+            Some(Reverse(number)) => number,
+            None => {
+                self.next += 1;
+                self.next - 1
+            }
+        };
+        let chunk = number as usize / TOGETHER;
+        self.in_use.resize(self.in_use.len().max(chunk + 1), 0);
+        self.in_use[chunk] += 1;
+        *self.block(number) = Block { lens: [len; BLOCK], used: 0 };
         for i in 0..BLOCK {
             self.set_leaf(number, i, leaf);
         }
@@ -223,12 +246,20 @@ impl Trie4 {
             return None;
         }
         let len = block.lens[0];
-        self.free.push(child & !CHILD);
-        Some((self.fib.leaf(child, 0), len))
+        let owner = (self.fib.leaf(child, 0), len);
+        let number = child & !CHILD;
+        self.free.push(Reverse(number));
+        let in_use = &mut self.in_use[number as usize / TOGETHER];
+        *in_use -= 1;
+        if *in_use == 0 {
+            self.blocks.give_back(number as usize, &NO_BLOCK);
+            self.fib.blocks.give_back(number as usize * BLOCK, &0);
+        }
+        Some(owner)
     }
 
     fn block(&mut self, child: u32) -> &mut Block {
-        &mut self.blocks[(child & !CHILD) as usize]
+        self.blocks.slot((child & !CHILD) as usize, &NO_BLOCK)
     }
 
     fn root(&self, i: usize) -> u32 {
