@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cli::server::{Polled, Ran, Server, SessionId, Shell};
@@ -19,10 +20,15 @@ use nix::unistd::Pid;
 use vnet::Config;
 use vnet::router::Level;
 
+use crate::early_end::EarlyEnd;
+
 const WAKE: Token = Token(0);
 const SIGNALS: Token = Token(1);
 /// The server uses tokens from here.
 const SESSIONS: Token = Token(1024);
+
+/// A long start-up script lets signals and sessions go first this often.
+const SCRIPT_SLICE: Duration = Duration::from_millis(50);
 
 const USAGE: &str = "usage: maglane [-c FILE | SECTION { WORDS }…]
   -c FILE         read the start-up file
@@ -55,10 +61,12 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     signals.thread_block().map_err(|error| format!("cannot block signals: {error}"))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| format!("cannot watch signals: {error}"))?;
+    let signals = Arc::new(signals);
 
     let socket = socket_path(&startup)?;
     check_cores(&startup)?;
     let mut server = Server::bind(&socket).map_err(|error| error.to_string())?;
+    let early = EarlyEnd::watch(signals.clone(), server.file())?;
     let config = Config {
         workers: startup.cpu.workers.unwrap_or(0) as usize,
         buffers: startup.buffers.per_numa.unwrap_or(Config::default().buffers),
@@ -89,6 +97,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         .register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)
         .map_err(|error| format!("cannot watch signals: {error}"))?;
     server.register(poll.registry(), SESSIONS).map_err(|error| format!("cannot watch the CLI socket: {error}"))?;
+
+    drop(early);
 
     let mut daemon = Daemon { console, pending: HashMap::new(), startup: None };
     let listening = socket.display().to_string();
@@ -221,9 +231,14 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Goes on with the start-up script; gives the time when it has to be continued.
+    /// Goes on with the start-up script for a moment; gives the time when it has to be continued.
     fn run_startup(&mut self) -> Result<Option<Instant>, String> {
+        let begun = Instant::now();
         while let Some(mut pending) = self.startup.take() {
+            if begun.elapsed() > SCRIPT_SLICE {
+                self.startup = Some(pending);
+                return Ok(Some(Instant::now()));
+            }
             match self.console.go_on(&mut pending) {
                 Progress::Print(text) => {
                     for line in text.lines() {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod daemon;
+mod early_end;
 
 pub use cli::{App, Console};
 pub use vnet::{Config, Router};

@@ -115,12 +115,29 @@ pub enum BindError {
     },
 }
 
+/// The file that a socket is reached by.
+#[derive(Clone, Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: what stands at the path later may be somebody else's.
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    /// Removes the file, unless something else stands there by now.
+    pub fn remove(&self) {
+        let there = std::fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        if there.is_ok_and(|there| there == self.id) {
+            // Somebody else may have removed it meanwhile.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// The server.
 pub struct Server {
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode of the socket: what stands at the path later may be somebody else's.
-    file: (u64, u64),
+    file: SocketFile,
     first: usize,
     connections: HashMap<usize, Connection>,
     next: u64,
@@ -169,8 +186,14 @@ impl Server {
         }
         let listener = UnixListener::bind(path).map_err(system)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(system)?;
-        let file = std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).map_err(system)?;
-        Ok(Server { listener, path: path.into(), file, first: 0, connections: HashMap::new(), next: 0, retry: None })
+        let id = std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).map_err(system)?;
+        let file = SocketFile { path: path.into(), id };
+        Ok(Server { listener, file, first: 0, connections: HashMap::new(), next: 0, retry: None })
+    }
+
+    /// The socket's file, which goes with the server; for whoever ends the process without dropping it.
+    pub fn file(&self) -> SocketFile {
+        self.file.clone()
     }
 
     /// Puts the socket into an event loop, which must hand over all events of the 1024 tokens from `first` on.
@@ -273,11 +296,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let there = std::fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
-        if there.is_ok_and(|there| there == self.file) {
-            // Somebody else may have removed it meanwhile.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.file.remove();
     }
 }
 
