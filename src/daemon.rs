@@ -88,6 +88,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
 
     warn_of_privileges(&mut console);
+    let pools: Vec<_> = (0..console.router().workers()).map(|worker| console.router().pool_stats(worker)).collect();
+    if let Some(note) = crate::pages::note(&pools) {
+        console.router().log().add(Level::Info, "buffers", note);
+    }
 
     let mut poll = Poll::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
     let waker = Waker::new(poll.registry(), WAKE).map_err(|error| format!("cannot make a waker: {error}"))?;

@@ -11,6 +11,7 @@
 
 pub mod daemon;
 mod early_end;
+mod pages;
 
 pub use cli::{App, Console};
 pub use vnet::{Config, Router};
