@@ -285,6 +285,31 @@ fn what_is_there_already_or_is_not_there() {
             ("ip route del 7.7.7.7/32", "ip route: no route to 7.7.7.7/32 from CLI"),
             ("ip route del 12.0.0.0/8 via 10.0.2.9", "ip route: the route to 12.0.0.0/8 has no such path"),
             ("show ip fib 7.7.7.0/24", "show ip fib: no route to 7.7.7.0/24"),
+            (
+                "set ip neighbor pg1 10.0.1.9 02:00:00:00:00:09",
+                "set ip neighbor: 10.0.1.9 is in no connected prefix of pg1, and no route has it as next hop there",
+            ),
+            ("set ip neighbor pg1 10.0.2.1 02:00:00:00:00:09", "set ip neighbor: 10.0.2.1 is one of our own addresses"),
+            (
+                "set ip neighbor static pg1 10.0.2.255 02:00:00:00:00:09",
+                "set ip neighbor: 10.0.2.255 is the network's or the broadcast address on pg1",
+            ),
+            (
+                "set ip neighbor pg1 10.0.2.0 02:00:00:00:00:09",
+                "set ip neighbor: 10.0.2.0 is the network's or the broadcast address on pg1",
+            ),
+            (
+                "set ip neighbor pg1 10.0.2.9 00:00:00:00:00:00",
+                "set ip neighbor: `00:00:00:00:00:00' is not the MAC of one station",
+            ),
+            (
+                "set ip neighbor pg1 10.0.2.9 01:00:5e:00:00:01",
+                "set ip neighbor: `01:00:5e:00:00:01' is not the MAC of one station",
+            ),
+            (
+                "set ip neighbor del pg1 10.0.2.2 02:00:00:00:00:03",
+                "set ip neighbor: 10.0.2.2 has the MAC 02:00:00:00:00:02, not `02:00:00:00:00:03'",
+            ),
             ("set ip neighbor del pg1 10.0.2.77", "set ip neighbor: no neighbour 10.0.2.77 on pg1"),
             (
                 "set interface ip address pg0 10.0.1.1/24",

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use vnet::Router;
+use vnet::wire::Mac;
 
 use crate::app::App;
 use crate::args::Args;
@@ -25,11 +26,14 @@ fn set(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let index = args.interface(router)?;
     let address = args.ip4("an address").map_err(|_| expected.clone())?;
     if delete {
-        // VPP takes a MAC here and does not look at it.
-        if !args.is_empty() {
-            args.mac().map_err(|_| expected)?;
-        }
+        let mac = if args.is_empty() { None } else { Some(args.mac().map_err(|_| expected)?) };
         args.end()?;
+        // VPP does not look at it; but who names another neighbour than is there means another.
+        if let Some((mac, known)) = mac.zip(router.neighbors().mac(index, address).map(Mac))
+            && mac != known
+        {
+            return Err(CliError::at(format!("{address} has the MAC {known}, not `{mac}'")));
+        }
         router.del_neighbor(index, address).map_err(CliError::at)?;
     } else {
         let mac = args.mac().map_err(|_| expected)?;

@@ -80,6 +80,11 @@ pub struct AdjacencyRow {
 }
 
 impl<A: Address> Rib<A> {
+    /// True if a route, or a neighbour's own, has `address` on the interface as its next hop.
+    pub fn is_next_hop(&self, interface: IfIndex, address: A) -> bool {
+        self.slots.peek(&Key::One(super::Target::NextHop { address, interface })).is_some()
+    }
+
     /// All prefixes, ordered by address, then length.
     pub fn routes(&self) -> Vec<RouteView<A>> {
         let mut all: Vec<_> = self.entries.iter().collect();

@@ -9,6 +9,7 @@ use super::entry::{Entry, Flags, State};
 use super::learn::Refusal;
 use crate::fib::{Address, Rib};
 use crate::ids::IfIndex;
+use crate::wire::Mac;
 
 /// Sizes and times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,14 +67,30 @@ pub struct Ticked<A> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NeighborError {
     /// A group address, or zeros.
-    #[error("not the link address of a host")]
-    BadMac,
+    #[error("`{0}' is not the MAC of one station")]
+    BadMac(Mac),
     /// An interface that routing was not told of.
     #[error("unknown interface {0}")]
     UnknownInterface(IfIndex),
     /// Our own address.
     #[error("{0} is one of our own addresses")]
     OwnAddress(String),
+    /// Nobody has an end of a connected prefix.
+    #[error("{address} is the network's or the broadcast address on {interface}")]
+    Reserved {
+        /// The address.
+        address: String,
+        /// The interface's name.
+        interface: String,
+    },
+    /// Nothing is ever sent to this neighbour.
+    #[error("{address} is in no connected prefix of {interface}, and no route has it as next hop there")]
+    NotOnLink {
+        /// The address.
+        address: String,
+        /// The interface's name.
+        interface: String,
+    },
     /// The table is full.
     #[error("there are {0} neighbours, more are not allowed")]
     Full(usize),
@@ -138,13 +155,22 @@ impl<A: Address> Neighbors<A> {
         no_fib: bool,
     ) -> Result<(), NeighborError> {
         if !is_host_mac(mac) {
-            return Err(NeighborError::BadMac);
+            return Err(NeighborError::BadMac(Mac(mac)));
         }
         if !rib.has_interface(interface) {
             return Err(NeighborError::UnknownInterface(interface));
         }
         if rib.is_own_address(address) {
             return Err(NeighborError::OwnAddress(address.to_string()));
+        }
+        let names = || (address.to_string(), rib.interface_name(interface));
+        if rib.is_reserved(interface, address) {
+            let (address, interface) = names();
+            return Err(NeighborError::Reserved { address, interface });
+        }
+        if !rib.is_on_link(interface, address) && !rib.is_next_hop(interface, address) {
+            let (address, interface) = names();
+            return Err(NeighborError::NotOnLink { address, interface });
         }
         if self.get(interface, address).is_none() && self.len() >= self.limits.most {
             return Err(NeighborError::Full(self.limits.most));

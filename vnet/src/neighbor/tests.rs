@@ -240,3 +240,23 @@ fn the_listing() {
     );
     assert_eq!(net.table.rows(&net.rib, now, Some(IfIndex(7))).0, []);
 }
+
+#[test]
+fn an_operators_neighbour_is_a_host_on_the_link_or_a_next_hop() {
+    let mut net = net();
+    let mut set =
+        |net: &mut Net, address, mac| net.table.set(&mut net.rib, net.start, IF, ip(address), mac, true, false);
+    let words = |result: Result<(), NeighborError>| result.unwrap_err().to_string();
+    let off = "172.16.0.1 is in no connected prefix of host-l0, and no route has it as next hop there";
+    assert_eq!(words(set(&mut net, "172.16.0.1", MAC)), off);
+    assert_eq!(words(set(&mut net, "10.0.1.1", MAC)), "10.0.1.1 is one of our own addresses");
+    let end = "is the network's or the broadcast address on host-l0";
+    assert_eq!(words(set(&mut net, "10.0.0.0", MAC)), format!("10.0.0.0 {end}"));
+    assert_eq!(words(set(&mut net, "10.0.255.255", MAC)), format!("10.0.255.255 {end}"));
+    assert_eq!(words(set(&mut net, "10.0.1.2", [0; 6])), "`00:00:00:00:00:00' is not the MAC of one station");
+    assert!(net.table.is_empty());
+    let path = crate::fib::Path::via(ip("172.16.0.1"), Some(IF));
+    net.rib.add_route(crate::fib::Source::Cli, "20.0.0.0/8".parse().unwrap(), path).unwrap();
+    set(&mut net, "172.16.0.1", MAC).unwrap();
+    assert_eq!(net.kind("20.1.1.1"), ForwardKind::Rewrite);
+}
