@@ -68,43 +68,81 @@ fn an_echo_in_pieces_is_answered_whatever_their_order() {
     }
 }
 
+/// Longer than pieces wait for each other.
+const TOO_LONG: std::time::Duration = std::time::Duration::from_millis(1100);
+
+/// A fragment from another sender, or of another datagram.
+fn other(frame: &[u8], source: [u8; 4], id: u16) -> Vec<u8> {
+    let mut header = etherparse::Ipv4Header::from_slice(&frame[14..]).unwrap().0;
+    (header.source, header.identification) = (source, id);
+    header.header_checksum = header.calc_header_checksum();
+    [&frame[..14], &header.to_bytes()[..], &frame[34..]].concat()
+}
+
+/// How often something was counted, by the words of `show errors`.
+fn counted(bed: &mut Bed, words: &str) -> u64 {
+    let errors = bed.vppctl("show errors");
+    let line = errors.lines().find(|line| line.contains(words));
+    line.map_or(0, |line| line.split_whitespace().next().unwrap().parse().unwrap())
+}
+
 #[test]
-fn pieces_that_overlap_or_never_end_come_to_nothing() {
+fn after_an_overlap_nothing_of_the_datagram_is_taken_until_its_time_is_up() {
     let mut bed = Bed::new();
     bed.vppctl("set interface mtu 1500 pg0");
     let pieces = cut(&echo(2000), 1000);
     let mut liar = pieces[1].clone();
     // The same place, other bytes.
     *liar.last_mut().unwrap() ^= 1;
-    let [back, _] = bed.send("pg0", &[pieces[1].clone(), liar, pieces[0].clone()]);
+    let [back, _] = bed.send("pg0", &[&[pieces[1].clone(), liar][..], &pieces].concat());
     assert!(back.is_empty());
-    assert!(bed.vppctl("show errors").contains("overlapping fragments"));
+    assert_eq!((counted(&mut bed, "overlapping fragments"), counted(&mut bed, "of a dropped packet")), (1, 3));
     assert_eq!(bed.in_use(), 0, "pieces keep no buffers");
-    // The rest of the first try waits in vain; the next is whole.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(TOO_LONG);
     let [back, _] = bed.send("pg0", &pieces);
     assert_eq!(joined(&back).len(), 2008);
-    assert!(bed.vppctl("show errors").contains("reassemblies timed out"));
+    assert_eq!(counted(&mut bed, "reassemblies timed out"), 0, "it was counted before");
 }
 
 #[test]
-fn many_beginnings_leave_no_place_and_cost_no_buffers() {
+fn the_sender_of_a_first_piece_is_told_that_others_are_missing() {
     let mut bed = Bed::new();
-    let first = cut(&echo(2000), 1000).remove(0);
-    let begun: Vec<Vec<u8>> = (0..100u16)
-        .map(|id| {
-            let mut frame = first.clone();
-            let mut header = etherparse::Ipv4Header::from_slice(&frame[14..]).unwrap().0;
-            header.identification = id;
-            header.header_checksum = header.calc_header_checksum();
-            frame[14..34].copy_from_slice(&header.to_bytes());
-            frame
-        })
-        .collect();
-    bed.send("pg0", &begun);
-    let errors = bed.vppctl("show errors");
-    let full = errors.lines().find(|line| line.contains("no place for another")).expect(&errors);
-    assert!(full.trim_start().starts_with("36 "), "{full}");
+    let pieces = cut(&echo(3000), 1000);
+    let later = other(&pieces[1], [10, 0, 1, 2], 78);
+    let [back, _] = bed.send("pg0", &[pieces[1].clone(), pieces[0].clone(), later]);
+    assert!(back.is_empty());
+    std::thread::sleep(TOO_LONG);
+    let [back, _] = bed.send("pg0", &[echo(10)]);
+    assert_eq!(back.len(), 2, "{back:x?}");
+    let (ip, message) = etherparse::Ipv4Header::from_slice(&back[0][14..]).unwrap();
+    assert_eq!((ip.source, ip.destination, ip.total_len), ([10, 0, 1, 1], [10, 0, 1, 2], 576));
+    assert_eq!(message[..2], [11, 1], "RFC 792: time exceeded, fragment reassembly");
+    assert_eq!(message[8..], pieces[0][14..14 + 548], "the piece as it came");
+    assert_eq!((back[1][34], counted(&mut bed, "reassembly time exceeded")), (0, 1));
+    assert_eq!(counted(&mut bed, "reassemblies timed out"), 2);
+}
+
+#[test]
+fn a_flood_of_beginnings_costs_its_sender_alone() {
+    let mut bed = Bed::new();
+    bed.vppctl("set interface mtu 1500 pg0");
+    let whole = cut(&echo(2000), 1000);
+    let flood: Vec<_> = (1000..1200).map(|id| other(&whole[0], [10, 0, 1, 77], id)).collect();
+    let [back, _] = bed.send("pg0", &[&whole[..1], &flood, &whole[1..]].concat());
+    assert_eq!(joined(&back).len(), 2008);
+    assert_eq!(counted(&mut bed, "too many of a source"), 200 - 16);
+    assert_eq!(bed.in_use(), 0, "pieces keep no buffers");
+}
+
+#[test]
+fn where_many_send_beginnings_the_oldest_goes() {
+    let mut bed = Bed::new();
+    bed.vppctl("set interface mtu 1500 pg0");
+    let whole = cut(&echo(2000), 1000);
+    let flood: Vec<_> = (1..=100).map(|host| other(&whole[0], [10, 0, 1, 100 + host], 7)).collect();
+    let [back, _] = bed.send("pg0", &[&flood[..], &whole].concat());
+    assert_eq!(joined(&back).len(), 2008, "the newest has a place");
+    assert_eq!(counted(&mut bed, "all places taken"), 101 - 64);
     assert_eq!(bed.in_use(), 0);
 }
 

@@ -1,5 +1,6 @@
 //! One datagram that arrives in pieces (RFC 791 section 3.2).
 
+use vnet::IfIndex;
 use vnet::wire::Ip4Header;
 
 /// The longest IPv4 header.
@@ -30,17 +31,27 @@ pub(super) enum Added {
     /// Part of it was there already, with other bounds or bytes: nobody sends that honestly (RFC 5722 section 4 says so
     /// for IPv6), and the whole datagram is worthless.
     Overlap,
-    /// Its bounds contradict another's, or go beyond what a datagram may have.
+    /// Its bounds contradict another's, or go beyond what a datagram may have: as bad.
     Malformed,
+    /// The datagram was found worthless before.
+    Dead,
 }
 
-/// See the head of this module. Memory is kept for the next datagram.
+/// See the head of this module. It has copies of the payload's bytes, at most [`LONGEST`], and no buffer of the pool.
+/// Memory is kept for the next datagram.
 pub(super) struct Datagram {
     pub(super) key: Key,
     /// When it is given up, in nanoseconds; 0: the place is free.
     pub(super) until: u64,
+    /// Where its first piece came in.
+    pub(super) rx: IfIndex,
+    /// It was found worthless. It still keeps its place till its time is up: what else comes of it must not pass for the
+    /// beginning of another.
+    pub(super) dead: bool,
     header: [u8; MAX_HEADER],
     header_len: usize,
+    /// Bytes of payload in the piece at offset 0.
+    first_len: usize,
     payload: Vec<u8>,
     have: [u64; WORDS],
     /// Bytes of payload that have come.
@@ -54,8 +65,11 @@ impl Datagram {
         Datagram {
             key: Key::default(),
             until: 0,
+            rx: IfIndex(0),
+            dead: false,
             header: [0; MAX_HEADER],
             header_len: 0,
+            first_len: 0,
             payload: Vec::new(),
             have: [0; WORDS],
             got: 0,
@@ -64,15 +78,31 @@ impl Datagram {
     }
 
     /// Begins another datagram.
-    pub(super) fn begin(&mut self, key: Key, until: u64) {
-        (self.key, self.until) = (key, until);
-        (self.header_len, self.got, self.total) = (0, 0, None);
+    pub(super) fn begin(&mut self, key: Key, rx: IfIndex, until: u64) {
+        (self.key, self.rx, self.until, self.dead) = (key, rx, until, false);
+        (self.header_len, self.first_len, self.got, self.total) = (0, 0, 0, None);
         self.payload.clear();
         self.have.fill(0);
     }
 
     /// Adds a piece: its header with options, its offset in bytes, whether others follow it, and its payload.
     pub(super) fn add<'p>(
+        &mut self,
+        header: &[u8],
+        offset: usize,
+        more: bool,
+        len: usize,
+        pieces: impl Iterator<Item = &'p [u8]> + Clone,
+    ) -> Added {
+        if self.dead {
+            return Added::Dead;
+        }
+        let added = self.put(header, offset, more, len, pieces);
+        self.dead = matches!(added, Added::Overlap | Added::Malformed);
+        added
+    }
+
+    fn put<'p>(
         &mut self,
         header: &[u8],
         offset: usize,
@@ -116,7 +146,7 @@ impl Datagram {
         }
         if offset == 0 {
             self.header[..header.len()].copy_from_slice(header);
-            self.header_len = header.len();
+            (self.header_len, self.first_len) = (header.len(), len);
         }
         match self.total {
             // The first piece's header may be longer than those of the others.
@@ -129,6 +159,11 @@ impl Datagram {
     /// The first piece's header.
     pub(super) fn header(&self) -> &[u8] {
         &self.header[..self.header_len]
+    }
+
+    /// The piece at offset 0, header and payload, if it has come.
+    pub(super) fn first_piece(&self) -> Option<(&[u8], &[u8])> {
+        Some((self.header(), self.payload.get(..self.first_len)?)).filter(|_| self.header_len > 0)
     }
 
     /// The payload, once it is complete.
@@ -176,7 +211,7 @@ mod tests {
                 pieces.swap(at, other);
             }
             let mut datagram = Datagram::new();
-            datagram.begin(Key::default(), 1);
+            datagram.begin(Key::default(), IfIndex(1), 1);
             for (number, piece) in pieces.iter().enumerate() {
                 let last = number + 1 == pieces.len();
                 prop_assert_eq!(add(&mut datagram, piece), if last { Added::Complete } else { Added::Kept });
@@ -189,7 +224,7 @@ mod tests {
         #[test]
         fn anything_may_come(pieces in prop::collection::vec((0..8192usize, any::<bool>(), 0..3000usize), 1..30)) {
             let mut datagram = Datagram::new();
-            datagram.begin(Key::default(), 1);
+            datagram.begin(Key::default(), IfIndex(1), 1);
             for (offset, more, len) in pieces {
                 let bytes = vec![7; len];
                 if add(&mut datagram, &(offset * 8, more, bytes)) == Added::Complete {
@@ -199,29 +234,49 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_contradicts_itself_is_refused() {
+    type Piece = (usize, bool, Vec<u8>);
+
+    /// What the last of these pieces does, all others being good; none of a datagram that it spoils is taken later.
+    fn last(pieces: &[Piece]) -> Added {
         let mut datagram = Datagram::new();
-        let fresh = |datagram: &mut Datagram| datagram.begin(Key::default(), 1);
-        fresh(&mut datagram);
-        assert_eq!(add(&mut datagram, &(0, true, vec![1; 16])), Added::Kept);
-        assert_eq!(add(&mut datagram, &(8, true, vec![1; 16])), Added::Overlap);
-        assert_eq!(add(&mut datagram, &(0, true, vec![2; 16])), Added::Overlap);
-        assert_eq!(add(&mut datagram, &(8, false, vec![1; 4])), Added::Malformed, "ends before what has come");
-        assert_eq!(add(&mut datagram, &(16, true, vec![1; 9])), Added::Malformed, "not a multiple of eight");
-        assert_eq!(add(&mut datagram, &(16, true, vec![])), Added::Malformed);
-        assert_eq!(add(&mut datagram, &(65512, false, vec![1; 8])), Added::Malformed, "longer than a datagram may be");
-        assert_eq!(add(&mut datagram, &(32, false, vec![1; 5])), Added::Kept);
-        assert_eq!(add(&mut datagram, &(40, false, vec![1; 5])), Added::Malformed, "two ends");
-        assert_eq!(add(&mut datagram, &(32, true, vec![1; 8])), Added::Malformed, "goes on behind the end");
-        assert_eq!(add(&mut datagram, &(16, true, vec![1; 16])), Added::Complete);
-        fresh(&mut datagram);
+        datagram.begin(Key::default(), IfIndex(1), 1);
+        let (last, good) = pieces.split_last().unwrap();
+        for piece in good {
+            assert_eq!(add(&mut datagram, piece), Added::Kept);
+        }
+        let added = add(&mut datagram, last);
+        if added == Added::Overlap || added == Added::Malformed {
+            assert!(pieces.iter().all(|piece| add(&mut datagram, piece) == Added::Dead));
+        }
+        added
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_spoils_the_datagram() {
+        let (first, third) = ((0, true, vec![1; 16]), (32, false, vec![1; 5]));
+        let after = |piece: Piece| last(&[first.clone(), piece]);
+        assert_eq!(after((8, true, vec![1; 16])), Added::Overlap);
+        assert_eq!(after((0, true, vec![2; 16])), Added::Overlap);
+        assert_eq!(after((8, false, vec![1; 4])), Added::Malformed, "ends before what has come");
+        assert_eq!(after((16, true, vec![1; 9])), Added::Malformed, "not a multiple of eight");
+        assert_eq!(after((16, true, vec![])), Added::Malformed);
+        assert_eq!(after((65512, false, vec![1; 8])), Added::Malformed, "longer than a datagram may be");
+        let after = |piece: Piece| last(&[first.clone(), third.clone(), piece]);
+        assert_eq!(after((40, false, vec![1; 5])), Added::Malformed, "two ends");
+        assert_eq!(after((32, true, vec![1; 8])), Added::Malformed, "goes on behind the end");
+        assert_eq!(after((16, true, vec![1; 16])), Added::Complete);
+        assert_eq!(last(&[(0, false, vec![3; 5])]), Added::Complete);
+    }
+
+    #[test]
+    fn the_first_pieces_header_counts_for_the_whole() {
+        let mut datagram = Datagram::new();
+        datagram.begin(Key::default(), IfIndex(1), 1);
         assert_eq!(add(&mut datagram, &(65504, false, vec![1; 11])), Added::Kept);
+        assert_eq!(datagram.first_piece(), None);
         let long = [0x4f; MAX_HEADER];
         assert_eq!(datagram.add(&long, 0, true, 65472, [&[1; 65472][..]].into_iter()), Added::Kept);
+        assert_eq!(datagram.first_piece(), Some((&long[..], &[1; 65472][..])));
         assert_eq!(add(&mut datagram, &(65472, true, vec![1; 32])), Added::Malformed, "too long with the first header");
-        fresh(&mut datagram);
-        assert_eq!(add(&mut datagram, &(0, false, vec![3; 5])), Added::Complete);
-        assert_eq!(datagram.payload(), [3; 5]);
     }
 }

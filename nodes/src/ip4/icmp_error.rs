@@ -24,6 +24,8 @@ node_errors! {
     pub enum Error {
         /// Messages about hops.
         TtlExpired => info "hop limit exceeded response sent",
+        /// Messages about packets whose pieces did not all come.
+        ReassemblyTimedOut => info "reassembly time exceeded sent",
         /// Messages about destinations.
         Unreachable => info "destination unreachable response sent",
         /// Messages about lengths.
@@ -63,6 +65,7 @@ impl RateLimit {
 pub fn request(packet: &mut Packet<'_>, problem: Problem) {
     packet.meta_mut().opaque = match problem {
         Problem::TimeExceeded => [1, 0],
+        Problem::ReassemblyTimeExceeded => [4, 0],
         Problem::Unreachable(code) => [2, u32::from(code)],
         Problem::FragmentationNeeded { mtu } => [3, u32::from(mtu)],
     };
@@ -71,6 +74,7 @@ pub fn request(packet: &mut Packet<'_>, problem: Problem) {
 fn requested(packet: &Packet<'_>) -> Problem {
     match packet.meta().opaque {
         [1, _] => Problem::TimeExceeded,
+        [4, _] => Problem::ReassemblyTimeExceeded,
         [3, mtu] => Problem::FragmentationNeeded { mtu: mtu as u16 },
         [_, code] => Problem::Unreachable(code as u8),
     }
@@ -119,6 +123,7 @@ impl PacketNode for IcmpErrors {
         cx.count(match (sent, problem) {
             (Err(_), _) => Error::NoBuffer,
             (_, Problem::TimeExceeded) => Error::TtlExpired,
+            (_, Problem::ReassemblyTimeExceeded) => Error::ReassemblyTimedOut,
             (_, Problem::Unreachable(_)) => Error::Unreachable,
             (_, Problem::FragmentationNeeded { .. }) => Error::FragmentationNeeded,
         });

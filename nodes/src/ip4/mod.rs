@@ -1,12 +1,14 @@
 //! IPv4: from input to rewrite, and what stands beside the way.
 
 mod datagram;
+mod expired;
 mod frag;
 pub mod gso;
 mod icmp;
 pub mod icmp_error;
 mod input;
 mod lookup;
+mod places;
 mod reassembly;
 mod receive;
 mod rewrite;
@@ -17,6 +19,7 @@ use vnet::{Builder, NodeSpec, Packet};
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
+    builder.local(|_| places::Places::default());
     for node in nodes() {
         builder.node(node);
     }
@@ -26,6 +29,7 @@ fn nodes() -> Vec<NodeSpec> {
     let mut nodes =
         vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
     nodes.push(reassembly::node());
+    nodes.extend(expired::nodes());
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes

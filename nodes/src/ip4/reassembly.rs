@@ -9,6 +9,7 @@ use vnet::{Cx, Held, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_error
 use super::HeaderTrace;
 use super::datagram::{Added, Datagram, Key};
 use super::frag::range;
+use super::places::{Evicted, Places};
 
 next_nodes! {
     /// Where `ip4-full-reassembly` sends packets.
@@ -32,10 +33,12 @@ node_errors! {
         Overlap => error "overlapping fragments",
         /// Bounds that cannot be.
         Malformed => error "malformed fragments",
-        /// Packets of which pieces were missing when their time was up.
-        TimedOut => error "reassemblies timed out",
-        /// So many packets in pieces at a time that one more finds no place.
-        Full => error "no place for another reassembly",
+        /// Pieces of a packet that was found overlapping or malformed.
+        Dead => error "fragments of a dropped packet",
+        /// All places were taken.
+        Evicted => error "evicted: all places taken",
+        /// The sender had its share of the places.
+        OfSource => error "evicted: too many of a source",
         /// No buffer for the whole packet.
         NoBuffer => error "no free buffer for a reassembled packet",
         /// The header is not what `ip4-input` let pass.
@@ -43,27 +46,17 @@ node_errors! {
     }
 }
 
-/// Packets in pieces at a time, of up to 64 KB each. The pieces of one packet come to one worker: the kernel spreads
-/// fragments over a fanout group by addresses and protocol alone.
-const PLACES: usize = 64;
-/// How long to wait for all pieces, in nanoseconds from the first that comes. RFC 1122 section 3.3.2 has a minute for
-/// hosts; identifications come round sooner than that today (RFC 4963), places are few, and VPP waits a fifth of this.
-const PATIENCE: u64 = 1_000_000_000;
-
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::packet("ip4-full-reassembly", |_| Reassembly { places: Vec::new() })
+    NodeSpec::packet("ip4-full-reassembly", |_| Reassembly)
 }
 
-struct Reassembly {
-    /// Made as they are needed, and then kept.
-    places: Vec<Datagram>,
-}
+struct Reassembly;
 
 impl PacketNode for Reassembly {
     type Next = Next;
     type Error = Error;
     type Shared = ();
-    type Local = ();
+    type Local = Places;
     type Staged = ();
     type Trace = HeaderTrace;
 
@@ -71,72 +64,59 @@ impl PacketNode for Reassembly {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         crate::checksum::complete(packet);
-        let Ok((ip, _)) = Ip4Header::ref_from_prefix(packet.data()) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let key =
-            Key { source: ip.source.get(), destination: ip.destination.get(), id: ip.id.get(), protocol: ip.protocol };
-        let (header_len, offset, more) = (ip.header_len(), ip.fragment_offset(), ip.more_fragments());
-        let Some(header) = packet.data().get(..header_len) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let now = cx.now().nanos;
-        let Some(place) = self.place(cx, key, now) else {
-            return cx.drop(packet, Error::Full);
-        };
-        let len = packet.len() - header_len;
-        let added = {
-            let pieces: SmallVec<[&[u8]; 32]> = range(packet, header_len, len).collect();
-            place.add(header, offset, more, len, pieces.iter().copied())
-        };
-        match added {
-            Added::Kept => Next::Hold,
-            Added::Duplicate => cx.drop(packet, Error::Duplicate),
-            Added::Overlap | Added::Malformed => {
-                place.until = 0;
-                cx.drop(packet, if added == Added::Overlap { Error::Overlap } else { Error::Malformed })
-            }
-            Added::Complete => {
-                place.until = 0;
-                if whole(cx, packet, place) {
-                    cx.count(Error::Reassembled);
-                    Next::Hold
-                } else {
-                    cx.drop(packet, Error::NoBuffer)
-                }
-            }
-        }
+        // Out of the worker's state as long as they and `cx` are needed at once.
+        let mut places = std::mem::take(cx.local);
+        let next = add(cx, packet, &mut places);
+        *cx.local = places;
+        next
     }
 
     fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
         cx.discard(packet);
     }
 
-    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
+    fn trace(&self, _: &Scope<'_, (), Places>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
         HeaderTrace::new(packet)
     }
 }
 
-impl Reassembly {
-    /// Where a datagram's pieces are, or may be put; `None`: everything is taken.
-    fn place(&mut self, cx: &Cx<'_, '_, Self>, key: Key, now: u64) -> Option<&mut Datagram> {
-        for place in self.places.iter_mut().filter(|place| place.until != 0 && place.until <= now) {
+/// Puts a piece where the others are.
+fn add(cx: &mut Cx<'_, '_, Reassembly>, packet: &mut Packet<'_>, places: &mut Places) -> Next {
+    let Ok((ip, _)) = Ip4Header::ref_from_prefix(packet.data()) else {
+        return cx.drop(packet, Error::Short);
+    };
+    let key =
+        Key { source: ip.source.get(), destination: ip.destination.get(), id: ip.id.get(), protocol: ip.protocol };
+    let (header_len, offset, more) = (ip.header_len(), ip.fragment_offset(), ip.more_fragments());
+    let Some(header) = packet.data().get(..header_len) else {
+        return cx.drop(packet, Error::Short);
+    };
+    let (place, evicted) = places.place(key, packet.meta().rx, cx.now().nanos);
+    match evicted {
+        Some(Evicted::Oldest) => cx.count(Error::Evicted),
+        Some(Evicted::OfSource) => cx.count(Error::OfSource),
+        None => (),
+    }
+    let len = packet.len() - header_len;
+    let added = {
+        let pieces: SmallVec<[&[u8]; 32]> = range(packet, header_len, len).collect();
+        place.add(header, offset, more, len, pieces.iter().copied())
+    };
+    match added {
+        Added::Kept => Next::Hold,
+        Added::Duplicate => cx.drop(packet, Error::Duplicate),
+        Added::Overlap => cx.drop(packet, Error::Overlap),
+        Added::Malformed => cx.drop(packet, Error::Malformed),
+        Added::Dead => cx.drop(packet, Error::Dead),
+        Added::Complete => {
             place.until = 0;
-            cx.count(Error::TimedOut);
-        }
-        let found = self.places.iter().position(|place| place.until != 0 && place.key == key);
-        if let Some(at) = found {
-            return self.places.get_mut(at);
-        }
-        if self.places.iter().all(|place| place.until != 0) {
-            if self.places.len() == PLACES {
-                return None;
+            if whole(cx, packet, place) {
+                cx.count(Error::Reassembled);
+                Next::Hold
+            } else {
+                cx.drop(packet, Error::NoBuffer)
             }
-            self.places.push(Datagram::new());
         }
-        let free = self.places.iter_mut().find(|place| place.until == 0)?;
-        free.begin(key, now + PATIENCE);
-        Some(free)
     }
 }
 

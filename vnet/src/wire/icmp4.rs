@@ -36,6 +36,8 @@ pub const PORT: u8 = 3;
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 /// Code of [`UNREACHABLE`]: forbidden by an administrator (RFC 1812 section 5.2.7.1).
 pub const PROHIBITED: u8 = 13;
+/// Code of [`TIME_EXCEEDED`]: pieces are missing; 0 speaks of hops.
+pub const REASSEMBLY: u8 = 1;
 
 /// The first 8 bytes of an ICMP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -118,6 +120,8 @@ impl Echo {
 pub enum Problem {
     /// The packet has used up its hops.
     TimeExceeded,
+    /// Pieces of the packet were missing when their time was up.
+    ReassemblyTimeExceeded,
     /// The packet cannot get there: a code such as [`HOST`].
     Unreachable(u8),
     /// The packet may not be fragmented and is longer than `mtu` bytes (RFC 1191).
@@ -132,6 +136,7 @@ impl Problem {
     pub fn header(self) -> Icmp4Header {
         match self {
             Self::TimeExceeded => Icmp4Header::new(TIME_EXCEEDED, 0, 0, 0),
+            Self::ReassemblyTimeExceeded => Icmp4Header::new(TIME_EXCEEDED, REASSEMBLY, 0, 0),
             Self::Unreachable(code) => Icmp4Header::new(UNREACHABLE, code, 0, 0),
             Self::FragmentationNeeded { mtu } => Icmp4Header::new(UNREACHABLE, FRAGMENTATION_NEEDED, 0, mtu),
         }
@@ -246,7 +251,10 @@ mod tests {
         fn errors_agree_with_etherparse(
             original in prop::collection::vec(any::<u8>(), 20..700), mtu: u16, code in 0u8..4,
         ) {
-            for problem in [Problem::TimeExceeded, Problem::Unreachable(code), Problem::FragmentationNeeded { mtu }] {
+            for problem in [
+                Problem::TimeExceeded, Problem::ReassemblyTimeExceeded, Problem::Unreachable(code),
+                Problem::FragmentationNeeded { mtu },
+            ] {
                 let mut out = [0; 576];
                 let len = problem.emit(US, THEM, 255, &original, &mut out).unwrap();
                 prop_assert_eq!(len, (original.len() + 28).min(576));
@@ -254,6 +262,7 @@ mod tests {
                 let name = format!("{:?}", theirs.icmp_type());
                 match problem {
                     Problem::TimeExceeded => prop_assert!(name.contains("TtlExceeded"), "{}", name),
+                    Problem::ReassemblyTimeExceeded => prop_assert!(name.contains("FragmentReassembly"), "{}", name),
                     Problem::Unreachable(_) => prop_assert!(name.contains("Unreachable"), "{}", name),
                     Problem::FragmentationNeeded { mtu } =>
                         prop_assert!(name.contains(&format!("next_hop_mtu: {mtu}")), "{}", name),
