@@ -30,6 +30,9 @@ const SESSIONS: Token = Token(1024);
 /// A long start-up script lets signals and sessions go first this often.
 const SCRIPT_SLICE: Duration = Duration::from_millis(50);
 
+/// How often memory that was freed is looked for, to hand it back to the kernel.
+const TIDY: Duration = Duration::from_secs(10);
+
 const USAGE: &str = "usage: maglane [-c FILE | SECTION { WORDS }…]
   -c FILE         read the start-up file
   -h, --help      this text
@@ -92,6 +95,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if let Some(note) = crate::pages::note(&pools) {
         console.router().log().add(Level::Info, "buffers", note);
     }
+    let mut heap = nodes::sys::Heap::default();
+    console.router().every(TIDY, move |_| {
+        heap.look();
+    });
 
     let mut poll = Poll::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
     let waker = Waker::new(poll.registry(), WAKE).map_err(|error| format!("cannot make a waker: {error}"))?;

@@ -2,6 +2,7 @@
 //!
 //! Unsafe code is confined to `raw`, whose functions are safe to call.
 
+pub mod heap;
 pub mod link;
 pub mod link_set;
 pub mod monitor;
@@ -13,6 +14,7 @@ pub(crate) mod raw;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use heap::Heap;
 pub use link::{LinkFacts, link_by_name};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use netns::{NamespaceError, in_namespace};

@@ -114,6 +114,24 @@ pub(crate) fn tun_set_offload(fd: BorrowedFd<'_>, features: u32) -> io::Result<(
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(features)) }).map(drop)
 }
 
+/// Bytes of the C library's heap that are free; 0 where it does not say.
+pub(crate) fn heap_free() -> usize {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only counts, under the heap's own locks.
+    return unsafe { libc::mallinfo2() }.fordblks;
+    #[cfg(not(target_env = "gnu"))]
+    0
+}
+
+/// Hands free memory of the C library's heap back to the kernel.
+pub(crate) fn heap_trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: touches memory that nobody has, under the heap's own locks. Whether there was any does not matter.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
