@@ -10,7 +10,8 @@ use vnet::interface::{Caps, Device, Hardware};
 use vnet::router::InterfaceSpec;
 use vnet::wire::{HeaderBytes, Start};
 use vnet::{
-    Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Packet, Poll, Router, SinkCx, SinkNode, Vector, next_nodes,
+    Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Offload, Packet, Poll, Router, SinkCx, SinkNode, Vector,
+    next_nodes,
 };
 
 /// The MAC address of the interface that frames come in by.
@@ -43,14 +44,23 @@ const CONFIGURATION: &[&str] = &[
 
 /// Runs a frame through the graph, traced, and prints the trace.
 pub fn run_frame(frame: &[u8]) {
+    run(Frame { bytes: frame.to_vec(), gso_size: 0 });
+}
+
+/// Runs a frame with IPv4 through the graph as a kernel hands over a large segment: pieces of so many bytes of payload
+/// are to be cut, and checksums are unfinished.
+pub fn run_large(frame: &[u8], gso_size: u16) {
+    run(Frame { bytes: frame.to_vec(), gso_size });
+}
+
+fn run(frame: Frame) {
     thread_local!(static CONSOLE: RefCell<Console> = RefCell::new(console()));
     CONSOLE.with_borrow_mut(|console| {
         let router = console.router();
         let input = router.node("fuzz-input").expect("registered below");
-        let bytes = frame.to_vec();
         router.ask(0, move |worker| {
             worker.trace_add(input, 1);
-            worker.local::<Feed>().expect("registered below").0 = Some(bytes);
+            worker.local::<Feed>().expect("registered below").0 = Some(frame);
         });
         router.step();
         let left = router.ask(0, |worker| {
@@ -127,7 +137,29 @@ impl Device for Nothing {
 
 /// The frame that comes in next.
 #[derive(Default)]
-struct Feed(Option<Vec<u8>>);
+struct Feed(Option<Frame>);
+
+struct Frame {
+    bytes: Vec<u8>,
+    /// 0: nothing is left to do.
+    gso_size: u16,
+}
+
+impl Frame {
+    /// Notes in the packet what its sender left to do.
+    fn leave_work(&self, packet: &mut Packet<'_>) {
+        let (Some(first), Some(number)) = (self.bytes.get(14), self.bytes.get(23)) else { return };
+        let (offload, offset) = if *number == 17 { (Offload::GSO_UDP, 6) } else { (Offload::GSO_TCP4, 16) };
+        let start = 14 + usize::from(first & 0xf) * 4;
+        // What does not fit is not asked for: the devices see to that.
+        if self.gso_size == 0 || start + offset + 2 > packet.data().len() {
+            return;
+        }
+        packet.set_csum_start(start);
+        let meta = packet.meta_mut();
+        (meta.offload, meta.gso_size, meta.csum_offset) = (offload | Offload::CHECKSUM, self.gso_size, offset as u16);
+    }
+}
 
 next_nodes! {
     enum Next {
@@ -139,9 +171,9 @@ next_nodes! {
 struct Input;
 
 #[derive(serde::Serialize)]
-struct Frame(#[serde(skip)] HeaderBytes);
+struct Seen(#[serde(skip)] HeaderBytes);
 
-impl Record for Frame {
+impl Record for Seen {
     fn text(&self, text: &mut Text) {
         self.0.text(text);
     }
@@ -151,15 +183,19 @@ impl InputNode for Input {
     type Next = Next;
     type Error = NoErrors;
     type Local = Feed;
-    type Trace = Frame;
+    type Trace = Seen;
 
     fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
         if cx.room() == 0 {
             return Poll::Idle;
         }
         let Some(frame) = cx.local.0.take() else { return Poll::Idle };
-        let trace = |packet: &Packet<'_>| Frame(HeaderBytes::new(Start::Ethernet, packet.data()));
-        match cx.deliver(FUZZ0, &frame, |_| Next::Ethernet, trace) {
+        let trace = |packet: &Packet<'_>| Seen(HeaderBytes::new(Start::Ethernet, packet.data()));
+        let finish = |packet: &mut Packet<'_>| {
+            frame.leave_work(packet);
+            Next::Ethernet
+        };
+        match cx.deliver(FUZZ0, &frame.bytes, finish, trace) {
             Ok(()) => Poll::Busy(1),
             Err(_) => {
                 cx.local.0 = Some(frame);

@@ -5,6 +5,7 @@ mod arp_icmp;
 mod bad_input;
 mod commands;
 mod forwarding;
+mod fragments;
 mod golden;
 mod load_balancer;
 mod pcap_trace;

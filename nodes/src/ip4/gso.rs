@@ -3,10 +3,8 @@
 //! Uses: `meta.gso_size`, the IPv4 and transport headers at the mark of the network header, and the node that the packet
 //! came from, which [`come_back_to`] noted. Sets: every piece's headers, with complete checksums. Next: back to that node.
 
-use smallvec::SmallVec;
-use vnet::wire::ip4::{Ip4Header, protocol};
-use vnet::wire::tcp::TcpFlags;
-use vnet::wire::{TcpHeader, UdpHeader, checksum};
+use vnet::wire::checksum;
+use vnet::wire::gso::{Kind, Plan};
 use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::frag::range;
@@ -46,21 +44,6 @@ pub(super) fn node() -> NodeSpec {
 
 struct Cut;
 
-/// All headers of a piece: link, IPv4 and TCP with all their options.
-type Headers = SmallVec<[u8; 192]>;
-
-/// What is the same for all pieces.
-struct Plan {
-    headers: Headers,
-    /// Where the IPv4 header begins.
-    ip: usize,
-    /// Where the transport header begins.
-    transport: usize,
-    tcp: bool,
-    piece: usize,
-    payload: usize,
-}
-
 impl PacketNode for Cut {
     type Next = Next;
     type Error = Error;
@@ -70,22 +53,22 @@ impl PacketNode for Cut {
     type Trace = FrameTrace;
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let Some(plan) = plan(packet) else {
+        let ip = usize::try_from(packet.header_offsets().1).ok();
+        let Some((plan, ip)) = ip.and_then(|ip| Some((plan(packet, ip)?, ip))) else {
             return cx.drop(packet, Error::Broken);
         };
+        let headers = plan.headers_len();
         let meta = packet.meta();
         let (back, forward, dpo, tx) = (NodeId(meta.opaque[0] as u16), meta.forward, meta.dpo, meta.tx);
-        let mut at = 0;
-        while at < plan.payload {
-            let len = plan.piece.min(plan.payload - at);
-            let made = cx.emit_chain(packet, &mut range(packet, plan.headers.len() + at, len), |piece| {
-                let sum = checksum::sum_segments(piece.segments(), 0, 0);
-                let headers = piece.push(plan.headers.len())?;
-                headers[..plan.headers.len()].copy_from_slice(&plan.headers);
-                plan.complete(&mut headers[..plan.headers.len()], at, len, sum)?;
-                piece.mark_l2();
-                piece.mark_l3_at(plan.ip);
-                let meta = piece.meta_mut();
+        for piece in plan.pieces() {
+            let made = cx.emit_chain(packet, &mut range(packet, headers + piece.at, piece.len), |new| {
+                let sum = checksum::sum_segments(new.segments(), 0, 0);
+                let place = new.push(headers)?;
+                place[..headers].copy_from_slice(packet.data().get(..headers)?);
+                plan.complete(place, piece, sum).ok()?;
+                new.mark_l2();
+                new.mark_l3_at(ip);
+                let meta = new.meta_mut();
                 (meta.forward, meta.dpo, meta.tx) = (forward, dpo, tx);
                 Some(Next::To(back))
             });
@@ -93,7 +76,6 @@ impl PacketNode for Cut {
                 return cx.drop(packet, Error::NoBuffer);
             }
             cx.count(Error::Made);
-            at += len;
         }
         cx.count(Error::Cut);
         Next::Hold
@@ -108,71 +90,23 @@ impl PacketNode for Cut {
     }
 }
 
-fn plan(packet: &Packet<'_>) -> Option<Plan> {
-    let bytes = packet.data();
-    let ip_at = usize::try_from(packet.header_offsets().1).ok()?;
-    let (ip, _) = Ip4Header::ref_from_prefix(bytes.get(ip_at..)?).ok()?;
-    let transport = ip_at + ip.header_len();
-    let offload = packet.meta().offload;
-    let (tcp, end) = if offload.contains(Offload::GSO_TCP4) && ip.protocol == protocol::TCP {
-        let tcp_len = TcpHeader::ref_from_prefix(bytes.get(transport..)?).ok()?.0.header_len();
-        (true, transport + Some(tcp_len).filter(|len| *len >= size_of::<TcpHeader>())?)
-    } else if offload.contains(Offload::GSO_UDP) && ip.protocol == protocol::UDP {
-        (false, transport + UdpHeader::LEN)
-    } else {
-        return None;
+/// The longest headers that are cut: an empty packet has more room in front.
+const MAX_HEADERS: usize = 192;
+
+/// How a large segment whose IPv4 header begins at `ip` is cut.
+fn plan(packet: &Packet<'_>, ip: usize) -> Option<Plan> {
+    let meta = packet.meta();
+    let kind = match meta.offload & Offload::GSO {
+        Offload::GSO_TCP4 => Kind::Tcp4,
+        Offload::GSO_UDP => Kind::Udp4,
+        _ => return None,
     };
-    let (piece, total) = (usize::from(packet.meta().gso_size), usize::from(ip.total_len.get()));
-    // A GSO packet of 64 KB has a total length that does not fit: the frame's own length counts.
-    let payload = packet.len().checked_sub(end).filter(|payload| *payload > 0)?;
-    let headers = Headers::from_slice(bytes.get(..end)?);
-    // No piece may be longer than IPv4's length field can say.
-    let fits = end - ip_at + piece.min(payload) <= usize::from(u16::MAX);
-    (piece > 0 && fits && total >= end - ip_at && headers.len() <= 192).then_some(Plan {
-        headers,
-        ip: ip_at,
-        transport,
-        tcp,
-        piece,
-        payload,
-    })
+    let plan = Plan::new(packet.data(), ip, kind, meta.gso_size, packet.len()).ok();
+    plan.filter(|plan| plan.headers_len() <= MAX_HEADERS)
 }
 
-impl Plan {
-    /// Completes the headers of the piece with the payload `at..at + len`, whose bytes add up to `sum`.
-    fn complete(&self, headers: &mut [u8], at: usize, len: usize, sum: u64) -> Option<()> {
-        let number = at / self.piece;
-        let (front, transport) = headers.split_at_mut_checked(self.transport)?;
-        let ip_bytes = front.get_mut(self.ip..)?;
-        let (ip, _) = Ip4Header::mut_from_prefix(ip_bytes).ok()?;
-        let transport_len = u16::try_from(transport.len() + len).ok()?;
-        ip.total_len.set(ip.header_len() as u16 + transport_len);
-        ip.id.set(ip.id.get().wrapping_add(number as u16));
-        let pseudo = ip.pseudo_sum(transport_len);
-        vnet::wire::ip4::write_checksum(ip_bytes).ok()?;
-        if self.tcp {
-            let last = at + len == self.payload;
-            let (tcp, _) = TcpHeader::mut_from_prefix(transport).ok()?;
-            tcp.seq.set(tcp.seq.get().wrapping_add(at as u32));
-            if !last {
-                tcp.flags &= !(TcpFlags::FIN | TcpFlags::PSH).bits();
-            }
-            if number > 0 {
-                // RFC 3168 section 6.1.2: the answer to one congestion mark is given once.
-                tcp.flags &= !TcpFlags::CWR.bits();
-            }
-            tcp.checksum.set(0);
-        } else {
-            let (udp, _) = UdpHeader::mut_from_prefix(transport).ok()?;
-            udp.len.set(transport_len);
-            udp.checksum.set(0);
-        }
-        let sum = checksum::sum(transport, pseudo) + sum;
-        let (at, field) = match self.tcp {
-            true => (TcpHeader::CHECKSUM_OFFSET, checksum::finish(sum)),
-            false => (UdpHeader::CHECKSUM_OFFSET, checksum::finish_nonzero(sum)),
-        };
-        transport[at..at + 2].copy_from_slice(&field.to_be_bytes());
-        Some(())
-    }
+/// Bytes of the longest piece that a large segment, which begins with its IPv4 header, will be cut into; `None` for
+/// what cannot be cut.
+pub fn gso_piece_len(packet: &Packet<'_>) -> Option<usize> {
+    plan(packet, 0).map(|plan| plan.longest())
 }

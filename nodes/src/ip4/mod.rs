@@ -13,6 +13,7 @@ mod reassembly;
 mod receive;
 mod rewrite;
 
+pub use gso::gso_piece_len;
 use trace::{Record, Text};
 use vnet::wire::{FlowKey4, HeaderBytes, Ip4Header, Start};
 use vnet::{Builder, NodeSpec, Packet};
@@ -72,17 +73,4 @@ pub fn flow_hash(bytes: &[u8]) -> u32 {
     // Multiplying folds every bit into the upper half; the constants are the golden ratio's and that of splitmix64.
     let mixed = (a ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ b.wrapping_mul(0x94d0_49bb_1331_11eb);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32) as u32
-}
-
-/// Bytes of the longest piece that a large segment will be cut into, from its IPv4 header on; `None` where the headers
-/// cannot be read.
-pub fn gso_piece_len(packet: &Packet<'_>) -> Option<usize> {
-    let bytes = packet.data();
-    let (ip, _) = Ip4Header::ref_from_prefix(bytes).ok()?;
-    let transport = bytes.get(ip.header_len()..)?;
-    let headers = match ip.protocol {
-        vnet::wire::ip4::protocol::TCP => vnet::wire::TcpHeader::ref_from_prefix(transport).ok()?.0.header_len(),
-        _ => vnet::wire::UdpHeader::LEN,
-    };
-    Some(ip.header_len() + headers + usize::from(packet.meta().gso_size))
 }

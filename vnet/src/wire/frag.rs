@@ -1,6 +1,6 @@
 //! Cutting an IPv4 packet into fragments (RFC 791 section 3.2): where each fragment's payload lies, and its header.
 //!
-//! Pure: nothing here knows buffers. The caller copies payload and header of each [`Fragment`].
+//! Pure: nothing here knows buffers. The caller, `ip4-frag`, copies payload and header of each [`Fragment`].
 
 use super::ip4::{self, Ip4Header, MORE_FRAGMENTS, OFFSET_MASK};
 use super::{Short, checksum};
@@ -61,14 +61,15 @@ pub struct Fragment {
 }
 
 impl Plan {
-    /// Plans the cut of a packet that begins with the header in `packet` and has `payload` bytes behind it, for a way
-    /// out that takes `mtu` bytes, header included. The packet may be a fragment itself.
+    /// Plans the cut of a packet of `packet_len` bytes in all, for a way out that takes `mtu` bytes, header included.
+    /// `packet` begins where the packet does and holds at least its header. The packet may be a fragment itself.
     ///
     /// # Errors
     /// See [`FragError`].
-    pub fn new(packet: &[u8], payload: usize, mtu: usize) -> Result<Self, FragError> {
+    pub fn new(packet: &[u8], packet_len: usize, mtu: usize) -> Result<Self, FragError> {
         let (header, _) = Ip4Header::ref_from_prefix(packet)?;
         let whole = packet.get(..header.header_len()).ok_or(FragError::Short)?;
+        let payload = packet_len.checked_sub(whole.len()).ok_or(FragError::Short)?;
         if header.dont_fragment() {
             return Err(FragError::Forbidden);
         }
@@ -96,6 +97,11 @@ impl Plan {
             next = (!last).then_some(at + len);
             Some(Fragment { at, len, last })
         })
+    }
+
+    /// Where the payload begins in the packet that is cut.
+    pub fn payload_at(&self) -> usize {
+        self.first.len
     }
 
     fn header(&self, at: usize) -> &Header {

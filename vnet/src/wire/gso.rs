@@ -1,7 +1,7 @@
 //! Cutting a large segment into packets in software: where each piece's payload lies, and what its headers become.
 //!
-//! Pure: nothing here knows buffers. The caller copies the headers and the payload of each [`Piece`], sums the payload
-//! (which it touches anyway) and has the headers completed.
+//! Pure: nothing here knows buffers. The caller, `ip4-gso-cut`, copies the headers and the payload of each [`Piece`],
+//! sums the payload and has the headers completed.
 
 use super::ip4::{self, Ip4Header, protocol};
 use super::tcp::{TcpFlags, TcpHeader};

@@ -84,6 +84,17 @@ fn large_segments_are_cut_before_the_tunnel() {
 }
 
 #[test]
+fn large_datagrams_are_cut_into_datagrams() {
+    let mut bed = three();
+    let frame = udp(ip([10, 9, 0, 1], VIP), 4000, 80, 20_000);
+    let offload = Offload::GSO_UDP | Offload::CHECKSUM;
+    let left = bed.reaching_servers([Frame { bytes: frame, offload, gso_size: 1200, checksum: (34, 6) }]);
+    let pieces = left.iter().map(|frame| checked(opened(frame).1));
+    assert_eq!(pieces.clone().map(|piece| piece.len()).collect::<Vec<_>>(), [&[1200; 16][..], &[800]].concat());
+    assert_eq!(pieces.flatten().collect::<Vec<_>>(), bytes(20_000));
+}
+
+#[test]
 fn pieces_that_would_not_fit_are_reported_once() {
     let mut bed = three();
     bed.vppctl("set interface mtu 1500 toy1");

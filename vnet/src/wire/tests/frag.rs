@@ -22,7 +22,8 @@ fn packet(options: &[u8], payload: &[u8], number: IpNumber) -> Vec<u8> {
 fn cut(packet: &[u8], mtu: usize) -> Result<Vec<Vec<u8>>, FragError> {
     let header_len = usize::from(packet[0] & 0xf) * 4;
     let payload = &packet[header_len..];
-    let plan = Plan::new(packet, payload.len(), mtu)?;
+    let plan = Plan::new(packet, packet.len(), mtu)?;
+    assert_eq!(plan.payload_at(), header_len);
     let one = |fragment: Fragment| {
         let mut bytes = vec![0; plan.header_len(fragment)];
         assert_eq!(plan.write_header(fragment, &mut bytes), Ok(bytes.len()));
@@ -105,18 +106,19 @@ fn refuses_what_it_may_not_or_cannot_cut() {
     let mut forbidden = original.clone();
     forbidden[6] |= 0x40;
     assert_eq!(cut(&forbidden, 68), Err(FragError::Forbidden));
-    assert_eq!(Plan::new(&original[..19], 100, 68).err(), Some(FragError::Short));
-    assert_eq!(Plan::new(&original, 65516, 68).err(), Some(FragError::TooLong));
+    assert_eq!(Plan::new(&original[..19], 120, 68).err(), Some(FragError::Short));
+    assert_eq!(Plan::new(&original, 19, 68).err(), Some(FragError::Short));
+    assert_eq!(Plan::new(&original, 65536, 68).err(), Some(FragError::TooLong));
     let mut far = Ipv4Header::from_slice(&original).unwrap().0;
     far.fragment_offset = IpFragOffset::try_new(0x1fff).unwrap();
-    assert_eq!(Plan::new(&far.to_bytes(), 100, 68).err(), Some(FragError::TooLong));
+    assert_eq!(Plan::new(&far.to_bytes(), 120, 68).err(), Some(FragError::TooLong));
 }
 
 proptest! {
     #[test]
     fn any_options_survive(words in 0usize..=10, random: [u8; 40], len in 0usize..2000, mtu in 68usize..1501) {
         let original = packet(&random[..words * 4], &vec![7; len], IpNumber::UDP);
-        let plan = Plan::new(&original, len, mtu).unwrap();
+        let plan = Plan::new(&original, original.len(), mtu).unwrap();
         let mut end = 0;
         for fragment in plan.fragments() {
             prop_assert_eq!(fragment.at, end);
@@ -132,8 +134,8 @@ proptest! {
     }
 
     #[test]
-    fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80), payload in 0usize..70000, mtu in 0usize..2000) {
-        if let Ok(plan) = Plan::new(&bytes, payload, mtu) {
+    fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80), len in 0usize..70000, mtu in 0usize..2000) {
+        if let Ok(plan) = Plan::new(&bytes, len, mtu) {
             for fragment in plan.fragments() {
                 plan.write_header(fragment, &mut [0; 60]).unwrap();
             }
