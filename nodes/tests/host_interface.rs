@@ -6,6 +6,7 @@ mod testing;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
@@ -59,6 +60,44 @@ fn configure(console: &mut Console, how: &str) {
         exec(console, &format!("set interface ip address host-{device} 10.{}.0.1/24", number + 1));
         exec(console, &format!("set interface state host-{device} up"));
     }
+}
+
+/// Linux makes entries of announcements alone where `arp_accept` says so.
+#[test]
+fn our_addresses_are_announced_when_they_or_their_mac_are_new_and_when_the_link_comes_up() {
+    let Some(net) = chain("announce") else { return };
+    net.exec(net.name(0), "sysctl -qw net.ipv4.conf.c0.arp_accept=1");
+    let knows = |console: &mut Console, address: &str, mac: &str| {
+        let show = ["-n", net.name(0), "neigh", "show", address, "dev", "c0"];
+        let mut seen = String::new();
+        let told = console.router().wait_until(PATIENCE, |_| {
+            seen = String::from_utf8(Command::new("ip").args(show).output().unwrap().stdout).unwrap();
+            seen.contains(&format!("lladdr {mac} "))
+        });
+        assert!(told, "{address} should be at {mac}: {seen}");
+    };
+    routed(&net, 1, |console| {
+        exec(console, "create host-interface name r0");
+        exec(console, "set interface mac address host-r0 02:00:00:00:00:a1");
+        exec(console, "set interface ip address host-r0 10.1.0.1/24");
+        exec(console, "set interface state host-r0 up");
+        knows(console, "10.1.0.1", "02:00:00:00:00:a1");
+        exec(console, "set interface ip address host-r0 10.1.0.9/24");
+        knows(console, "10.1.0.9", "02:00:00:00:00:a1");
+        // An entry is not replaced within a second of its making (`locktime`).
+        thread::sleep(Duration::from_millis(1500));
+        exec(console, "set interface mac address host-r0 02:00:00:00:00:a2");
+        knows(console, "10.1.0.1", "02:00:00:00:00:a2");
+        knows(console, "10.1.0.9", "02:00:00:00:00:a2");
+        net.ip(&format!("-n {} link set c0 down", net.name(0)));
+        let down = |router: &mut vnet::Router| {
+            let index = router.interface_by_name("host-r0").unwrap();
+            !router.interface(index).unwrap().link_up
+        };
+        assert!(console.router().wait_until(PATIENCE, down));
+        net.ip(&format!("-n {} link set c0 up", net.name(0)));
+        knows(console, "10.1.0.1", "02:00:00:00:00:a2");
+    });
 }
 
 /// Runs `work` on another thread while the router's control side goes on.

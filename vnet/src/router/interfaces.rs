@@ -213,8 +213,11 @@ impl Router {
         let record = self.interfaces.get_mut(index.index()).and_then(Option::as_mut);
         let record = record.ok_or(InterfaceError::Unknown(index))?;
         device(&mut *record.device).map_err(InterfaceError::Device)?;
-        change(&mut self.tables.interfaces[index.index()]);
+        let interface = &mut self.tables.interfaces[index.index()];
+        let before = (interface.is_up(), interface.mac);
+        change(interface);
         self.interface_changed(index);
+        self.announce_if_new(index, before);
         Ok(())
     }
 
@@ -259,8 +262,10 @@ impl Router {
         let interface = &mut self.tables.interfaces[index.index()];
         let mtu = mtu.unwrap_or(interface.mtu);
         if (interface.link_up, interface.mtu) != (link_up, mtu) {
+            let before = (interface.is_up(), interface.mac);
             (interface.link_up, interface.mtu) = (link_up, mtu);
             self.interface_changed(index);
+            self.announce_if_new(index, before);
         }
     }
 

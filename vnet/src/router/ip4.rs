@@ -26,6 +26,7 @@ impl Router {
             record.addresses.push(InterfaceAddress { address, length });
         }
         self.addresses_changed(interface);
+        self.announce(interface, &[address]);
         Ok(())
     }
 

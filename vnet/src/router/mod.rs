@@ -10,6 +10,7 @@ mod threads;
 
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use ahash::AHashMap;
 
 use crate::fib::Rib4;
 use crate::graph::{Notice, Outbox};
-use crate::ids::NodeId;
+use crate::ids::{IfIndex, NodeId};
 use crate::mem::PoolStats;
 use crate::neighbor::Neighbors4;
 use crate::registry::Registry;
@@ -74,6 +75,8 @@ pub struct Router {
     /// The next version to be published.
     tables: Tables,
     dirty: bool,
+    /// Our addresses to be announced with the next version.
+    announcements: Vec<(IfIndex, Ipv4Addr)>,
     published: Arc<Published>,
     /// Versions that a worker may still use.
     retired: VecDeque<Arc<Tables>>,
@@ -102,6 +105,7 @@ impl Router {
             own_extra: Vec::new(),
             tables: parts.tables,
             dirty: false,
+            announcements: Vec::new(),
             published: parts.published,
             retired: VecDeque::new(),
             outbox: parts.outbox,

@@ -41,6 +41,8 @@ impl Router {
         for thread in &self.threads {
             thread.shared.nudge();
         }
+        // Not earlier: by the tables of before, the interface may be down.
+        self.send_announcements();
         self.reclaim();
     }
 
