@@ -6,6 +6,7 @@ use vnet::Router;
 
 use crate::args::Args;
 use crate::error::CliError;
+use crate::expected::expected;
 use crate::reply::{Job, Reply, Report};
 
 type Run = Box<dyn Fn(&mut Router, &mut Args<'_>) -> Result<Reply, CliError>>;
@@ -146,9 +147,13 @@ impl Table {
         Found::Nowhere(path, CliError::at("too many words"))
     }
 
-    /// Whether these words name a command, so that its arguments may follow.
-    pub(crate) fn is_command(&self, words: &str) -> bool {
-        matches!(self.find(words), Found::Command(..))
+    /// What may follow these words as an argument of the command that they begin with: names from its help line, such as
+    /// `interface`.
+    pub(crate) fn expected(&self, words: &str) -> Vec<String> {
+        match self.find(words) {
+            Found::Command(command, typed) => expected(command.path, command.help, typed),
+            Found::Nowhere(..) => Vec::new(),
+        }
     }
 
     /// What `help`, `?` and `X ?` show.

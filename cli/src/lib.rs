@@ -12,6 +12,7 @@ pub mod columns;
 mod command;
 pub mod engine;
 mod error;
+mod expected;
 mod reply;
 pub mod server;
 mod shell;

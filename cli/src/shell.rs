@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use vnet::Router;
+use vnet::router::InterfaceRecord;
+use vnet::{NodeKind, Router};
 
 use crate::command::{Outcome, Table};
 use crate::reply::{Job, Step};
@@ -137,20 +138,34 @@ impl Console {
         }
     }
 
-    /// Words that may complete a line: of commands, and behind a command names of interfaces, nodes and what else has any.
+    /// Words that may complete a line: of commands, and names of interfaces, nodes and what else has any where the command
+    /// expects such a name.
     pub fn complete(&self, line: &str) -> Vec<String> {
         let mut found = self.table.complete(line);
         let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
-        if self.table.is_command(&line[..line.len() - last.len()]) {
-            let interfaces = self.router.records().map(|r| self.router.tables().interface(r.index()).name.to_string());
-            let nodes = self.router.nodes().map(|(_, info)| info.name.to_string());
-            let nodes = nodes.filter(|_| !last.is_empty());
-            found
-                .extend(interfaces.chain(nodes).chain(self.router.completions()).filter(|name| name.starts_with(last)));
-            found.sort();
-            found.dedup();
+        for what in self.table.expected(&line[..line.len() - last.len()]) {
+            found.extend(self.names(&what).into_iter().filter(|name| name.starts_with(last)));
         }
+        found.sort();
+        found.dedup();
         found
+    }
+
+    /// The names that there are of what a help line calls `what`.
+    fn names(&self, what: &str) -> Vec<String> {
+        let nodes = |wanted: fn(NodeKind) -> bool| {
+            let nodes = self.router.nodes().filter(|(_, info)| wanted(info.kind));
+            nodes.map(|(_, info)| info.name.to_string()).collect()
+        };
+        match what {
+            "interface" | "interface-name" | "intfc" | "pgN" => {
+                let records = self.router.records().map(InterfaceRecord::index);
+                records.map(|index| self.router.tables().interface(index).name.to_string()).collect()
+            }
+            "node" | "node-name" => nodes(|_| true),
+            "input-graph-node" => nodes(|kind| kind == NodeKind::Input),
+            _ => self.router.completions(what),
+        }
     }
 }
 
@@ -208,12 +223,17 @@ mod tests {
     #[test]
     fn names_complete_where_arguments_stand() {
         let mut console = crate::App::new().build(&vnet::Config { inline: true, ..Default::default() }).unwrap();
-        console.router().add_completer(|_| vec!["host-a".into(), "host-b".into()]);
-        assert_eq!(console.complete("show interface host-a"), ["host-a"]);
-        let both = console.complete("show interface ");
-        assert_eq!(both, ["addr", "host-a", "host-b"]);
-        assert!(console.complete("nothing host").is_empty());
-        assert!(console.complete("host").is_empty());
+        console.table.add("show vip", "show vip <vip-prefix> [<interface>]", |_, _| Ok(crate::Reply::none()));
+        console.router().add_completer("vip-prefix", |_| vec!["90.0.0.0/8".into(), "91.0.0.0/8".into()]);
+        assert_eq!(console.complete("show vip "), ["90.0.0.0/8", "91.0.0.0/8"]);
+        assert_eq!(console.complete("sh vip 91"), ["91.0.0.0/8"]);
+        assert!(console.complete("show vip 90.0.0.0/8 ").is_empty());
+        assert!(console.complete("show interface 9").is_empty());
+        assert_eq!(console.complete("show node null"), ["null-node"]);
+        assert!(console.complete("show interface null").is_empty());
+        assert!(console.complete("trace add ").is_empty(), "there is no input node");
+        assert!(console.complete("nothing null").is_empty());
+        assert!(console.complete("null").is_empty());
     }
 
     #[test]

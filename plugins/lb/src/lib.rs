@@ -48,7 +48,9 @@ pub fn register(app: &mut cli::App) {
             if let Some(node) = router.node("lb4-gre4-port") {
                 router.set_describer(node, describe_ports);
             }
-            router.add_completer(completions);
+            for what in ["vip-prefix", "prefix"] {
+                router.add_completer(what, completions);
+            }
         });
     commands::register(app);
 }

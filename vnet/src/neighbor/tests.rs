@@ -244,8 +244,7 @@ fn the_listing() {
 #[test]
 fn an_operators_neighbour_is_a_host_on_the_link_or_a_next_hop() {
     let mut net = net();
-    let set =
-        |net: &mut Net, address, mac| net.table.set(&mut net.rib, net.start, IF, ip(address), mac, true, false);
+    let set = |net: &mut Net, address, mac| net.table.set(&mut net.rib, net.start, IF, ip(address), mac, true, false);
     let words = |result: Result<(), NeighborError>| result.unwrap_err().to_string();
     let off = "172.16.0.1 is in no connected prefix of host-l0, and no route has it as next hop there";
     assert_eq!(words(set(&mut net, "172.16.0.1", MAC)), off);

@@ -51,8 +51,8 @@ type Observer = Box<dyn FnMut(&mut Router)>;
 /// A plugin's words for one of its own forwarding numbers.
 type Describer = Box<dyn Fn(&Tables, u32) -> Option<String>>;
 
-/// A plugin's names that an operator may type.
-type Completer = Box<dyn Fn(&Router) -> Vec<String>>;
+/// What help lines call a plugin's things, and the names that there are.
+type Completer = (&'static str, Box<dyn Fn(&Router) -> Vec<String>>);
 
 /// Work of a plugin that comes up again and again.
 struct Timer {
@@ -213,14 +213,14 @@ impl Router {
         self.describers.contains_key(&node)
     }
 
-    /// Adds names that an operator may type, for completion.
-    pub fn add_completer(&mut self, names: impl Fn(&Router) -> Vec<String> + 'static) {
-        self.completers.push(Box::new(names));
+    /// Adds names that an operator may type where the help line of a command says `<what>`, for completion.
+    pub fn add_completer(&mut self, what: &'static str, names: impl Fn(&Router) -> Vec<String> + 'static) {
+        self.completers.push((what, Box::new(names)));
     }
 
-    /// Names of plugins' things that an operator may type.
-    pub fn completions(&self) -> Vec<String> {
-        self.completers.iter().flat_map(|names| names(self)).collect()
+    /// Names of plugins' things that an operator may type where a help line says `<what>`.
+    pub fn completions(&self, what: &str) -> Vec<String> {
+        self.completers.iter().filter(|(own, _)| *own == what).flat_map(|(_, names)| names(self)).collect()
     }
 
     /// What the router and its plugins log.
