@@ -12,9 +12,9 @@ use crate::stream::{Stream, lost_by_the_kernel};
 use crate::testing::eventually;
 
 /// Routes of one command.
-const COUNT: u32 = 500_000;
+const COUNT: u32 = 300_000;
 /// Routes of a script with one command for each.
-const LINES: u32 = 20_000;
+const LINES: u32 = 10_000;
 /// Packets per second.
 const RATE: u64 = 4_000;
 /// The first address that a route is added for.
@@ -27,7 +27,7 @@ fn resident(net: &Net) -> u64 {
 }
 
 #[test]
-fn half_a_million_routes_come_and_go_and_no_packet_is_lost() {
+fn routes_come_and_go_by_the_hundred_thousand_and_no_packet_is_lost() {
     let Some(net) = Net::new("routes", 2) else { return };
     // The way of all, which is of no use while there are better ones.
     net.vppctl("ip route add 100.64.0.0/10 via 10.0.11.2");
@@ -65,7 +65,7 @@ fn half_a_million_routes_come_and_go_and_no_packet_is_lost() {
             net.vppctl(command);
             times.push(began.elapsed());
         };
-        for _ in 0..2 {
+        for _ in 0..3 {
             timed(&format!("ip route add {many}"));
             timed(&scripts[0]);
             thread::sleep(Duration::from_millis(300));
@@ -81,7 +81,7 @@ fn half_a_million_routes_come_and_go_and_no_packet_is_lost() {
     let lost = lost_by_the_kernel(&net) - lost_before;
     let text = format!(
         "{} packets, {:?} at the servers, {} missing, of which the kernel lost {lost}; added and deleted by one \
-         command and by a script, twice, in {times:?}; resident memory before, with and without them {memory:?} KB",
+         command and by a script, by turns, in {times:?}; resident memory before, with and without them {memory:?} KB",
         passed.sent, passed.arrived, passed.missing
     );
     eprintln!("{text}");
@@ -90,7 +90,9 @@ fn half_a_million_routes_come_and_go_and_no_packet_is_lost() {
     assert!(passed.missing <= lost, "{text}\n{}", net.vppctl("show errors"));
     assert!(lost < passed.sent / 50, "the balancer did not keep up: {text}");
     assert_eq!(table(&net), before);
-    assert!(memory[4] < memory[2] + 4096, "memory was not given back, or lost: {text}");
+    let [before, .., second, full, third] = memory[..] else { panic!("{memory:?}") };
+    assert!(third < second + 4096, "memory is lost each time: {text}");
+    assert!(third < before + (full - before) * 3 / 4, "memory was not given back: {text}");
     eventually(Duration::from_secs(5), "the last buffer", || net.buffers_in_use() == 0);
 }
 
