@@ -63,8 +63,30 @@ const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0 };
 const GROUP_BIT: u64 = 1 << 16;
 
 impl EthernetInput {
-    /// Begins a run; `false`: the interface takes no packets.
+    /// The first packet of a run; one that is not IPv4, not to us alone, or to be dropped.
     #[inline(never)]
+    fn uncommon(&mut self, cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
+        let rx = packet.meta().rx;
+        if rx != self.from.rx && !self.change(cx.tables, rx) {
+            return cx.drop(packet, Error::Down);
+        }
+        let Some(header) = packet.data().first_chunk() else {
+            return cx.drop(packet, Error::Short);
+        };
+        let (to, kind) = facts(header);
+        if to != self.from.mac && to & GROUP_BIT == 0 {
+            return cx.drop(packet, Error::MacMismatch);
+        }
+        packet.pull(size_of::<EthernetHeader>());
+        packet.mark_l3();
+        match kind {
+            ethernet::IP4 => Next::Ip4,
+            ethernet::ARP => Next::Arp,
+            _ => cx.drop(packet, other(kind)),
+        }
+    }
+
+    /// Begins a run; `false`: the interface takes no packets.
     fn change(&mut self, tables: &Tables, rx: IfIndex) -> bool {
         let interface = tables.interface(rx);
         self.from = if interface.is_up() { From { rx, mac: upper(interface.mac) } } else { NOBODY };
@@ -105,24 +127,15 @@ impl PacketNode for EthernetInput {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         packet.mark_l2();
-        let rx = packet.meta().rx;
-        if rx != self.from.rx && !self.change(cx.tables, rx) {
-            return cx.drop(packet, Error::Down);
+        if packet.meta().rx == self.from.rx
+            && let Some(header) = packet.data().first_chunk()
+            && facts(header) == (self.from.mac, ethernet::IP4)
+        {
+            packet.pull(size_of::<EthernetHeader>());
+            packet.mark_l3();
+            return Next::Ip4;
         }
-        let Some(header) = packet.data().first_chunk::<{ size_of::<EthernetHeader>() }>() else {
-            return cx.drop(packet, Error::Short);
-        };
-        let (to, kind) = facts(header);
-        if to != self.from.mac && to & GROUP_BIT == 0 {
-            return cx.drop(packet, Error::MacMismatch);
-        }
-        packet.pull(size_of::<EthernetHeader>());
-        packet.mark_l3();
-        match kind {
-            ethernet::IP4 => Next::Ip4,
-            ethernet::ARP => Next::Arp,
-            _ => cx.drop(packet, other(kind)),
-        }
+        self.uncommon(cx, &mut packet.again())
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trace::{Record, Text};
 use vnet::arcs::{ArcStart, INTERFACE_OUTPUT};
 use vnet::interface::{Caps, Interface};
-use vnet::{Cx, IfIndex, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::frame_trace::FrameTrace;
 
@@ -87,6 +87,24 @@ impl PacketNode for Output {
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, _: &mut [()]) {
         let features = cx.arc(INTERFACE_OUTPUT, self.interface);
         self.way = Way::new(cx.tables.interface(self.interface), features);
+    }
+
+    #[inline(always)]
+    fn at_once(&mut self, _: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>) -> Option<Next> {
+        if !self.way.up || self.way.features.is_some() {
+            return None;
+        }
+        let (mut bytes, mut offload) = (0, Offload::empty());
+        for mut packet in vector.packets() {
+            bytes += packet.len() as u64;
+            offload |= packet.meta().offload;
+            packet.meta_mut().tx = self.interface;
+        }
+        if offload.intersects(Offload::UNFINISHED) {
+            return None;
+        }
+        self.bytes = bytes;
+        Some(Next::To(self.way.tx))
     }
 
     #[inline(always)]

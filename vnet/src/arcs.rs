@@ -62,6 +62,15 @@ pub struct ArcStart {
 }
 
 impl ArcStart {
+    /// For a node that has not looked yet.
+    pub const NONE: ArcStart = ArcStart::none(NodeId(0));
+
+    /// Where there are no features: straight on to `node`. The packet is then noted to be in no arc.
+    #[inline(always)]
+    pub const fn none(node: NodeId) -> ArcStart {
+        ArcStart { node, cursor: 0 }
+    }
+
     /// Notes in the packet where it is, and gives the node to send it to.
     #[inline(always)]
     pub fn enter(self, packet: &mut Packet<'_>) -> NodeId {

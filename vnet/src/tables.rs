@@ -79,11 +79,17 @@ impl OwnAddresses {
         (address.wrapping_mul(0x9e37_79b1) >> 24) as usize
     }
 
+    /// Whether the address may be one of ours: mostly `false` for those of others.
+    #[inline(always)]
+    pub fn may_contain(&self, address: u32) -> bool {
+        let bit = Self::bit(address);
+        (self.filter[(bit >> 6) & 3] >> (bit & 63)) & 1 != 0
+    }
+
     /// Whether the address is one of ours.
     #[inline(always)]
     pub fn contains(&self, address: u32) -> bool {
-        let bit = Self::bit(address);
-        self.filter[(bit >> 6) & 3] & (1 << (bit & 63)) != 0 && self.sorted.binary_search(&address).is_ok()
+        self.may_contain(address) && self.sorted.binary_search(&address).is_ok()
     }
 }
 

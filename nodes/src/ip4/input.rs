@@ -5,7 +5,7 @@
 
 use vnet::arcs::{ArcStart, IP4_UNICAST};
 use vnet::wire::ip4::{self, Ip4Error};
-use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
 
@@ -60,19 +60,56 @@ struct Ip4Input {
 #[derive(Clone, Copy)]
 struct From {
     rx: IfIndex,
-    features: Option<ArcStart>,
+    way: ArcStart,
 }
 
 /// Before the first run: no packet comes in by an interface of this number.
-const NOBODY: From = From { rx: IfIndex(u32::MAX), features: None };
+const NOBODY: From = From { rx: IfIndex(u32::MAX), way: ArcStart::NONE };
+
+/// From here on addresses are no hosts': multicast, reserved, broadcast.
+const NO_HOSTS: u32 = 0xe000_0000;
 
 impl Ip4Input {
-    /// Begins a run; `false`: the interface takes no IPv4 packets.
+    /// The first packet of a run; one with options, behind which the link has padded, or that is to be dropped.
     #[inline(never)]
+    fn uncommon(&mut self, cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> NodeId {
+        let next = self.judge(cx, packet);
+        cx.number_of(next)
+    }
+
+    fn judge(&mut self, cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
+        let rx = packet.meta().rx;
+        if rx != self.from.rx && !self.change(cx, rx) {
+            cx.interface(rx).ip4.add(1);
+            return cx.drop(packet, Error::NotEnabled);
+        }
+        self.packets += 1;
+        let length = packet.len();
+        let facts = match ip4::check(packet.data(), length) {
+            Ok(facts) => facts,
+            Err(error) => return cx.drop(packet, blame(error)),
+        };
+        if facts.total_len != length {
+            packet.truncate(facts.total_len);
+        }
+        if cx.tables.own4.contains(facts.source) {
+            return cx.drop(packet, Error::OwnSource);
+        }
+        if facts.source >= NO_HOSTS {
+            return cx.drop(packet, Error::BadSource);
+        }
+        if facts.ttl == 0 {
+            return cx.drop(packet, Error::TtlZero);
+        }
+        Next::To(self.from.way.enter(packet))
+    }
+
+    /// Begins a run; `false`: the interface takes no IPv4 packets.
     fn change(&mut self, cx: &Cx<'_, '_, Self>, rx: IfIndex) -> bool {
         self.settle(cx);
         let enabled = cx.tables.interface(rx).ip4;
-        self.from = if enabled { From { rx, features: cx.arc(IP4_UNICAST, rx) } } else { NOBODY };
+        let way = cx.arc(IP4_UNICAST, rx).unwrap_or(ArcStart::none(cx.number_of(Next::Lookup)));
+        self.from = if enabled { From { rx, way } } else { NOBODY };
         enabled
     }
 
@@ -91,30 +128,17 @@ impl PacketNode for Ip4Input {
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let rx = packet.meta().rx;
-        if rx != self.from.rx && !self.change(cx, rx) {
-            cx.interface(rx).ip4.add(1);
-            return cx.drop(packet, Error::NotEnabled);
+        if packet.meta().rx == self.from.rx
+            && let Some(header) = ip4::common(packet.data(), packet.len())
+            && let source = header.source.get()
+            && source < NO_HOSTS
+            && !cx.tables.own4.may_contain(source)
+            && header.ttl != 0
+        {
+            self.packets += 1;
+            return Next::To(self.from.way.enter(packet));
         }
-        self.packets += 1;
-        let length = packet.len();
-        let facts = match ip4::check(packet.data(), length) {
-            Ok(facts) => facts,
-            Err(error) => return cx.drop(packet, blame(error)),
-        };
-        if facts.total_len != length {
-            packet.again().truncate(facts.total_len);
-        }
-        if cx.tables.own4.contains(facts.source) {
-            return cx.drop(packet, Error::OwnSource);
-        }
-        if facts.source >= 0xe000_0000 {
-            return cx.drop(packet, Error::BadSource);
-        }
-        if facts.ttl == 0 {
-            return cx.drop(packet, Error::TtlZero);
-        }
-        self.from.features.map_or(Next::Lookup, |features| Next::To(features.enter(packet)))
+        Next::To(self.uncommon(cx, &mut packet.again()))
     }
 
     #[inline(always)]

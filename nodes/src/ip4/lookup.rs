@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
+use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, next_nodes, node_errors};
 
 use super::{HeaderTrace, destination, flow_hash};
 
@@ -51,21 +51,22 @@ struct Found {
     dpo: u32,
     node: NodeId,
     /// For packets that go nowhere.
-    why: Option<Error>,
+    why: Reason,
 }
 
 /// Not the destination of any packet: they have 32 bits.
-const NOTHING: Found = Found { destination: u64::MAX, index: 0, dpo: 0, node: NodeId(0), why: None };
+const NOTHING: Found = Found { destination: u64::MAX, index: 0, dpo: 0, node: NodeId(0), why: Reason::NONE };
 
 impl Found {
     #[inline(always)]
-    fn new(tables: &Tables, destination: [u8; 4]) -> Found {
-        let entry = tables.fib4.lookup(u32::from_be_bytes(destination));
-        let forward = tables.fib4.forward(entry);
+    fn new(cx: &Cx<'_, '_, Lookup>, destination: [u8; 4]) -> Found {
+        let fib = &cx.tables.fib4;
+        let entry = fib.lookup(u32::from_be_bytes(destination));
+        let forward = fib.forward(entry);
         let why = match forward.kind {
-            ForwardKind::Drop => Some(Error::NoRoute),
-            ForwardKind::DropRoute => Some(Error::DropRoute),
-            _ => None,
+            ForwardKind::Drop => cx.reason(Error::NoRoute),
+            ForwardKind::DropRoute => cx.reason(Error::DropRoute),
+            _ => Reason::NONE,
         };
         Found { destination: word(destination), index: forward.index, dpo: entry.0, node: forward.node, why }
     }
@@ -112,13 +113,11 @@ impl PacketNode for Lookup {
             return cx.drop(packet, Error::Short);
         };
         if word(destination) != self.last.destination {
-            self.last = Found::new(cx.tables, destination);
+            self.last = Found::new(cx, destination);
         }
         let meta = packet.meta_mut();
         (meta.forward, meta.dpo) = (self.last.index, self.last.dpo);
-        if let Some(why) = self.last.why {
-            cx.blame(packet, why);
-        }
+        packet.note(self.last.why);
         Next::To(self.last.node)
     }
 

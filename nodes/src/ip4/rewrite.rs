@@ -4,10 +4,9 @@
 //! output node; `ip4-icmp-error` where the TTL ends or DF forbids a cut; `ip4-frag` where the packet is too long.
 
 use trace::{Record, Text};
-use vnet::fib::Adjacency;
 use vnet::wire::Ip4Header;
 use vnet::wire::icmp4::Problem;
-use vnet::{AdjIndex, Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::icmp_error;
 
@@ -77,27 +76,19 @@ impl PacketNode for Rewrite {
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let adjacency = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward));
-        let offload = packet.meta().offload;
-        let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else {
-            return cx.drop(packet, Error::Short);
-        };
-        if !offload.contains(Offload::LOCAL) {
-            if header.ttl <= 1 {
-                return Self::refuse(cx, &mut packet.again(), Error::TtlExpired, Problem::TimeExceeded);
-            }
-            header.decrement_ttl();
-        }
-        if packet.len() > adjacency.mtu as usize
-            && let Some(next) = Self::too_long(cx, &mut packet.again(), adjacency.mtu)
+        if let Some(adjacency) = cx.tables.fib4.get_adjacency(AdjIndex(packet.meta().forward))
+            && !packet.meta().offload.contains(Offload::LOCAL)
+            && packet.len() <= usize::from(adjacency.ethernet_mtu)
+            && let Ok((header, _)) = Ip4Header::ref_from_prefix(packet.data())
+            && header.ttl > 1
+            && let Some((link, header)) = packet.push_before::<14, { Ip4Header::LEN }>()
         {
-            return next;
+            adjacency.write_ethernet(link);
+            Ip4Header::of_bytes_mut(header).decrement_ttl();
+            packet.meta_mut().tx = adjacency.interface;
+            return Next::To(adjacency.node);
         }
-        if !push_header(packet, adjacency) {
-            return cx.drop(packet, Error::NoHeadroom);
-        }
-        packet.meta_mut().tx = adjacency.interface;
-        Next::To(adjacency.node)
+        Next::To(Self::uncommon(cx, &mut packet.again()))
     }
 
     fn trace(&self, scope: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> RewriteTrace {
@@ -115,6 +106,39 @@ impl PacketNode for Rewrite {
 }
 
 impl Rewrite {
+    /// What this router made itself, what is too long or too old, and what gets another link header than Ethernet's.
+    #[inline(never)]
+    fn uncommon(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> NodeId {
+        let next = Self::judge(cx, packet);
+        cx.number_of(next)
+    }
+
+    fn judge(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
+        let adjacency = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward));
+        let offload = packet.meta().offload;
+        let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else {
+            return cx.drop(packet, Error::Short);
+        };
+        if !offload.contains(Offload::LOCAL) {
+            if header.ttl <= 1 {
+                return Self::refuse(cx, packet, Error::TtlExpired, Problem::TimeExceeded);
+            }
+            header.decrement_ttl();
+        }
+        if packet.len() > adjacency.mtu as usize
+            && let Some(next) = Self::too_long(cx, packet, adjacency.mtu)
+        {
+            return next;
+        }
+        let header = adjacency.rewrite();
+        let Some(bytes) = packet.push(header.len()) else {
+            return cx.drop(packet, Error::NoHeadroom);
+        };
+        bytes[..header.len()].copy_from_slice(header);
+        packet.meta_mut().tx = adjacency.interface;
+        Next::To(adjacency.node)
+    }
+
     #[cold]
     fn refuse(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, error: Error, problem: Problem) -> Next {
         cx.blame(packet, error);
@@ -145,20 +169,4 @@ impl Rewrite {
         let mtu = mtu.min(u32::from(u16::MAX)) as u16;
         Some(Self::refuse(cx, packet, Error::MustFragment, Problem::FragmentationNeeded { mtu }))
     }
-}
-
-/// Puts the link header in front; `false` where there is no room for it. Ethernet's length is the rule.
-#[inline(always)]
-fn push_header(packet: &mut Packet<'_>, adjacency: &Adjacency) -> bool {
-    let Some((ethernet, _)) = adjacency.rewrite.split_first_chunk::<14>() else { return false };
-    if usize::from(adjacency.rewrite_len) != ethernet.len() {
-        return push_other_header(&mut packet.again(), adjacency.rewrite());
-    }
-    packet.push_array().map(|place| *place = *ethernet).is_some()
-}
-
-#[cold]
-#[inline(never)]
-fn push_other_header(packet: &mut Packet<'_>, header: &[u8]) -> bool {
-    packet.push(header.len()).map(|bytes| bytes[..header.len()].copy_from_slice(header)).is_some()
 }

@@ -30,7 +30,7 @@ pub struct ServerCounters {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Way {
-    /// Handle and version, see [`key`].
+    /// Handle and version, see [`Epoch`].
     key: u64,
     /// What packets for it carry on: the number for the node that they go to,
     pub index: u32,
@@ -44,11 +44,26 @@ pub struct Way {
     pub mtu: u16,
 }
 
-/// What a [`Way`] is good for: one server's handle and one version of the tables, by its lower half. A way would have to
-/// be left alone for 2^32 versions to be taken for a present one.
-#[inline(always)]
-fn key(server: ServerHandle, version: u64) -> u64 {
-    version << 32 | u64::from(server.bits())
+/// A version of the tables, as [`Way`]s note it: its lower half. A way would have to be left alone for 2^32 versions to
+/// be taken for a present one.
+#[derive(Clone, Copy)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// That of no tables that have a server.
+    pub const NONE: Epoch = Epoch(0);
+
+    /// That of these tables.
+    #[inline(always)]
+    pub fn of(tables: &Tables) -> Epoch {
+        Epoch(tables.version << 32)
+    }
+
+    /// What a way is good for: one server's handle in one version.
+    #[inline(always)]
+    fn key(self, server: ServerHandle) -> u64 {
+        self.0 | u64::from(server.bits())
+    }
 }
 
 /// No server's: that of a handle with the highest slot, which stands where other slots look, if anywhere.
@@ -68,7 +83,7 @@ impl Way {
             }
             _ => mtu_of(&forward),
         };
-        let key = if forward.is_drop() { NO_KEY } else { key(server.handle, tables.version) };
+        let key = if forward.is_drop() { NO_KEY } else { Epoch::of(tables).key(server.handle) };
         // RFC 791: no packet is longer.
         let mtu = mtu.unwrap_or(u32::MAX).min(u32::from(u16::MAX)) as u16;
         Way { key, index: forward.index, track, outer: server.outer, node: forward.node, mtu }
@@ -96,10 +111,10 @@ pub struct ServerLocal {
 const _: () = assert!(size_of::<ServerLocal>() == 64);
 
 impl ServerLocal {
-    /// Whether the way is that to this server, and as these tables say.
+    /// Whether the way is that to this server, and as the tables of this version say.
     #[inline(always)]
-    pub fn knows(&self, server: ServerHandle, tables: &Tables) -> bool {
-        self.way.key == key(server, tables.version)
+    pub fn knows(&self, server: ServerHandle, epoch: Epoch) -> bool {
+        self.way.key == epoch.key(server)
     }
 }
 

@@ -11,12 +11,12 @@ mod sweep;
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
-use crate::local::LbLocal;
+use crate::local::{Epoch, LbLocal, ServerLocal};
 use crate::outer::OuterGre4;
 use crate::tables::{LbTables, ServerEntry};
 use flow::NoFlow;
@@ -62,8 +62,8 @@ node_errors! {
 /// The nodes.
 pub(crate) fn nodes() -> Vec<NodeSpec> {
     vec![
-        NodeSpec::packet("lb4-gre4", |_| Gre4::<false> { vip: NO_VIP, rare: ServerHandle::NONE }),
-        NodeSpec::packet("lb4-gre4-port", |_| Gre4::<true> { vip: NO_VIP, rare: ServerHandle::NONE }),
+        NodeSpec::packet("lb4-gre4", |_| Gre4::<false>::new()),
+        NodeSpec::packet("lb4-gre4-port", |_| Gre4::<true>::new()),
         NodeSpec::input("lb-sweep", |_| sweep::Sweep),
     ]
 }
@@ -72,6 +72,10 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
 struct Gre4<const PORT: bool> {
     /// The VIP of the last packet of this vector.
     vip: StagedVip,
+    /// How often that changed in this vector.
+    runs: u32,
+    /// The version of the tables that this vector sees.
+    epoch: Epoch,
     /// The server that [`rare`] gave the last packet that it saw, for its trace.
     rare: ServerHandle,
 }
@@ -85,31 +89,14 @@ struct StagedVip {
 /// Before the first run: no VIP has this number.
 const NO_VIP: StagedVip = StagedVip { number: u32::MAX, keys: VipKeys::NONE };
 
-/// What is known about a packet beforehand: two words, since they are written and read again for each.
+/// What is known about a packet beforehand.
 #[derive(Clone, Copy, Default)]
 pub struct Staged {
     /// The flow's identity; 0 (which none has): the packet is none of the common ones, and `found` says why.
     identity: u64,
-    /// The VIP above, `found` below.
-    rest: u64,
-}
-
-impl Staged {
-    #[inline(always)]
-    fn new(identity: u64, found: u32, vip: u32) -> Staged {
-        Staged { identity, rest: u64::from(vip) << 32 | u64::from(found) }
-    }
-
-    #[inline(always)]
-    fn vip(self) -> u32 {
-        (self.rest >> 32) as u32
-    }
-
+    vip: u32,
     /// From `stage` on the flow's bucket, from `begin` on the bits of its server's handle.
-    #[inline(always)]
-    fn found(self) -> u32 {
-        self.rest as u32
-    }
+    found: u32,
 }
 
 /// `lb vip[I]: …` and `lb as[I]: …`
@@ -135,6 +122,10 @@ impl Record for LbTrace {
 }
 
 impl<const PORT: bool> Gre4<PORT> {
+    fn new() -> Self {
+        Gre4 { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE }
+    }
+
     /// The VIP of a packet, and how its flows are hashed.
     #[inline(always)]
     fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: [u64; 2]) -> Option<(u32, VipKeys)> {
@@ -146,8 +137,51 @@ impl<const PORT: bool> Gre4<PORT> {
         }
         if number != self.vip.number {
             self.vip = StagedVip { number, keys: keys(number)? };
+            self.runs += 1;
         }
         Some((number, self.vip.keys))
+    }
+}
+
+impl<const PORT: bool> Gre4<PORT> {
+    /// What becomes of a packet of which `begin` did not find the server, or that does not fit. The last three are what
+    /// was staged: one by one, because a structure would have to lie in memory for each packet.
+    #[cold]
+    #[inline(never)]
+    fn uncommon(
+        &mut self,
+        cx: &mut Cx<'_, '_, Self>,
+        packet: &mut Packet<'_>,
+        identity: u64,
+        vip: u32,
+        found: u32,
+    ) -> NodeId {
+        let next = self.judge(cx, packet, Staged { identity, vip, found });
+        cx.number_of(next)
+    }
+
+    fn judge(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
+        let found = ServerHandle::from_bits(staged.found);
+        let server = if cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, self.epoch)) {
+            found
+        } else {
+            self.rare = ServerHandle::NONE;
+            match rare::find(cx, packet, staged) {
+                Ok(server) => self.rare = server,
+                Err(next) => return next,
+            }
+            self.rare
+        };
+        let mtu = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.mtu);
+        if packet.len() + OVERHEAD > usize::from(mtu)
+            && let Some(next) = rare::too_long(cx, packet, mtu)
+        {
+            return next;
+        }
+        let Some(own) = cx.local.servers.get_mut(server.slot()) else {
+            return cx.drop(packet, Error::NoServer);
+        };
+        wrap(own, packet).unwrap_or_else(|| cx.drop(packet, Error::NoHeadroom))
     }
 }
 
@@ -173,7 +207,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         }
         let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Staged::new(hash.identity, hash.bucket, vip)
+        Staged { identity: hash.identity, vip, found: hash.bucket }
     }
 
     /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under
@@ -182,80 +216,66 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
         let now = cx.now().seconds;
         let LbLocal { flows, vips, .. } = &mut *cx.local;
-        let mut run = Run { vip: 0, packets: 0 };
-        for staged in staged.iter_mut().filter(|staged| staged.identity != 0) {
-            let (vip, hash) = (staged.vip(), FlowHash { identity: staged.identity, bucket: staged.found() });
-            if vip != run.vip {
-                run.settle(vips);
-                run.vip = vip;
+        let mut others = 0;
+        for staged in staged.iter_mut() {
+            if staged.identity == 0 {
+                others += 1;
+                continue;
             }
-            let server = flows.known(hash, now).unwrap_or(ServerHandle::NONE);
-            *staged = Staged::new(staged.identity, server.bits(), vip);
-            run.packets += 1;
+            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
+            staged.found = flows.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
         }
-        run.settle(vips);
+        // As packets of flows that are known; `rare::find` takes the others off again.
+        if !PORT && self.runs == 1 {
+            count(vips, self.vip.number, staged.len() as u64 - others);
+        } else {
+            staged.iter().filter(|staged| staged.identity != 0).for_each(|staged| count(vips, staged.vip, 1));
+        }
         // The next vector may find other tables.
-        self.vip = NO_VIP;
+        (self.vip, self.runs, self.epoch) = (NO_VIP, 0, Epoch::of(cx.tables));
     }
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
-        let tables = cx.tables;
-        let mut server = ServerHandle::from_bits(staged.found());
-        if !cx.local.servers.get(server.slot()).is_some_and(|own| own.knows(server, tables)) {
-            self.rare = ServerHandle::NONE;
-            server = match rare::find(cx, &mut packet.again(), staged) {
-                Ok(server) => server,
-                Err(next) => return next,
-            };
-            self.rare = server;
-        }
-        let Some(own) = cx.local.servers.get_mut(server.slot()) else {
-            return cx.drop(packet, Error::NoServer);
-        };
-        let (inner, mtu) = (packet.len(), own.way.mtu);
-        if inner + OVERHEAD > usize::from(mtu)
-            && let Some(next) = rare::too_long(cx, &mut packet.again(), mtu)
+        let server = ServerHandle::from_bits(staged.found);
+        if let Some(own) = cx.local.servers.get_mut(server.slot())
+            && own.knows(server, self.epoch)
+            && packet.len() + OVERHEAD <= usize::from(own.way.mtu)
+            && let Some(next) = wrap(own, packet)
         {
             return next;
         }
-        let Some(own) = cx.local.servers.get_mut(server.slot()) else {
-            return cx.drop(packet, Error::NoServer);
-        };
-        let Some(place) = packet.push_array() else {
-            return cx.drop(packet, Error::NoHeadroom);
-        };
-        *place = own.way.outer.header((inner + OVERHEAD) as u16);
-        own.packets += 1;
-        own.bytes += inner as u64;
-        let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (own.way.index, own.way.track);
-        meta.offload = Offload::empty();
-        Next::To(own.way.node)
+        let Staged { identity, vip, found } = staged;
+        Next::To(self.uncommon(cx, &mut packet.again(), identity, vip, found))
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
-        let vip = scope.shared.vip(staged.vip()).map(|entry| entry.line.clone());
-        let found = ServerHandle::from_bits(staged.found());
-        let common = scope.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, scope.tables));
+        let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
+        let found = ServerHandle::from_bits(staged.found);
+        let common = scope.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, Epoch::of(scope.tables)));
         let server = if common { found } else { self.rare };
         let line = scope.shared.server(server).map(ServerEntry::line);
-        LbTrace { index: staged.vip(), vip, slot: server.slot(), server: line }
+        LbTrace { index: staged.vip, vip, slot: server.slot(), server: line }
     }
 }
 
-/// A run of packets for one VIP.
-struct Run {
-    vip: u32,
-    packets: u64,
+/// Puts the headers to a server in front of a packet for which there is room in its way; `None`: not in front of it.
+#[inline(always)]
+fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>) -> Option<Next> {
+    let inner = packet.len();
+    own.way.outer.write((inner + OVERHEAD) as u16, packet.push_array()?);
+    own.packets += 1;
+    own.bytes += inner as u64;
+    let meta = packet.meta_mut();
+    (meta.forward, meta.dpo) = (own.way.index, own.way.track);
+    meta.offload = Offload::empty();
+    Some(Next::To(own.way.node))
 }
 
-impl Run {
-    /// Counts them as packets of flows that are known; [`rare::find`] takes the others off again.
-    #[inline(always)]
-    fn settle(&mut self, vips: &mut [VipCounters]) {
-        if let Some(counters) = vips.get_mut(self.vip as usize) {
-            counters.known += std::mem::take(&mut self.packets);
-        }
+/// Counts packets of known flows of a VIP.
+#[inline(always)]
+fn count(vips: &mut [VipCounters], vip: u32, packets: u64) {
+    if let Some(counters) = vips.get_mut(vip as usize) {
+        counters.known += packets;
     }
 }

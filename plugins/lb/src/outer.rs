@@ -6,22 +6,15 @@ use std::net::Ipv4Addr;
 ///
 /// As VPP sends it: type of service 0, identification 0, "don't fragment" clear, time to live 128. All but the length
 /// and the checksum that depends on it are there beforehand.
-///
-/// Packed: with it, and all else that a packet needs of its server, one cache line suffices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, packed(2))]
+#[repr(C)]
 pub struct OuterGre4 {
-    /// The bytes as they are sent, eight at a time with the first in the lowest bits: a packet costs three stores. Length
-    /// and checksum are 0.
-    words: [u64; 3],
-    /// The sum of the IPv4 header, folded, each of its words in the order of the bytes sent (a sum in ones' complement is
-    /// the same in either order, RFC 1071 section 2).
-    sum: u16,
+    /// As they are sent. Length and checksum are 0.
+    bytes: [u8; Self::LEN],
+    /// The checksum of the IPv4 header as it stands, its bytes in the order in which they are sent (a sum in ones'
+    /// complement is the same in either order, RFC 1071 section 2).
+    checksum: u16,
 }
-
-/// Where the length stands in the first word, and the checksum in the second: behind this many bits.
-const LENGTH_AT: u32 = 16;
-const CHECKSUM_AT: u32 = 16;
 
 impl OuterGre4 {
     /// Bytes in front of the packet.
@@ -38,35 +31,30 @@ impl OuterGre4 {
         // GRE: no flags, version 0, then the EtherType of what follows.
         header[22..24].copy_from_slice(&0x0800u16.to_be_bytes());
         let words = header[..20].as_chunks::<2>().0;
-        let sum: u32 = words.iter().map(|&word| u32::from(u16::from_le_bytes(word))).sum();
-        let eights = header.as_chunks::<8>().0;
-        // Nine words: two folds suffice.
-        Self { words: std::array::from_fn(|n| u64::from_le_bytes(eights[n])), sum: fold(fold(sum)) as u16 }
+        let sum: u32 = words.iter().map(|&word| u32::from(u16::from_ne_bytes(word))).sum();
+        // Ten words: two folds suffice.
+        Self { bytes: header, checksum: !(fold(fold(sum)) as u16) }
     }
 
-    /// The headers of a packet that is `total` bytes long with them.
+    /// Writes the headers of a packet that is `total` bytes long with them.
     #[inline(always)]
-    pub fn header(&self, total: u16) -> [u8; Self::LEN] {
-        let total = u32::from(total.swap_bytes());
-        let [first, second, third] = self.words;
-        let first = first | u64::from(total) << LENGTH_AT;
-        let second = second | u64::from(!(fold(u32::from(self.sum) + total) as u16)) << CHECKSUM_AT;
-        let mut header = [0; Self::LEN];
-        for (eight, word) in header.as_chunks_mut().0.iter_mut().zip([first, second, third]) {
-            *eight = word.to_le_bytes();
-        }
-        header
+    pub fn write(&self, total: u16, place: &mut [u8; Self::LEN]) {
+        let total = total.to_be();
+        *place = self.bytes;
+        place[2..4].copy_from_slice(&total.to_ne_bytes());
+        // The complement of a sum is less by what the sum is more; the carry goes round (RFC 1624).
+        let (checksum, borrow) = self.checksum.overflowing_sub(total);
+        place[10..12].copy_from_slice(&checksum.wrapping_sub(borrow.into()).to_ne_bytes());
     }
 
     /// Where it goes.
     pub fn destination(&self) -> Ipv4Addr {
-        let [_, _, third] = self.words;
-        Ipv4Addr::from((third as u32).to_le_bytes())
+        let [.., a, b, c, d, _, _, _, _] = self.bytes;
+        Ipv4Addr::new(a, b, c, d)
     }
 }
 
 /// The carries of a sum brought home, once.
-#[inline(always)]
 fn fold(sum: u32) -> u32 {
     (sum & 0xffff) + (sum >> 16)
 }
@@ -74,6 +62,12 @@ fn fold(sum: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn header(outer: &OuterGre4, total: u16) -> [u8; OuterGre4::LEN] {
+        let mut place = [0xaa; OuterGre4::LEN];
+        outer.write(total, &mut place);
+        place
+    }
 
     /// VPP's own headers, from `ip4-load-balance` in its traces.
     #[test]
@@ -83,7 +77,7 @@ mod tests {
             [(2, 60, 84, 0x2279), (4, 34, 58, 0x2291), (4, 84, 108, 0x225f)] as [(u8, u16, u16, u16); 3]
         {
             let outer = OuterGre4::new(source, Ipv4Addr::new(10, 0, 2, last));
-            let header = outer.header(inner + OuterGre4::LEN as u16);
+            let header = header(&outer, inner + OuterGre4::LEN as u16);
             assert_eq!(u16::from_be_bytes([header[2], header[3]]), total);
             assert_eq!(u16::from_be_bytes([header[10], header[11]]), checksum);
             assert_eq!(outer.destination(), Ipv4Addr::new(10, 0, 2, last));
@@ -95,7 +89,7 @@ mod tests {
         for last in 0..=255 {
             let outer = OuterGre4::new(Ipv4Addr::new(255, 255, 255, last), Ipv4Addr::new(255, 255, last, 255));
             for inner in [0, 20, 1476, 65511] {
-                let header = outer.header(inner + OuterGre4::LEN as u16);
+                let header = header(&outer, inner + OuterGre4::LEN as u16);
                 let mut sum = 0u32;
                 for word in header[..20].as_chunks::<2>().0 {
                     sum += u32::from(u16::from_be_bytes(*word));

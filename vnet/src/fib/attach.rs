@@ -303,7 +303,8 @@ impl<A: Address> Rib<A> {
             interface: index,
             mtu: facts.mtu,
             node: facts.output_node,
-            rewrite_len: if header.is_some() { 14 } else { 0 },
+            // RFC 791: no packet is longer than 65535.
+            ethernet_mtu: header.map_or(0, |_| u16::try_from(facts.mtu).unwrap_or(u16::MAX)),
             kind,
             source_len,
             next_hop: next_hop_ip,

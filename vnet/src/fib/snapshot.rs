@@ -76,6 +76,12 @@ impl<A: Address> Snapshot<A> {
         self.adjacencies.get_or(index.index(), &Adjacency::NONE)
     }
 
+    /// An adjacency, if there is one of that number.
+    #[inline(always)]
+    pub fn get_adjacency(&self, index: AdjIndex) -> Option<&Adjacency> {
+        self.adjacencies.get(index.index())
+    }
+
     /// Several next hops: the index is that of a forward of kind `LoadBalance`.
     #[inline(always)]
     pub fn load_balance(&self, index: u32) -> Option<&LoadBalance> {

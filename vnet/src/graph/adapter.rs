@@ -3,6 +3,7 @@
 use super::frame::Frame;
 use super::node::{Cx, NextNodes, PacketNode, Scope, Target};
 use super::parts::Parts;
+use super::sink::Vector;
 use super::{Dispatch, VECTOR};
 use crate::ids::NodeId;
 use crate::mem::Packet;
@@ -41,17 +42,23 @@ impl<N: PacketNode> PerPacket<N> {
         let count = frame.buffers.len().min(VECTOR);
         let stamp = if TRACED { parts.stamp() } else { trace::Stamp(0) };
 
-        let buffers = &mut frame.buffers[..count];
         let staged = &mut self.staged[..count];
         if size_of::<N::Staged>() != 0 {
             let scope = Scope { tables, shared, local: &*local, now: parts.now };
-            for (buffer, staged) in buffers.iter_mut().zip(staged.iter_mut()) {
+            for (buffer, staged) in frame.buffers[..count].iter_mut().zip(staged.iter_mut()) {
                 *staged = self.node.stage(&scope, &memory.packet(buffer));
             }
         }
 
         let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
         self.node.begin(&mut cx, staged);
+        if !TRACED && let Some(next) = self.node.at_once(&mut cx, &mut Vector { memory, frame: &mut *frame }) {
+            let next = cx.number_of(next);
+            self.node.end(&mut cx, count);
+            parts.queues.push_all(next, frame);
+            return;
+        }
+        let buffers = &mut frame.buffers[..count];
         let goes = &mut self.goes[..count];
         for at in 0..count {
             let (buffer, staged, goes) = (&mut buffers[at], &staged[at], &mut goes[at]);

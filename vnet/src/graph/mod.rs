@@ -18,7 +18,9 @@ pub(crate) use input::Input;
 pub use input::{InputCx, InputNode, Poll};
 pub use look::Look;
 pub(crate) use look::LookedAt;
-pub use node::{Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Scope, Severity, Target};
+pub use node::{
+    Cx, ErrorCodes, ErrorInfo, NextNodes, NoBuffers, NoErrors, PacketNode, Reason, Scope, Severity, Target,
+};
 pub use parts::{Locals, Notice, Now};
 pub(crate) use parts::{Outbox, Parts, TraceState};
 pub(crate) use sink::Sink;

@@ -2,6 +2,7 @@
 
 use super::frame::Held;
 use super::parts::{Notice, Now, Parts};
+use super::sink::Vector;
 use crate::arcs::{self, ArcIndex, ArcStart};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
@@ -41,6 +42,15 @@ pub trait PacketNode: Send + Sized + 'static {
     #[inline(always)]
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Self::Staged]) {
         let _ = (cx, staged);
+    }
+
+    /// Called after `begin` with a vector in which nothing is traced: a node that finds all packets to be of the common
+    /// kind may do its work here and name the one place where all go, which spares noting it for each. `finish` then
+    /// sees none of them. With `None`, the default, it sees all; what was done here must not matter then.
+    #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>) -> Option<Self::Next> {
+        let _ = (cx, vector);
+        None
     }
 
     /// Second pass: changes the packet and says where it goes.
@@ -147,6 +157,15 @@ impl ErrorCodes for NoErrors {
     }
 }
 
+/// A node and one of its errors, as [`Packet::note`] notes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason(pub(crate) u32);
+
+impl Reason {
+    /// None yet.
+    pub const NONE: Reason = Reason(0);
+}
+
 /// The pool is exhausted; the packet that was to be made was not.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no free buffer")]
@@ -176,6 +195,16 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         self.parts.node
     }
 
+    /// The number of a next node; that of the way to drop for `Hold`.
+    #[inline(always)]
+    pub fn number_of(&self, next: N::Next) -> NodeId {
+        match next.target() {
+            Target::Static(slot) => self.nexts[usize::from(slot)],
+            Target::To(node) => node,
+            Target::Hold => self.nexts[0],
+        }
+    }
+
     /// The number of the worker that runs the node.
     #[inline(always)]
     pub fn worker(&self) -> usize {
@@ -198,7 +227,13 @@ impl<N: PacketNode> Cx<'_, '_, N> {
     /// Notes why the packet is dropped, for nodes that drop by another way than their first next node.
     #[inline(always)]
     pub fn blame(&self, packet: &mut Packet<'_>, error: N::Error) {
-        packet.meta_mut().error = u32::from(self.parts.node.0) << 16 | u32::from(error.code());
+        packet.note(self.reason(error));
+    }
+
+    /// An error as it is noted in packets, for nodes that note the same in many.
+    #[inline(always)]
+    pub fn reason(&self, error: N::Error) -> Reason {
+        Reason(u32::from(self.parts.node.0) << 16 | u32::from(error.code()))
     }
 
     /// Makes a packet and sends it. `build` gets an empty packet that shares the trace and the interface of `parent`;

@@ -27,8 +27,8 @@ pub trait SinkNode: Send + Sized + 'static {
 
 /// The packets of one frame.
 pub struct Vector<'v> {
-    memory: &'v Memory,
-    frame: &'v mut Frame,
+    pub(super) memory: &'v Memory,
+    pub(super) frame: &'v mut Frame,
 }
 
 impl Vector<'_> {
@@ -46,6 +46,13 @@ impl Vector<'_> {
     #[inline(always)]
     pub fn packet(&mut self, at: usize) -> Packet<'_> {
         self.memory.packet(&mut self.frame.buffers[at])
+    }
+
+    /// The packets, in order.
+    #[inline(always)]
+    pub fn packets(&mut self) -> impl Iterator<Item = Packet<'_>> {
+        let memory = self.memory;
+        self.frame.buffers.iter_mut().map(|buffer| memory.packet(buffer))
     }
 }
 

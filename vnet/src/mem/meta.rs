@@ -35,10 +35,8 @@ bitflags::bitflags! {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Meta {
-    /// Where the packet's first byte stands in the buffer, in bytes from the start of the buffer's room.
-    pub(super) start: u16,
-    /// Bytes of the packet in this buffer.
-    pub(super) len: u16,
+    /// Where the packet's bytes stand in this buffer.
+    pub(super) span: Span,
     /// Work left to do and facts from devices.
     pub offload: Offload,
     /// Payload bytes per piece of a large segment.
@@ -76,13 +74,60 @@ pub struct Meta {
     pub opaque: [u32; 2],
 }
 
+/// Where the packet's bytes stand in a buffer: the first, in bytes from the start of the buffer's room, and how many.
+/// One word, since nodes mostly move the start and change the length together.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Span(u32);
+
+impl Span {
+    #[inline(always)]
+    pub(super) const fn new(start: u16, len: u16) -> Span {
+        Span(start as u32 | (len as u32) << 16)
+    }
+
+    #[inline(always)]
+    pub(super) const fn start(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[inline(always)]
+    pub(super) const fn len(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// With `n` bytes more in front; `n` must be at most [`start`](Span::start).
+    #[inline(always)]
+    pub(super) fn pushed(self, n: u16) -> Span {
+        debug_assert!(n <= self.start());
+        Span(self.0.wrapping_add((u32::from(n) << 16).wrapping_sub(u32::from(n))))
+    }
+
+    /// With `n` bytes less in front; `n` must be at most [`len`](Span::len).
+    #[inline(always)]
+    pub(super) fn pulled(self, n: u16) -> Span {
+        debug_assert!(n <= self.len());
+        Span(self.0.wrapping_sub((u32::from(n) << 16).wrapping_sub(u32::from(n))))
+    }
+
+    #[inline(always)]
+    pub(super) fn with_len(self, len: u16) -> Span {
+        Span::new(self.start(), len)
+    }
+}
+
+impl std::fmt::Debug for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}+{}", self.start(), self.len())
+    }
+}
+
 const _: () = assert!(size_of::<Meta>() == 64, "the metadata of a packet is one cache line");
 
 impl Meta {
     pub(super) const fn fresh(start: u16) -> Meta {
         Meta {
-            start,
-            len: 0,
+            span: Span::new(start, 0),
             offload: Offload::empty(),
             gso_size: 0,
             csum_start: 0,

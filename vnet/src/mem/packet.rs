@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::meta::Meta;
+use super::meta::{Meta, Span};
 use super::pool::{Buffer, Memory, linked};
+use crate::graph::Reason;
 use crate::ids::IfIndex;
 
 /// Bytes from one buffer to the next: metadata, room, and the buffer's number. An odd number of cache lines, so that
@@ -88,7 +89,7 @@ impl<'a> Packet<'a> {
     /// Bytes of the whole packet, the chain included.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        usize::from(self.meta().len) + self.meta().rest as usize
+        usize::from(self.meta().span.len()) + self.meta().rest as usize
     }
 
     /// Whether the packet has no bytes at all.
@@ -105,19 +106,18 @@ impl<'a> Packet<'a> {
     /// Bytes that can still be pushed.
     #[inline(always)]
     pub fn headroom(&self) -> usize {
-        usize::from(self.meta().start)
+        usize::from(self.meta().span.start())
     }
 
     /// Puts `n` bytes in front and gives the bytes of the first buffer; `None` where the headroom is used up.
     /// The new bytes hold whatever stood there.
     #[inline(always)]
     pub fn push(&mut self, n: usize) -> Option<&mut [u8]> {
-        if n > usize::from(self.meta().start) {
+        let span = self.meta().span;
+        if n > usize::from(span.start()) {
             return None;
         }
-        let meta = self.meta_mut();
-        meta.start -= n as u16;
-        meta.len += n as u16;
+        self.meta_mut().span = span.pushed(n as u16);
         Some(self.data_mut())
     }
 
@@ -126,41 +126,61 @@ impl<'a> Packet<'a> {
     pub fn push_array<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         self.push(N)?;
         // SAFETY: the `N` bytes from the new start on were in front of the old one, so they are in the room.
-        Some(unsafe { &mut *room(self.buffer).add(usize::from(self.meta().start)).cast() })
+        Some(unsafe { &mut *room(self.buffer).add(usize::from(self.meta().span.start())).cast() })
+    }
+
+    /// Puts `N` bytes in front of what begins with `M`: gives both. `None`, and nothing changes, where the headroom is used
+    /// up or the first buffer holds fewer than `M`.
+    #[inline(always)]
+    pub fn push_before<const N: usize, const M: usize>(&mut self) -> Option<(&mut [u8; N], &mut [u8; M])> {
+        if usize::from(self.meta().span.len()) < M {
+            return None;
+        }
+        self.push(N)?;
+        // SAFETY: the `N` bytes from the new start on were in front of the old one, and at least `M` bytes of the packet
+        // follow them in the buffer: all are in the room, and they do not overlap.
+        unsafe {
+            let new = room(self.buffer).add(usize::from(self.meta().span.start()));
+            Some((&mut *new.cast(), &mut *new.add(N).cast()))
+        }
     }
 
     /// Takes `n` bytes off the front; `false`, and nothing changes, where the first buffer holds fewer.
     #[inline(always)]
     pub fn pull(&mut self, n: usize) -> bool {
-        if n > usize::from(self.meta().len) {
+        let span = self.meta().span;
+        if n > usize::from(span.len()) {
             return false;
         }
-        let meta = self.meta_mut();
-        meta.start += n as u16;
-        meta.len -= n as u16;
+        self.meta_mut().span = span.pulled(n as u16);
         true
     }
 
     /// Cuts the whole packet to at most `len` bytes (Ethernet's padding behind an IP packet).
     pub fn truncate(&mut self, len: usize) {
         if !self.is_chain() {
-            self.meta_mut().len = self.meta().len.min(len.min(ROOM) as u16);
+            self.truncate_first(len);
         } else if len < self.len() {
             self.truncate_chain(len);
         }
     }
 
+    fn truncate_first(&mut self, len: usize) {
+        let span = self.meta().span;
+        self.meta_mut().span = span.with_len(span.len().min(len.min(ROOM) as u16));
+    }
+
     #[cold]
     fn truncate_chain(&mut self, len: usize) {
-        let mut left = len.saturating_sub(usize::from(self.meta().len));
+        let mut left = len.saturating_sub(usize::from(self.meta().span.len()));
         self.meta_mut().rest = left as u32;
-        self.meta_mut().len = self.meta().len.min(len.min(ROOM) as u16);
+        self.truncate_first(len);
         let mut next = self.meta().next;
         while next != 0 {
             // SAFETY: the buffers behind a packet belong to it alone (invariant of `Memory`).
             let meta = unsafe { self.linked(next).cast::<Meta>().as_mut() };
-            meta.len = meta.len.min(left.min(ROOM) as u16);
-            left -= usize::from(meta.len);
+            meta.span = meta.span.with_len(meta.span.len().min(left.min(ROOM) as u16));
+            left -= usize::from(meta.span.len());
             next = meta.next;
         }
     }
@@ -168,10 +188,11 @@ impl<'a> Packet<'a> {
     /// Appends what fits into the first buffer; gives the number of bytes taken.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let end = usize::from(self.meta().start) + usize::from(self.meta().len);
+        let span = self.meta().span;
+        let end = usize::from(span.start()) + usize::from(span.len());
         let n = if self.is_chain() { 0 } else { bytes.len().min(ROOM - end) };
-        self.meta_mut().len += n as u16;
-        let len = usize::from(self.meta().len);
+        let len = usize::from(span.len()) + n;
+        self.meta_mut().span = span.with_len(len as u16);
         self.data_mut()[len - n..].copy_from_slice(&bytes[..n]);
         n
     }
@@ -179,11 +200,11 @@ impl<'a> Packet<'a> {
     /// Fills a fresh packet with `bytes`; `false`, and nothing changes, where they need more than one buffer.
     #[inline(always)]
     pub(crate) fn append_fresh(&mut self, bytes: &[u8]) -> bool {
-        debug_assert_eq!((self.meta().len, usize::from(self.meta().start)), (0, HEADROOM));
+        debug_assert_eq!((self.meta().span.len(), usize::from(self.meta().span.start())), (0, HEADROOM));
         if bytes.len() > DATA_SIZE {
             return false;
         }
-        self.meta_mut().len = bytes.len() as u16;
+        self.meta_mut().span = Span::new(HEADROOM as u16, bytes.len() as u16);
         self.data_mut().copy_from_slice(bytes);
         true
     }
@@ -215,7 +236,7 @@ impl<'a> Packet<'a> {
     /// Calls `change` with every piece of the packet and its offset.
     pub fn for_each_segment_mut(&mut self, mut change: impl FnMut(usize, &mut [u8])) {
         change(0, self.data_mut());
-        let (mut offset, mut next) = (usize::from(self.meta().len), self.meta().next);
+        let (mut offset, mut next) = (usize::from(self.meta().span.len()), self.meta().next);
         while next != 0 {
             let buffer = self.linked(next);
             // SAFETY: the buffers behind a packet belong to it alone.
@@ -231,18 +252,18 @@ impl<'a> Packet<'a> {
     /// Remembers that the Ethernet header starts at the packet's present start.
     #[inline(always)]
     pub fn mark_l2(&mut self) {
-        self.meta_mut().l2 = self.meta().start;
+        self.meta_mut().l2 = self.meta().span.start();
     }
 
     /// Remembers that the network header starts at the packet's present start.
     #[inline(always)]
     pub fn mark_l3(&mut self) {
-        self.meta_mut().l3 = self.meta().start;
+        self.meta_mut().l3 = self.meta().span.start();
     }
 
     /// Remembers that the network header starts `offset` bytes after the packet's present start.
     pub fn mark_l3_at(&mut self, offset: usize) {
-        self.meta_mut().l3 = self.meta().start.saturating_add(offset.min(ROOM) as u16);
+        self.meta_mut().l3 = self.meta().span.start().saturating_add(offset.min(ROOM) as u16);
     }
 
     /// The bytes from the marked Ethernet header to the end of the first buffer, also after [`Packet::pull`].
@@ -256,34 +277,40 @@ impl<'a> Packet<'a> {
     }
 
     fn marked(&self, mark: u16) -> &[u8] {
-        let end = self.meta().start + self.meta().len;
+        let end = self.meta().span.start() + self.meta().span.len();
         let mark = mark.min(end);
         // SAFETY: `mark <= end <= ROOM`, and the buffer is held.
-        unsafe { span(self.buffer, mark, end - mark) }
+        unsafe { span(self.buffer, Span::new(mark, end - mark)) }
     }
 
     /// Where the marked headers stand, relative to the packet's present start (negative: in front of it).
     pub fn header_offsets(&self) -> (i32, i32) {
-        let start = i32::from(self.meta().start);
+        let start = i32::from(self.meta().span.start());
         (i32::from(self.meta().l2) - start, i32::from(self.meta().l3) - start)
     }
 
     /// The packet's present start, relative to that of a fresh packet (VPP's `current data`).
     pub fn current_data(&self) -> i32 {
-        i32::from(self.meta().start) - HEADROOM as i32
+        i32::from(self.meta().span.start()) - HEADROOM as i32
     }
 
     /// Where the unfinished checksum's range begins, in bytes from the packet's present start. `None` where there is
     /// no unfinished checksum or a header in front of it has been taken off beyond it.
     #[inline]
     pub fn csum_start(&self) -> Option<usize> {
-        (self.meta().csum_start >= self.meta().start && self.meta().csum_start != 0)
-            .then(|| usize::from(self.meta().csum_start - self.meta().start))
+        (self.meta().csum_start >= self.meta().span.start() && self.meta().csum_start != 0)
+            .then(|| usize::from(self.meta().csum_start - self.meta().span.start()))
     }
 
     /// Notes that the checksum over the bytes from `start` (counted from the packet's present start) is unfinished.
     pub fn set_csum_start(&mut self, start: usize) {
-        self.meta_mut().csum_start = self.meta().start.saturating_add(start.min(ROOM) as u16);
+        self.meta_mut().csum_start = self.meta().span.start().saturating_add(start.min(ROOM) as u16);
+    }
+
+    /// Notes why the packet is dropped, in place of what was noted before.
+    #[inline(always)]
+    pub fn note(&mut self, reason: Reason) {
+        self.meta_mut().error = reason.0;
     }
 
     /// Whether the packet is traced.
@@ -318,7 +345,7 @@ unsafe fn bytes<'b>(buffer: NonNull<u8>) -> &'b [u8] {
     // SAFETY: as required from the caller; `start + len <= ROOM` in every buffer.
     unsafe {
         let meta: &Meta = buffer.cast().as_ref();
-        span(buffer, meta.start, meta.len)
+        span(buffer, meta.span)
     }
 }
 
@@ -331,16 +358,16 @@ unsafe fn bytes_mut<'b>(buffer: NonNull<u8>) -> &'b mut [u8] {
     // SAFETY: as required from the caller; `start + len <= ROOM` in every buffer.
     unsafe {
         let meta: &Meta = buffer.cast().as_ref();
-        std::slice::from_raw_parts_mut(room(buffer).add(usize::from(meta.start)), usize::from(meta.len))
+        std::slice::from_raw_parts_mut(room(buffer).add(usize::from(meta.span.start())), usize::from(meta.span.len()))
     }
 }
 
 /// # Safety
 /// As for [`bytes`], and `start + len <= ROOM`.
 #[inline(always)]
-unsafe fn span<'b>(buffer: NonNull<u8>, start: u16, len: u16) -> &'b [u8] {
+unsafe fn span<'b>(buffer: NonNull<u8>, span: Span) -> &'b [u8] {
     // SAFETY: as required from the caller.
-    unsafe { std::slice::from_raw_parts(room(buffer).add(usize::from(start)), usize::from(len)) }
+    unsafe { std::slice::from_raw_parts(room(buffer).add(usize::from(span.start())), usize::from(span.len())) }
 }
 
 /// Where the room for data begins, behind the metadata.

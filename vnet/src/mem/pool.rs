@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::mapping::{Mapping, PageKind, PageSize};
-use super::meta::Meta;
+use super::meta::{Meta, Span};
 use super::packet::{HEADROOM, Packet, ROOM, STRIDE, room};
 use crate::counters::Counter;
 use crate::graph::Held;
@@ -221,10 +221,11 @@ impl Pool {
             // held exclusively. The head is held too; where it is another buffer than `last`, it counts the bytes.
             let n = unsafe {
                 let meta_of_last = &mut *meta(last);
-                let end = usize::from(meta_of_last.start) + usize::from(meta_of_last.len);
+                let span = meta_of_last.span;
+                let end = usize::from(span.start()) + usize::from(span.len());
                 let n = bytes.len().min(ROOM - end);
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), room(last).add(end), n);
-                meta_of_last.len += n as u16;
+                meta_of_last.span = span.with_len(span.len() + n as u16);
                 if last != buffer.0 {
                     (*meta(buffer.0)).rest += n as u32;
                 }
@@ -238,7 +239,7 @@ impl Pool {
             // A chained buffer needs no headroom.
             // SAFETY: `more` was just allocated; its token is given up for the link.
             unsafe {
-                (*meta(more.0)).start = 0;
+                (*meta(more.0)).span = Span::new(0, 0);
                 (*meta(last)).next = link(more.0);
             }
             last = more.0;

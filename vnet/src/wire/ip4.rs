@@ -145,15 +145,23 @@ impl Ip4Header {
         self.flags_offset.get() & DONT_FRAGMENT != 0
     }
 
+    /// The header that these bytes are.
+    #[inline(always)]
+    pub fn of_bytes_mut(bytes: &mut [u8; Self::LEN]) -> &mut Self {
+        zerocopy::transmute_mut!(bytes)
+    }
+
     /// Takes one hop off and amends the checksum (RFC 1624): for a TTL of at least 1.
     #[inline(always)]
     pub fn decrement_ttl(&mut self) {
-        self.ttl = self.ttl.wrapping_sub(1);
-        // The TTL is the upper half of its word, so one less there is 0x100 more here; the carry goes round, and a sum
-        // of 0xffff, which no header but an empty one has, becomes 0. A sum with carries that go round is the same in
-        // any order of bytes (RFC 1071 section 2), so the field stays as it is.
-        let field = u32::from(u16::from_ne_bytes(self.checksum.to_bytes())) + u32::from(0x100u16.to_be());
-        self.checksum = U16::from_bytes(((field + u32::from(field >= 0xffff)) as u16).to_ne_bytes());
+        // TTL, protocol and checksum are four bytes in a row: one load and one store, with the TTL lowest. It is the upper
+        // half of its 16-bit word, so one less there is 0x100 more in the checksum: 1 with its bytes swapped, since a sum
+        // with carries that go round is the same in any order of bytes (RFC 1071 section 2). A sum of 0xffff, which no
+        // header but an empty one has, becomes 0.
+        let [_, _, four, ..] = self.as_mut_bytes().as_chunks_mut::<4>().0 else { return };
+        let word = u32::from_le_bytes(*four);
+        let round = u32::from(word >= 0xfffe_0000);
+        *four = word.wrapping_add(0xffff).wrapping_add(round << 16).to_le_bytes();
     }
 
     /// Undoes [`Self::decrement_ttl`].
@@ -260,6 +268,16 @@ pub fn check(packet: &[u8], frame_len: usize) -> Result<Ip4Facts, Ip4Error> {
         ttl: header.ttl,
         protocol: header.protocol,
     })
+}
+
+/// The header of a packet of the most common kind: sound, without options, and as long as the frame. `None`: [`check`]
+/// tells.
+#[inline(always)]
+pub fn common(packet: &[u8], frame_len: usize) -> Option<&Ip4Header> {
+    let bytes = packet.first_chunk::<{ Ip4Header::LEN }>()?;
+    let (header, _) = Ip4Header::ref_from_prefix(bytes).ok()?;
+    let sound = header.version_ihl == 0x45 && usize::from(header.total_len.get()) == frame_len && sums_up(bytes);
+    sound.then_some(header)
 }
 
 /// Whether the checksum of a header without options is right, of one that is not all zeroes. Its sum in ones' complement must be 0xffff, which is to

@@ -21,12 +21,12 @@ const REASON_AT: u32 = 24;
 impl NoFlow {
     #[cold]
     pub(super) fn staged(self, vip: u32) -> Staged {
-        Staged::new(0, (self as u32) << REASON_AT, vip)
+        Staged { identity: 0, vip, found: (self as u32) << REASON_AT }
     }
 
     pub(super) fn of(staged: Staged) -> NoFlow {
         let reasons = [NoFlow::Fragment, NoFlow::Short, NoFlow::NoVip, NoFlow::Unfinished];
-        reasons[(staged.found() >> REASON_AT) as usize % reasons.len()]
+        reasons[(staged.found >> REASON_AT) as usize % reasons.len()]
     }
 }
 
@@ -73,8 +73,8 @@ mod tests {
     fn reasons_come_back_and_name_no_server() {
         for why in [NoFlow::Fragment, NoFlow::Short, NoFlow::NoVip, NoFlow::Unfinished] {
             let staged = why.staged(5);
-            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip()), (why, 0, 5));
-            assert!(crate::handle::ServerHandle::from_bits(staged.found()).is_none());
+            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip), (why, 0, 5));
+            assert!(crate::handle::ServerHandle::from_bits(staged.found).is_none());
         }
     }
 

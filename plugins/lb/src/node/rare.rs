@@ -9,7 +9,7 @@ use super::{Error, Gre4, Next, OVERHEAD, Staged};
 use crate::flow_table::Verdict;
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
-use crate::local::{LbLocal, Way};
+use crate::local::{Epoch, LbLocal, Way};
 use crate::tables::{LbTables, ServerEntry};
 
 /// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
@@ -28,7 +28,7 @@ pub(super) fn find<const PORT: bool>(
             NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
             NoFlow::NoVip => return Err(cx.drop(packet, Error::NoVip)),
             NoFlow::Unfinished if packet.meta().offload.intersects(Offload::GSO) => {
-                return Err(cut(cx, packet, staged.vip()));
+                return Err(cut(cx, packet, staged.vip));
             }
             NoFlow::Unfinished => {
                 nodes::checksum::complete(packet);
@@ -37,17 +37,21 @@ pub(super) fn find<const PORT: bool>(
         }
     } else {
         // It was counted as one of a known flow, and will be again if it is one.
-        let counters = counters(cx.local, staged.vip());
+        let counters = counters(cx.local, staged.vip);
         counters.known = counters.known.saturating_sub(1);
     }
-    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip()) else {
+    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     own.way = Way::new(tables, server);
-    if own.knows(server.handle, tables) { Ok(server.handle) } else { Err(cx.drop(packet, Error::Unreachable)) }
+    if own.knows(server.handle, Epoch::of(tables)) {
+        Ok(server.handle)
+    } else {
+        Err(cx.drop(packet, Error::Unreachable))
+    }
 }
 
 /// The server of a flow, known or new.
