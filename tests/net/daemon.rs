@@ -71,6 +71,18 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// How long its packet threads were ready to run so far, and no processor was free for them (`schedstat` of the kernel,
+    /// second number).
+    pub fn starved(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the daemon lives");
+        let waited = tasks.flatten().map(|task| {
+            let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            let packets = read("comm").starts_with("maglane-wk");
+            read("schedstat").split(' ').nth(1).filter(|_| packets).and_then(|ns| ns.parse().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(waited.sum())
+    }
+
     /// Ends it without a chance to tidy up.
     pub fn kill(&self) {
         let mut running = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bed::{AtEnd, Net};
-use crate::stream::{Stream, lost_by_the_kernel};
+use crate::stream::{Lost, Stream};
 use crate::testing::eventually;
 
 /// Routes of one command.
@@ -52,7 +52,7 @@ fn routes_come_and_go_by_the_hundred_thousand_and_no_packet_is_lost() {
     });
     assert!(warm.arrived.iter().all(|&arrived| arrived > 0), "{:?}", warm.arrived);
 
-    let (stop, lost_before) = (AtomicBool::new(false), lost_by_the_kernel(&net));
+    let (stop, losses) = (AtomicBool::new(false), Lost::since_now(&net));
     let (before, mut times, mut memory) = (table(&net), Vec::new(), vec![resident(&net)]);
     // All over the addresses that have routes of their own at times.
     let to = |number: u64| Ipv4Addr::from(FIRST + (number as u32).wrapping_mul(0x9e37_79b1) % (COUNT + 7 * LINES));
@@ -78,17 +78,17 @@ fn routes_come_and_go_by_the_hundred_thousand_and_no_packet_is_lost() {
         traffic.join().unwrap()
     });
 
-    let lost = lost_by_the_kernel(&net) - lost_before;
+    let (lost, excused) = losses.count(passed.sent, RATE);
     let text = format!(
-        "{} packets, {:?} at the servers, {} missing, of which the kernel lost {lost}; added and deleted by one \
-         command and by a script, by turns, in {times:?}; resident memory before, with and without them {memory:?} KB",
+        "{} packets, {:?} at the servers, {} missing, of which the kernel lost {lost} (and might {excused}); added and \
+         deleted by one command and by a script, by turns, in {times:?}; resident memory before, with and without them {memory:?} KB",
         passed.sent, passed.arrived, passed.missing
     );
     eprintln!("{text}");
     assert!(passed.arrived.iter().all(|&arrived| arrived > passed.sent / 10), "both ways were used: {text}");
     assert!(passed.doubles == 0, "{} packets twice: {text}", passed.doubles);
     assert!(passed.missing <= lost, "{text}\n{}", net.vppctl("show errors"));
-    assert!(lost < passed.sent / 50, "the balancer did not keep up: {text}");
+    assert!(lost <= excused, "the balancer did not keep up: {text}");
     assert_eq!(table(&net), before);
     let [before, .., second, full, third] = memory[..] else { panic!("{memory:?}") };
     assert!(third < second + 4096, "memory is lost each time: {text}");

@@ -118,6 +118,27 @@ pub fn lost_by_the_kernel(net: &Net) -> u64 {
     link + number_after(&net.vppctl("show hardware-interfaces host-l0"), "kernel drops:")
 }
 
+/// What the kernel loses of the client's packets while something happens, and what excuse it has.
+pub struct Lost<'n> {
+    net: &'n Net,
+    before: u64,
+    starved: Duration,
+}
+
+impl Lost<'_> {
+    /// From now on.
+    pub fn since_now(net: &Net) -> Lost<'_> {
+        Lost { net, before: lost_by_the_kernel(net), starved: net.lb.starved() }
+    }
+
+    /// Packets that it has lost, and how many of a stream that may be: a few, and those that came while others had the
+    /// processors.
+    pub fn count(&self, sent: u64, rate: u64) -> (u64, u64) {
+        let starved = self.net.lb.starved() - self.starved;
+        (lost_by_the_kernel(self.net) - self.before, sent / 50 + (starved.as_secs_f64() * rate as f64) as u64)
+    }
+}
+
 /// The Ethernet address that the client's packets go to.
 pub fn router_mac(net: &Net) -> [u8; 6] {
     let text = net.vppctl("show hardware-interfaces host-l0");

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bed::{AtEnd, Net, VIP};
-use crate::stream::{Stream, lost_by_the_kernel};
+use crate::stream::{Lost, Stream};
 use crate::testing::eventually;
 
 /// Packets per second of the stream; bulk transfers run beside it.
@@ -67,7 +67,7 @@ fn traces_under_load_are_whole_and_cost_no_packet() {
     let Some(net) = Net::new("tracing", 2) else { return };
     assert!(net.tally(10).len() == 2);
     let stream = Stream::new(&net, &[1, 2]);
-    let (stop, lost_before, bytes) = (AtomicBool::new(false), lost_by_the_kernel(&net), AtomicU64::new(0));
+    let (stop, losses, bytes) = (AtomicBool::new(false), Lost::since_now(&net), AtomicU64::new(0));
     let (mut rounds, mut shown, mut full, mut slowest) = (0, 0, 0, Duration::ZERO);
     let passed = thread::scope(|scope| {
         let end = AtEnd(|| stop.store(true, SeqCst));
@@ -99,10 +99,10 @@ fn traces_under_load_are_whole_and_cost_no_packet() {
         traffic.join().unwrap()
     });
 
-    let lost = lost_by_the_kernel(&net) - lost_before;
+    let (lost, excused) = losses.count(passed.sent, RATE);
     let text = format!(
         "{shown} traces shown in {rounds} rounds, the slowest of which took {slowest:?}; {} packets, {:?} at the \
-         servers, {} missing, of which the kernel lost {lost}; {} MB uploaded meanwhile",
+         servers, {} missing, of which the kernel lost {lost} (and might {excused}); {} MB uploaded meanwhile",
         passed.sent,
         passed.arrived,
         passed.missing,
@@ -113,7 +113,7 @@ fn traces_under_load_are_whole_and_cost_no_packet() {
     assert!(bytes.load(SeqCst) > 0, "{text}");
     assert_eq!(passed.doubles, 0, "{text}");
     assert!(passed.missing <= lost, "{text}\n{}", net.vppctl("show errors"));
-    assert!(lost < passed.sent / 50, "tracing held the balancer up: {text}");
+    assert!(lost <= excused, "tracing held the balancer up: {text}");
     assert_eq!(net.vppctl("show trace").lines().nth(1), Some("No packets in trace buffer"));
     eventually(Duration::from_secs(5), "the last buffer", || net.buffers_in_use() == 0);
 }
