@@ -114,7 +114,7 @@ impl Net {
     /// Buffers that hold a packet, in all pools of the balancer.
     pub fn buffers_in_use(&self) -> u64 {
         let text = self.vppctl("show buffers");
-        // Name, index, NUMA node, size, data size, total, available, cached, used. Below stand sentences about each pool.
+        // Name, index, NUMA node, size, data size, total, available, cached, used. Below are sentences about the pools.
         let pools = text.lines().filter(|line| line.starts_with("worker-") && line.split_whitespace().count() == 9);
         let used: Vec<u64> = pools.filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
         assert!(!used.is_empty(), "no pools in:\n{text}");

@@ -89,8 +89,8 @@ fn vips_that_come_and_go_leave_the_others_alone() {
     eventually(Duration::from_secs(8), "the removed VIPs to be gone", || net.vppctl("show lb").contains(gone));
     let through: u64 = passed.arrived.iter().sum();
     eprintln!(
-        "{} requests; {through} of {} packets to VIPs that come and go went through; the slowest of {} scripts of {VIPS} \
-         VIPs took {slowest:?}; resident memory after each round {resident:?} KB",
+        "{} requests; {through} of {} packets to VIPs that come and go went through; the slowest of {} scripts of \
+         {VIPS} VIPs took {slowest:?}; resident memory after each round {resident:?} KB",
         asked.load(SeqCst),
         passed.sent,
         2 * ROUNDS

@@ -71,8 +71,8 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// How long its packet threads were ready to run so far, and no processor was free for them (`schedstat` of the kernel,
-    /// second number).
+    /// How long its packet threads were ready to run so far, and no processor was free for them (`schedstat` of the
+    /// kernel, second number).
     pub fn starved(&self) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the daemon lives");
         let waited = tasks.flatten().map(|task| {

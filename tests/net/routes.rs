@@ -81,7 +81,8 @@ fn routes_come_and_go_by_the_hundred_thousand_and_no_packet_is_lost() {
     let (lost, excused) = losses.count(passed.sent, RATE);
     let text = format!(
         "{} packets, {:?} at the servers, {} missing, of which the kernel lost {lost} (and might {excused}); added and \
-         deleted by one command and by a script, by turns, in {times:?}; resident memory before, with and without them {memory:?} KB",
+         deleted by one command and by a script, by turns, in {times:?}; resident memory before, with and \
+         without them {memory:?} KB",
         passed.sent, passed.arrived, passed.missing
     );
     eprintln!("{text}");

@@ -39,8 +39,8 @@ impl Stream {
         Stream { from: PacketSocket::open(net.client(), "c0"), router: router_mac(net), to }
     }
 
-    /// Sends `rate` packets a second, the packet of each number to the address that `to` gives, until `stop` is set; then
-    /// waits until no more arrive.
+    /// Sends `rate` packets a second, the packet of each number to the address that `to` gives, until `stop` is set;
+    /// then waits until no more arrive.
     pub fn run(&self, rate: u64, stop: &AtomicBool, to: impl Fn(u64) -> Ipv4Addr) -> Passed {
         let sent_all = AtomicBool::new(false);
         thread::scope(|scope| {
