@@ -16,7 +16,7 @@ impl std::fmt::Display for Stamp {
 }
 
 /// A record whose type has been forgotten; blanket-implemented.
-trait Erased: Send {
+trait Erased: Send + Sync {
     fn text(&self, text: &mut Text);
     fn json(&self) -> serde_json::Value;
 }
@@ -31,12 +31,14 @@ impl<R: Record> Erased for R {
 }
 
 /// One node's record about one packet.
+#[derive(Clone)]
 pub struct Entry {
     /// When the frame was dispatched.
     pub stamp: Stamp,
     /// The node's name.
     pub node: Arc<str>,
-    record: Box<dyn Erased>,
+    /// Shared with those who print it, on another thread.
+    record: Arc<dyn Erased>,
 }
 
 impl Entry {
@@ -53,7 +55,7 @@ impl Entry {
 }
 
 /// Everything recorded about one packet, in the order in which the nodes ran.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct PacketTrace {
     /// The records.
     pub entries: Vec<Entry>,
@@ -110,7 +112,7 @@ impl Store {
     /// Adds a record to the packet of this handle; a handle from before [`Store::clear`] is ignored.
     pub fn add<R: Record>(&mut self, handle: u32, stamp: Stamp, node: &Arc<str>, record: R) {
         if let Some(packet) = self.packet_mut(handle) {
-            packet.entries.push(Entry { stamp, node: node.clone(), record: Box::new(record) });
+            packet.entries.push(Entry { stamp, node: node.clone(), record: Arc::new(record) });
         }
     }
 
@@ -167,6 +169,14 @@ impl Store {
         &self.packets
     }
 
+    /// The first `max` packets in a store of their own, for another thread to print: records are shared and not copied, so
+    /// that the packet thread is back at its packets at once.
+    pub fn first(&self, max: usize) -> Store {
+        let packets: Vec<_> = self.packets.iter().take(max).cloned().collect();
+        let settled = packets.len();
+        Store { packets, settled, filter: self.filter.clone(), generation: self.generation }
+    }
+
     /// The first `max` packets as `show trace` prints them for one thread, with VPP's notes about the limit.
     pub fn text(&self, thread: &str, max: usize) -> String {
         let mut text = Text::new();
@@ -217,6 +227,17 @@ mod tests {
             store.add(handle, Stamp(5_024_056), &Arc::from(*node), Seen(number as u8));
         }
         store
+    }
+
+    #[test]
+    fn the_first_packets_print_the_same_elsewhere_whatever_becomes_of_the_store() {
+        let mut store = store_with(&["a-input", "b-input", "c-input"]);
+        let (text, json) = (store.text("0 vpp_main", 2), store.json(2));
+        let first = store.first(2);
+        store.clear();
+        let printed = std::thread::spawn(move || (first.packets().len(), first.text("0 vpp_main", 2), first.json(2)));
+        assert_eq!(printed.join().unwrap(), (2, text, json));
+        assert!(store.first(2).text("0 vpp_main", 2).contains("No packets in trace buffer"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 /// What one node recorded about one packet: owned values, printed later.
 ///
 /// `serde::Serialize` gives the JSON form; [`Record::text`] gives the lines under the node's name in `show trace`.
-pub trait Record: serde::Serialize + Send + 'static {
+pub trait Record: serde::Serialize + Send + Sync + 'static {
     /// Writes the lines of the body. `show trace` has already indented them by two columns.
     fn text(&self, text: &mut Text);
 }
