@@ -62,16 +62,11 @@ fn a_signal_ends_a_daemon_that_has_just_begun_to_start() {
     assert!(!socket.exists(), "the socket was left behind");
 }
 
-/// The start-up script ran to its end before anything else was looked at.
-#[test]
-fn a_signal_ends_a_daemon_that_runs_a_long_startup_script() {
-    let folder = Folder::new("script");
+/// Starts a daemon with a start-up script that takes long, and ends it once the script has begun.
+fn end_in_script(name: &str, lines: &str) {
+    let folder = Folder::new(name);
     let (script, log) = (folder.0.join("start.cli"), folder.0.join("log"));
-    let mut lines = String::from("show version\n");
-    for _ in 0..400 {
-        lines += "ip route add count 20000 16.0.0.0/32 via drop\nip route del count 20000 16.0.0.0/32 via drop\n";
-    }
-    std::fs::write(&script, lines).unwrap();
+    std::fs::write(&script, format!("show version\n{lines}")).unwrap();
     let mut child = start(&format!(
         "unix {{ cli-listen {} exec {} log {} }}",
         folder.0.join("cli.sock").display(),
@@ -81,4 +76,17 @@ fn a_signal_ends_a_daemon_that_runs_a_long_startup_script() {
     eventually("the script's first line", || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("maglane v")));
     end(&mut child);
     assert!(std::fs::read_to_string(&log).unwrap().contains("ended by signal 15"));
+}
+
+/// The start-up script ran to its end before anything else was looked at.
+#[test]
+fn a_signal_ends_a_daemon_that_runs_a_long_startup_script() {
+    let lines = "ip route add count 900 16.0.0.0/32 via drop\nip route del count 900 16.0.0.0/32 via drop\n";
+    end_in_script("script", &lines.repeat(9000));
+}
+
+/// One command for many routes kept everything else waiting for minutes.
+#[test]
+fn a_signal_ends_a_daemon_that_adds_millions_of_routes() {
+    end_in_script("routes", "ip route add count 16777216 16.0.0.0/32 via drop\n");
 }

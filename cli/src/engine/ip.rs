@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use vnet::fib::{Path, Prefix, Source, Target};
-use vnet::{NodeId, Router};
+use vnet::{IfIndex, NodeId, Router};
 
 use crate::app::App;
 use crate::args::Args;
 use crate::error::CliError;
-use crate::reply::{Reply, Words};
+use crate::reply::{Job, Reply, Step, Words};
 
 pub(super) fn register(app: &mut App) {
     let route = "ip route [add|del] [count <n>] <dst-ip-addr>/<width> [table <id>] via <next-hop> [<interface>] \
@@ -47,12 +48,57 @@ fn ip_route(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
     if base + step * u64::from(count - 1) > u64::from(u32::MAX) {
         return Err(CliError::at(format!("{count} prefixes of length {length} from {first} do not fit into IPv4")));
     }
-    for number in 0..u64::from(count) {
-        let address = Ipv4Addr::from((base + number * step) as u32);
-        let Some(prefix) = Prefix::new(address, length) else { continue };
-        change(router, prefix, &paths, delete).map_err(CliError::at)?;
+    let mut bulk = Bulk { base, step, length, next: 0, count: u64::from(count), paths, delete };
+    if count <= AT_ONCE {
+        bulk.go_on(router, AT_ONCE)?;
+        return Ok(Reply::none());
     }
-    Ok(Reply::none())
+    Ok(Reply::later(bulk))
+}
+
+/// So many routes are changed between two looks at the clock, and without any.
+const AT_ONCE: u32 = 1000;
+/// Other sessions, and signals, wait for many routes no longer than this.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// Routes that follow each other, to be added or deleted.
+struct Bulk {
+    base: u64,
+    step: u64,
+    length: u8,
+    next: u64,
+    count: u64,
+    paths: Vec<Path<Ipv4Addr>>,
+    delete: bool,
+}
+
+impl Bulk {
+    /// Changes the next routes; the first that cannot be changed ends it.
+    fn go_on(&mut self, router: &mut Router, most: u32) -> Result<(), CliError> {
+        let end = self.count.min(self.next + u64::from(most));
+        for number in self.next..end {
+            let address = Ipv4Addr::from((self.base + number * self.step) as u32);
+            let Some(prefix) = Prefix::new(address, self.length) else { continue };
+            change(router, prefix, &self.paths, self.delete).map_err(CliError::at)?;
+        }
+        self.next = end;
+        Ok(())
+    }
+}
+
+impl Job for Bulk {
+    fn poll(&mut self, router: &mut Router) -> Step {
+        let begun = Instant::now();
+        while self.next < self.count {
+            if let Err(error) = self.go_on(router, AT_ONCE) {
+                return Step::Done(Err(error));
+            }
+            if begun.elapsed() > SLICE {
+                return Step::Wait(Instant::now());
+            }
+        }
+        Step::Done(Ok(()))
+    }
 }
 
 fn change(
@@ -86,17 +132,12 @@ fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError
     let mut path = if args.keyword("drop") {
         Path::new(Target::Drop)
     } else if let Some(Ok(address)) = args.peek().map(str::parse::<Ipv4Addr>) {
+        if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+            return Err(CliError::at(format!("`{address}' is not the address of one next hop")));
+        }
         args.next();
-        let interface = match args.peek().and_then(|word| router.interface_by_name(word)) {
-            Some(interface) => {
-                args.next();
-                Some(interface)
-            }
-            None => None,
-        };
-        Path::via(address, interface)
-    } else if let Some(interface) = args.peek().and_then(|word| router.interface_by_name(word)) {
-        args.next();
+        Path::via(address, way_out(router, args)?)
+    } else if let Some(interface) = way_out(router, args)? {
         Path::new(Target::Attached(interface))
     } else {
         let got = args.got();
@@ -109,6 +150,19 @@ fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError
             path.preference = args.number("a preference", 0..=255u8)?;
         } else {
             return Ok(path);
+        }
+    }
+}
+
+/// Takes the name of an interface that packets can be sent to, if one stands there.
+fn way_out(router: &Router, args: &mut Args<'_>) -> Result<Option<IfIndex>, CliError> {
+    match args.peek().and_then(|word| router.interface_by_name(word)) {
+        Some(IfIndex(0)) => Err(CliError::at("`local0' is no way out: it stands for packets without an interface")),
+        found => {
+            if found.is_some() {
+                args.next();
+            }
+            Ok(found)
         }
     }
 }
