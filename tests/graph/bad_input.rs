@@ -85,11 +85,25 @@ fn unknown_commands_words_and_interfaces() {
                 "set ip neighbor foo 1.1.1.1 02:00:00:00:00:01",
                 "set ip neighbor: unknown interface `foo 1.1.1.1 02:00:00:00:00:01'",
             ),
+            (
+                "set ip neighbor local0 1.1.1.1 02:00:00:00:00:01",
+                "set ip neighbor: `local0' cannot be changed: it stands for packets without an interface",
+            ),
             ("show ip neighbors foo", "show ip neighbors: unknown interface `foo'"),
             (
                 "ip route add 1.0.0.0/8 via foo",
                 "ip route: expected a next hop, an interface or `drop' after `via', got `foo'",
             ),
+            (
+                "ip route add 1.0.0.0/8 via local0",
+                "ip route: `local0' is no way out: it stands for packets without an interface",
+            ),
+            (
+                "ip route add 1.0.0.0/8 via 10.0.2.2 local0",
+                "ip route: `local0' is no way out: it stands for packets without an interface",
+            ),
+            ("ip route add 1.0.0.0/8 via 224.0.0.1", "ip route: `224.0.0.1' is not the address of one next hop"),
+            ("ip route add 1.0.0.0/8 via 0.0.0.0", "ip route: `0.0.0.0' is not the address of one next hop"),
             ("ip route add 1.0.0.0/8 via 10.0.2.2 foo", "ip route: unknown input `foo'"),
             ("lb conf foo", "lb conf: parse error: 'foo'"),
             ("lb vip 1.0.0.0/8 foo", "lb vip: parse error: 'foo'"),
@@ -177,6 +191,14 @@ fn prefixes_and_numbers() {
         &mut bed(),
         &[
             ("ip route add 1.1.1.0/33 via 10.0.2.2", "Invalid prefix len: 33"),
+            (
+                "set interface ip address pg0 1.1.1.0/24",
+                "set interface ip address: 1.1.1.0/24 cannot be an address of an interface",
+            ),
+            (
+                "set interface ip address pg0 1.1.1.3/30",
+                "set interface ip address: 1.1.1.3/30 cannot be an address of an interface",
+            ),
             ("set interface ip address pg0 1.1.1.1/33", "Invalid prefix len: 33"),
             (
                 "set interface ip address pg0 300.0.1.1/24",

@@ -188,6 +188,13 @@ impl std::fmt::Display for InterfaceAddress {
 }
 
 impl InterfaceAddress {
+    /// Whether the address is the network's or the broadcast address of its prefix, which no host can have (RFC 1122,
+    /// section 3.2.1.3; prefixes of 31 bits have neither, RFC 3021).
+    pub fn is_end(&self) -> bool {
+        let hosts = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+        hosts > 1 && [0, hosts].contains(&(u32::from(self.address) & hosts))
+    }
+
     /// Whether the address is in the connected prefix.
     pub fn covers(&self, address: Ipv4Addr) -> bool {
         let mask = u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0);

@@ -223,7 +223,7 @@ fn set_state(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError
 }
 
 /// Takes the name of an interface that can be changed: not that of packets that have none.
-fn changeable(args: &mut Args<'_>, router: &Router) -> Result<IfIndex, CliError> {
+pub(super) fn changeable(args: &mut Args<'_>, router: &Router) -> Result<IfIndex, CliError> {
     match args.interface(router)? {
         IfIndex(0) => Err(CliError::at("`local0' cannot be changed: it stands for packets without an interface")),
         index => Ok(index),

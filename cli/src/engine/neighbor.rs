@@ -7,6 +7,7 @@ use vnet::wire::Mac;
 
 use crate::app::App;
 use crate::args::Args;
+use crate::engine::interface::changeable;
 use crate::error::CliError;
 use crate::reply::Reply;
 
@@ -23,7 +24,7 @@ fn set(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let _ = delete || args.keyword("add");
     let fixed = args.keyword("static");
     let expected = CliError::at(format!("specify interface, IP address and MAC: `{}'", args.rest()));
-    let index = args.interface(router)?;
+    let index = changeable(args, router)?;
     let address = args.ip4("an address").map_err(|_| expected.clone())?;
     if delete {
         let mac = if args.is_empty() { None } else { Some(args.mac().map_err(|_| expected)?) };

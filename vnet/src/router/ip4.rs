@@ -21,9 +21,13 @@ impl Router {
     /// # Errors
     /// Overlap with another interface, an impossible address, an unknown interface.
     pub fn add_address(&mut self, interface: IfIndex, address: Ipv4Addr, length: u8) -> Result<(), Ip4Error> {
+        let own = InterfaceAddress { address, length };
+        if own.is_end() {
+            return Err(FibError::UnusableAddress(own.to_string()));
+        }
         self.rib.add_interface_address(interface, address, length)?;
         if let Some(Some(record)) = self.interfaces.get_mut(interface.index()) {
-            record.addresses.push(InterfaceAddress { address, length });
+            record.addresses.push(own);
         }
         self.addresses_changed(interface);
         self.announce(interface, &[address]);
