@@ -59,6 +59,9 @@ pub struct Table {
     commands: Vec<Command>,
 }
 
+/// Commands that come by the hundred thousand in scripts, and show nothing: what they change is published together.
+const GATHERED: [&str; 1] = ["ip route"];
+
 /// Where the words of a line lead.
 enum Found<'t, 'l> {
     /// To a command; the rest of the line.
@@ -89,6 +92,16 @@ impl Table {
 
     /// Runs one line.
     pub fn run(&self, router: &mut Router, line: &str) -> Outcome {
+        self.run_line(router, line, false)
+    }
+
+    /// Runs a line of a script. What its routes change reaches the packet threads before the next other command, with the
+    /// script's end, or with the next [`Router::poll`].
+    pub(crate) fn run_in_script(&self, router: &mut Router, line: &str) -> Outcome {
+        self.run_line(router, line, true)
+    }
+
+    fn run_line(&self, router: &mut Router, line: &str, in_script: bool) -> Outcome {
         let line = line.trim();
         let mut words = line.split_whitespace();
         match words.next() {
@@ -106,8 +119,14 @@ impl Table {
         match self.find(line) {
             Found::Nowhere(path, error) => Outcome::Failed(error.line(&path)),
             Found::Command(command, rest) => {
+                let gathered = in_script && GATHERED.contains(&command.path);
+                if in_script && !gathered {
+                    router.publish();
+                }
                 let result = (command.run)(router, &mut Args::new(rest));
-                router.publish();
+                if !gathered || result.is_err() {
+                    router.publish();
+                }
                 match result {
                     Ok(Reply::Done(report)) => Outcome::Done(report),
                     Ok(Reply::Later(job)) => Outcome::Later(command.path, job),

@@ -59,13 +59,18 @@ impl Console {
 
     /// Begins a line; `None` asks to leave.
     pub fn begin(&mut self, line: &str) -> Option<Started> {
+        self.begin_line(line, false)
+    }
+
+    fn begin_line(&mut self, line: &str, in_script: bool) -> Option<Started> {
         if let Some(file) = exec_file(line) {
             return Some(match read_script(file) {
                 Ok(script) => Started::Pending(Pending { job: None, script: vec![script] }),
                 Err(error) => Started::Done(Err(error)),
             });
         }
-        Some(match self.table.run(&mut self.router, line) {
+        let run = if in_script { Table::run_in_script } else { Table::run };
+        Some(match run(&self.table, &mut self.router, line) {
             Outcome::Done(report) => Started::Done(Ok(report.map(|report| report.text()).unwrap_or_default())),
             Outcome::Failed(line) => Started::Done(Err(line)),
             Outcome::Later(path, job) => Started::Pending(Pending { job: Some((path, job)), script: Vec::new() }),
@@ -96,14 +101,18 @@ impl Console {
         };
         let Some((number, line)) = script.lines.next() else {
             pending.script.pop();
+            self.router.publish();
             return Progress::Print(String::new());
         };
         script.at = number;
         if pending.script.len() >= DEPTH && exec_file(&line).is_some() {
             return Progress::Done(Err(pending.blame("scripts call each other too deeply".into())));
         }
-        match self.begin(&line) {
-            None => Progress::Done(Ok(())),
+        match self.begin_line(&line, true) {
+            None => {
+                self.router.publish();
+                Progress::Done(Ok(()))
+            }
             Some(Started::Done(Ok(text))) => Progress::Print(text),
             Some(Started::Done(Err(error))) => Progress::Done(Err(pending.blame(error))),
             Some(Started::Pending(mut inner)) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use trace::Filter;
+use trace::{Filter, Store};
 use vnet::{NodeKind, Router};
 
 use crate::app::App;
@@ -55,30 +55,37 @@ fn filter(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     Ok(Reply::none())
 }
 
-/// The traces of all packet threads.
+/// The traces of all packet threads. They are printed here and not on those threads, which would lose packets meanwhile.
 struct Traces {
     max: usize,
-    threads: Vec<(String, serde_json::Value, usize)>,
+    threads: Vec<Thread>,
+}
+
+struct Thread {
+    name: String,
+    shown: Store,
+    /// Packets that were traced, shown or not.
+    traced: usize,
 }
 
 #[derive(Serialize)]
-struct ThreadTraces<'t> {
-    packets: &'t serde_json::Value,
+struct ThreadTraces {
+    packets: serde_json::Value,
 }
 
 impl Report for Traces {
     fn text(&self) -> String {
-        let limited = self.threads.iter().any(|(_, _, packets)| *packets > self.max);
+        let limited = self.threads.iter().any(|thread| thread.traced > self.max);
         let note = if limited {
             format!("Limiting display to {} packets. To display more specify max.\n", self.max)
         } else {
             String::new()
         };
-        let threads: String = self.threads.iter().map(|(text, ..)| text.as_str()).collect();
+        let threads: String = self.threads.iter().map(|thread| thread.shown.text(&thread.name, self.max)).collect();
         format!("{note}{threads}{note}")
     }
     fn json(&self) -> serde_json::Value {
-        let threads = self.threads.iter().map(|(_, packets, _)| ThreadTraces { packets });
+        let threads = self.threads.iter().map(|thread| ThreadTraces { packets: thread.shown.json(self.max) });
         serde_json::to_value(threads.collect::<Vec<_>>()).unwrap_or_default()
     }
 }
@@ -92,10 +99,11 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let threads = (0..router.workers())
         .map(|worker| {
             let name = format!("{worker} {}", router.thread_name(worker));
-            router.ask(worker, move |worker| {
+            let (shown, traced) = router.ask(worker, move |worker| {
                 let store = worker.traces();
-                (store.text(&name, max), store.json(max), store.packets().len())
-            })
+                (store.first(max), store.packets().len())
+            });
+            Thread { name, shown, traced }
         })
         .collect();
     Ok(Reply::Done(Some(Box::new(Traces { max, threads }))))
