@@ -287,6 +287,7 @@ impl Worker {
         while !self.shared.stop.load(Ordering::Relaxed) {
             match self.pass() {
                 Poll::Busy(_) => idle = 0,
+                _ if self.pool.make_ahead() => (),
                 Poll::Idle if idle >= PATIENCE => self.sleep(None),
                 Poll::Until(when) if idle >= PATIENCE => self.sleep(Some(when)),
                 _ => idle += 1,

@@ -73,7 +73,7 @@ impl std::fmt::Display for PageKind {
             PageKind::Huge => "2 MB pages",
             PageKind::Gigantic => "1 GB pages",
             PageKind::DefaultHuge => "huge pages of the kernel's default size",
-            PageKind::Ordinary => "ordinary pages (no 2 MB pages reserved; transparent huge pages asked for)",
+            PageKind::Ordinary => "ordinary pages (too few 2 MB pages reserved; transparent huge pages asked for)",
             PageKind::Small => "4 KB pages",
         })
     }

@@ -22,6 +22,7 @@ unsafe impl Send for Buffer {}
 /// Invariants, on which all `unsafe` code of [`mem`](super) rests:
 /// - `start` points to `count` buffers of [`STRIDE`] initialised bytes each, aligned to cache lines, for as long as
 ///   the `Memory` lives, and reached through nothing else. Numbers of buffers never change.
+/// - Buffers are made in the order of their numbers, each once; what is said of buffers is said of those that are made.
 /// - Every buffer is in exactly one of these places: the pool's free list, one [`Buffer`] token, or the `next` link of
 ///   exactly one buffer (a chain belongs to its head's token). So whoever holds `&mut Buffer` holds the buffer, and the
 ///   chain behind it, alone. Tokens stay with the pool that made them: a [`Pool`], its `Memory` and everything that
@@ -33,6 +34,9 @@ pub(crate) struct Memory {
     _mapping: Mapping,
 }
 
+/// Buffers made at a time.
+const BATCH: u32 = 256;
+
 /// Where a buffer's number stands.
 const NUMBER_AT: usize = size_of::<Meta>() + ROOM;
 const _: () = assert!(NUMBER_AT.is_multiple_of(align_of::<u32>()) && NUMBER_AT + size_of::<u32>() <= STRIDE);
@@ -43,23 +47,27 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// The memory, and the tokens of all its buffers, the first one last.
-    fn new(count: u32, pages: PageSize) -> std::io::Result<(Memory, Vec<Buffer>, PageKind)> {
+    /// The memory of `count` buffers, none of which is made yet.
+    fn new(count: u32, pages: PageSize) -> std::io::Result<(Memory, PageKind)> {
         let mut mapping = Mapping::with_pages(count as usize * STRIDE, pages)?;
         let kind = mapping.kind;
         let start = NonNull::new(mapping.as_mut_ptr()).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        let tokens = (0..count).rev().map(|number| {
-            // SAFETY: in range of the zeroed mapping just made, which nobody else knows yet; it starts at a page, so
-            // that both values are aligned. This is the one token of this buffer.
-            unsafe {
-                let buffer = start.add(number as usize * STRIDE);
-                buffer.cast::<Meta>().write(Meta::fresh(HEADROOM as u16));
-                buffer.add(NUMBER_AT).cast::<u32>().write(number);
-                Buffer(buffer)
-            }
-        });
-        let tokens = tokens.collect();
-        Ok((Memory { start, count, _mapping: mapping }, tokens, kind))
+        Ok((Memory { start, count, _mapping: mapping }, kind))
+    }
+
+    /// Makes a buffer and its one token.
+    ///
+    /// # Safety
+    /// `number` must be less than `count`, and this the only time that it is made.
+    unsafe fn make(&self, number: u32) -> Buffer {
+        // SAFETY: in range of the mapping, which is zeroed and starts at a page, so that both values are aligned. Nobody
+        // knows this buffer yet.
+        unsafe {
+            let buffer = self.start.add(number as usize * STRIDE);
+            buffer.cast::<Meta>().write(Meta::fresh(HEADROOM as u16));
+            buffer.add(NUMBER_AT).cast::<u32>().write(number);
+            Buffer(buffer)
+        }
     }
 
     /// The packet in this buffer.
@@ -121,6 +129,8 @@ struct Shared {
 pub struct Pool {
     memory: Arc<Memory>,
     free: Vec<Buffer>,
+    /// Buffers made so far; the others, whose memory nobody has touched yet, are free too.
+    made: u32,
     shared: Arc<Shared>,
     kind: PageKind,
 }
@@ -139,8 +149,9 @@ impl Pool {
     /// # Errors
     /// When the kernel has no such pages left for the mapping.
     pub fn with_pages(count: u32, pages: PageSize) -> std::io::Result<Pool> {
-        let (memory, free, kind) = Memory::new(count, pages)?;
-        let pool = Pool { memory: Arc::new(memory), free, shared: Arc::default(), kind };
+        let (memory, kind) = Memory::new(count, pages)?;
+        let free = Vec::with_capacity(count as usize);
+        let pool = Pool { memory: Arc::new(memory), free, made: 0, shared: Arc::default(), kind };
         pool.shared.available.set(u64::from(count));
         Ok(pool)
     }
@@ -159,13 +170,42 @@ impl Pool {
     /// A fresh empty packet.
     #[inline(always)]
     pub(crate) fn alloc(&mut self) -> Option<Buffer> {
-        let Some(buffer) = self.free.pop() else {
-            self.shared.exhausted.add(1);
-            return None;
+        let buffer = match self.free.pop() {
+            Some(buffer) => buffer,
+            None => self.alloc_new()?,
         };
         // SAFETY: the token is the right to the buffer.
         unsafe { meta(buffer.0).write(Meta::fresh(HEADROOM as u16)) };
         Some(buffer)
+    }
+
+    /// As [`Pool::alloc`], where no buffer that is made is free.
+    #[cold]
+    fn alloc_new(&mut self) -> Option<Buffer> {
+        self.make_some();
+        let buffer = self.free.pop();
+        self.shared.exhausted.add(u64::from(buffer.is_none()));
+        buffer
+    }
+
+    /// Makes more buffers where some are in use, and not all are made; `false` where there is nothing to do. The kernel
+    /// clears their memory meanwhile, which takes longer than all else: a worker calls this when it is idle, so that later
+    /// packets do not wait for it. A worker that has no packets takes no memory.
+    pub(crate) fn make_ahead(&mut self) -> bool {
+        self.made > 0 && self.make_some()
+    }
+
+    /// Makes some more buffers; `false` where all are made.
+    fn make_some(&mut self) -> bool {
+        let end = self.memory.count.min(self.made + BATCH);
+        // The first one last, to be taken first.
+        for number in (self.made..end).rev() {
+            // SAFETY: each number comes up once, as `made` grows.
+            self.free.push(unsafe { self.memory.make(number) });
+        }
+        let more = self.made < end;
+        self.made = end;
+        more
     }
 
     /// Gives back a packet with its whole chain.
@@ -261,19 +301,19 @@ impl Pool {
 
     /// Buffers that are not free.
     pub fn in_use(&self) -> usize {
-        self.memory.count as usize - self.free.len()
+        self.made as usize - self.free.len()
     }
 
     /// Free buffers.
     #[inline(always)]
     pub fn available(&self) -> usize {
-        self.free.len()
+        self.memory.count as usize - self.in_use()
     }
 
     /// Writes the counts that other threads read; called once per pass.
     #[inline]
     pub(crate) fn publish(&self) {
-        self.shared.available.set(self.free.len() as u64);
+        self.shared.available.set(self.available() as u64);
     }
 
     /// A reader for `show buffers`.
@@ -302,6 +342,21 @@ mod tests {
         assert_eq!(pool.in_use(), 0);
     }
     const DATA_SIZE_LEFT: usize = super::super::DATA_SIZE - 5;
+
+    #[test]
+    fn memory_is_touched_when_it_is_needed() {
+        let mut pool = Pool::new(BATCH + 2).unwrap();
+        assert!(!pool.make_ahead(), "nobody has needed any yet");
+        assert_eq!((pool.available(), pool.in_use(), pool.made), (BATCH as usize + 2, 0, 0));
+        let first = pool.alloc().unwrap();
+        assert_eq!((pool.available(), pool.in_use(), pool.made), (BATCH as usize + 1, 1, BATCH));
+        assert!(pool.make_ahead() && !pool.make_ahead());
+        let mut all: Vec<Buffer> = std::iter::from_fn(|| pool.alloc()).collect();
+        assert_eq!((all.len(), pool.available(), pool.in_use()), (BATCH as usize + 1, 0, BATCH as usize + 2));
+        all.push(first);
+        pool.free_all(&mut all);
+        assert_eq!((pool.available(), pool.in_use(), pool.watcher()().exhausted), (BATCH as usize + 2, 0, 1));
+    }
 
     #[test]
     fn chains_grow_are_cut_and_are_freed_whole() {
