@@ -214,6 +214,19 @@ fn prefixes_and_numbers() {
             ("ip route add 1.0.0.0/x via 10.0.2.2", "ip route: expected an IPv4 address/length, got `1.0.0.0/x'"),
             ("set interface mtu many pg0", "set interface mtu: expected an MTU from 68 to 65535, got `many'"),
             ("set interface mtu 67 pg0", "set interface mtu: expected an MTU from 68 to 65535, got `67'"),
+            (
+                "set interface mtu ip4 9001 pg0",
+                "set interface mtu: expected an MTU from 68 to 9000, that of the packet, or 0 for the same, got 9001",
+            ),
+            (
+                "set interface mtu ip4 67 pg0",
+                "set interface mtu: expected an MTU from 68 to 9000, that of the packet, or 0 for the same, got 67",
+            ),
+            (
+                "set interface mtu ip6 1400 pg0",
+                "set interface mtu: `ip6': IPv6 has no MTU of its own; set that of the packet",
+            ),
+            ("set interface mtu mpls 1400 pg0", "set interface mtu: `mpls': there is no MPLS"),
             ("set interface mtu 65536 pg0", "set interface mtu: expected an MTU from 68 to 65535, got `65536'"),
             (
                 "set interface mac address pg0 02:00",

@@ -62,3 +62,20 @@ fn the_smallest_mtu_has_room_behind_the_longest_header() {
     let [_, out] = bed.send("pg0", &[frame(&[1; 40], &[1; 24], 0, false)]);
     assert_eq!(out.iter().map(|piece| piece.len() - 14).collect::<Vec<_>>(), [68, 36]);
 }
+
+#[test]
+fn ipv4_may_have_an_mtu_of_its_own() {
+    let mut bed = Bed::new();
+    bed.vppctl("ip route add 90.0.0.0/8 via 10.0.2.2");
+    let lengths = |bed: &mut Bed| -> Vec<usize> {
+        let [_, out] = bed.send("pg0", &[frame(&[], &[1; 980], 0, false)]);
+        out.iter().map(|piece| piece.len() - 14).collect()
+    };
+    bed.vppctl("set interface mtu ip4 576 pg1");
+    assert!(bed.vppctl("show interface pg1").contains(" 9000/576/0/0 "));
+    assert_eq!(lengths(&mut bed), [572, 448]);
+    bed.vppctl("set interface mtu packet 500 pg1");
+    assert_eq!(lengths(&mut bed), [500, 500, 40], "the smaller one counts");
+    bed.type_all("set interface mtu 9000 pg1\n set interface mtu ip4 0 pg1");
+    assert_eq!(lengths(&mut bed), [1000]);
+}

@@ -243,6 +243,7 @@ fn local0() -> Interface {
         admin_up: false,
         link_up: false,
         mtu: 0,
+        mtu_ip4: 0,
         link: LinkKind::PointToPoint,
         caps: Caps::default(),
         promiscuous: false,

@@ -91,8 +91,10 @@ pub struct Interface {
     pub admin_up: bool,
     /// The link is there.
     pub link_up: bool,
-    /// Largest IP packet, in bytes.
+    /// Largest packet, in bytes.
     pub mtu: u16,
+    /// Largest IPv4 packet where the operator wants it smaller than `mtu`; 0: the same.
+    pub mtu_ip4: u16,
     /// How neighbours are reached.
     pub link: LinkKind,
     /// Unfinished work that the device takes on.
@@ -108,6 +110,11 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// The largest IPv4 packet that may go out in one piece.
+    pub fn ip4_mtu(&self) -> u16 {
+        if self.mtu_ip4 == 0 { self.mtu } else { self.mtu.min(self.mtu_ip4) }
+    }
+
     /// Whether packets may pass.
     #[inline(always)]
     pub fn is_up(&self) -> bool {

@@ -46,6 +46,7 @@ struct Row {
     index: u32,
     up: bool,
     mtu: u16,
+    mtu_ip4: u16,
     counters: Vec<(&'static str, u64)>,
 }
 
@@ -63,7 +64,7 @@ impl fmt::Display for Interfaces {
         )?;
         for row in &self.0 {
             let state = if row.up { "up" } else { "down" };
-            let mtu = format!("{}/0/0/0", row.mtu);
+            let mtu = format!("{}/{}/0/0", row.mtu, row.mtu_ip4);
             write!(f, "{}{}{}{}", left(&row.name, 32), centred(row.index, 5), centred(state, 10), centred(mtu, 21))?;
             for (number, (name, value)) in row.counters.iter().enumerate() {
                 if number > 0 {
@@ -101,6 +102,7 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             index: index.0,
             up: interface.admin_up,
             mtu: interface.mtu,
+            mtu_ip4: interface.mtu_ip4,
             counters: counters.into_iter().filter(|(_, value)| *value > 0).collect(),
         }
     };
@@ -234,7 +236,17 @@ fn set_mtu(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     if args.keyword("ip6") {
         return Err(CliError::at("`ip6': IPv6 has no MTU of its own; set that of the packet"));
     }
-    let _ = args.keyword("packet") || args.keyword("ip4");
+    if args.keyword("mpls") {
+        return Err(CliError::at("`mpls': there is no MPLS"));
+    }
+    if args.keyword("ip4") {
+        let mtu = args.number("an MTU", 0..=65535u32)?;
+        let index = changeable(args, router)?;
+        args.end()?;
+        router.set_interface_ip4_mtu(index, mtu).map_err(CliError::at)?;
+        return Ok(Reply::none());
+    }
+    let _ = args.keyword("packet");
     let mtu = args.number("an MTU", 68..=65535u32)?;
     let index = changeable(args, router)?;
     args.end()?;

@@ -77,6 +77,14 @@ pub enum InterfaceError {
     /// An MTU that IPv4 cannot live with (RFC 791: 68 bytes), or beyond 16 bits.
     #[error("expected an MTU from 68 to 65535, got {0}")]
     Mtu(u32),
+    /// An MTU of IPv4 beyond that of the interface, or too small.
+    #[error("expected an MTU from 68 to {most}, that of the packet, or 0 for the same, got {got}")]
+    Ip4Mtu {
+        /// The interface's MTU.
+        most: u16,
+        /// What was asked for.
+        got: u32,
+    },
     /// The graph refused its nodes.
     #[error("{0}")]
     Graph(String),
@@ -127,6 +135,7 @@ impl Router {
             admin_up: false,
             link_up: spec.link_up,
             mtu: spec.mtu,
+            mtu_ip4: 0,
             link: spec.link,
             caps: spec.caps,
             promiscuous: false,
@@ -238,6 +247,17 @@ impl Router {
         self.change(index, |device| device.set_mtu(mtu), |interface| interface.mtu = mtu)
     }
 
+    /// Sets the largest IPv4 packet of an interface, where that shall be less than its largest packet; 0: the same again.
+    ///
+    /// # Errors
+    /// As [`Router::set_interface_state`], and for sizes beyond the interface's.
+    pub fn set_interface_ip4_mtu(&mut self, index: IfIndex, mtu: u32) -> Result<(), InterfaceError> {
+        let most = self.interface(index).ok_or(InterfaceError::Unknown(index))?.mtu;
+        let fits = |mtu: &u16| *mtu == 0 || (68..=most).contains(mtu);
+        let mtu = u16::try_from(mtu).ok().filter(fits).ok_or(InterfaceError::Ip4Mtu { most, got: mtu })?;
+        self.change(index, |_| Ok(()), |interface| interface.mtu_ip4 = mtu)
+    }
+
     /// Sets the MAC of an interface.
     ///
     /// # Errors
@@ -276,7 +296,7 @@ impl Router {
             index,
             name: interface.name.clone(),
             output_node: interface.output,
-            mtu: u32::from(interface.mtu),
+            mtu: u32::from(interface.ip4_mtu()),
             mac: interface.mac,
             link: interface.link,
             up: interface.is_up(),
