@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::wire::ethernet::{self, EthernetHeader};
-use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeSpec, Packet, PacketNode, Scope, Tables, Vector, next_nodes, node_errors};
 
 use crate::frame_trace::HeaderOnly;
 
@@ -51,6 +51,7 @@ struct EthernetInput {
 }
 
 /// What is the same for all packets of a run.
+#[derive(Clone, Copy)]
 struct From {
     rx: IfIndex,
     /// The interface's own address, in the upper bits with its first byte lowest.
@@ -61,6 +62,22 @@ struct From {
 const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0 };
 /// The group bit (IEEE 802.3 section 3.2.3), of broadcast and multicast.
 const GROUP_BIT: u64 = 1 << 16;
+
+impl From {
+    /// Takes the Ethernet header off a packet of the run that is IPv4 and for this station alone; of others, `false`, it
+    /// only notes where the header is.
+    #[inline(always)]
+    fn takes(self, packet: &mut Packet<'_>) -> bool {
+        packet.mark_l2();
+        let Some(header) = packet.data().first_chunk() else { return false };
+        let common = packet.meta().rx == self.rx && facts(header) == (self.mac, ethernet::IP4);
+        if common {
+            packet.pull(size_of::<EthernetHeader>());
+            packet.mark_l3();
+        }
+        common
+    }
+}
 
 impl EthernetInput {
     /// The first packet of a run; one that is not IPv4, not to us alone, or to be dropped.
@@ -125,17 +142,22 @@ impl PacketNode for EthernetInput {
     type Trace = EthernetTrace;
 
     #[inline(always)]
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        packet.mark_l2();
-        if packet.meta().rx == self.from.rx
-            && let Some(header) = packet.data().first_chunk()
-            && facts(header) == (self.from.mac, ethernet::IP4)
-        {
-            packet.pull(size_of::<EthernetHeader>());
-            packet.mark_l3();
-            return Next::Ip4;
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
+        self.change(cx.tables, vector.packet(0).meta().rx);
+        let from = self.from;
+        let mut done = 0;
+        for mut packet in vector.packets() {
+            if !from.takes(&mut packet) {
+                break;
+            }
+            done += 1;
         }
-        self.uncommon(cx, &mut packet.again())
+        (done, Next::Ip4)
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+        if self.from.takes(packet) { Next::Ip4 } else { self.uncommon(cx, &mut packet.again()) }
     }
 
     #[inline(always)]

@@ -90,9 +90,10 @@ impl PacketNode for Output {
     }
 
     #[inline(always)]
-    fn at_once(&mut self, _: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>) -> Option<Next> {
+    fn at_once(&mut self, _: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
+        let to = Next::To(self.way.tx);
         if !self.way.up || self.way.features.is_some() {
-            return None;
+            return (0, to);
         }
         let (mut bytes, mut offload) = (0, Offload::empty());
         for mut packet in vector.packets() {
@@ -101,10 +102,10 @@ impl PacketNode for Output {
             packet.meta_mut().tx = self.interface;
         }
         if offload.intersects(Offload::UNFINISHED) {
-            return None;
+            return (0, to);
         }
         self.bytes = bytes;
-        Some(Next::To(self.way.tx))
+        (vector.len(), to)
     }
 
     #[inline(always)]

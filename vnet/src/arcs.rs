@@ -71,6 +71,12 @@ impl ArcStart {
         ArcStart { node, cursor: 0 }
     }
 
+    /// The node to send packets to.
+    #[inline(always)]
+    pub fn node(self) -> NodeId {
+        self.node
+    }
+
     /// Notes in the packet where it is, and gives the node to send it to.
     #[inline(always)]
     pub fn enter(self, packet: &mut Packet<'_>) -> NodeId {

@@ -5,7 +5,7 @@
 
 use vnet::arcs::{ArcStart, IP4_UNICAST};
 use vnet::wire::ip4::{self, Ip4Error};
-use vnet::{Cx, IfIndex, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeId, NodeSpec, Packet, PacketNode, Scope, Tables, Vector, next_nodes, node_errors};
 
 use super::HeaderTrace;
 
@@ -65,6 +65,18 @@ struct From {
 
 /// Before the first run: no packet comes in by an interface of this number.
 const NOBODY: From = From { rx: IfIndex(u32::MAX), way: ArcStart::NONE };
+
+impl From {
+    /// Whether a packet is one of the run, and sound, and of the most common kind.
+    #[inline(always)]
+    fn takes(self, tables: &Tables, packet: &Packet<'_>) -> bool {
+        packet.meta().rx == self.rx
+            && ip4::common(packet.data(), packet.len()).is_some_and(|header| {
+                let source = header.source.get();
+                source < NO_HOSTS && !tables.own4.may_contain(source) && header.ttl != 0
+            })
+    }
+}
 
 /// From here on addresses are no hosts': multicast, reserved, broadcast.
 const NO_HOSTS: u32 = 0xe000_0000;
@@ -127,14 +139,24 @@ impl PacketNode for Ip4Input {
     type Trace = HeaderTrace;
 
     #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
+        self.change(cx, vector.packet(0).meta().rx);
+        let (from, tables) = (self.from, cx.tables);
+        let mut done = 0;
+        for mut packet in vector.packets() {
+            if !from.takes(tables, &packet) {
+                break;
+            }
+            from.way.enter(&mut packet);
+            done += 1;
+        }
+        self.packets += done as u64;
+        (done, Next::To(from.way.node()))
+    }
+
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        if packet.meta().rx == self.from.rx
-            && let Some(header) = ip4::common(packet.data(), packet.len())
-            && let source = header.source.get()
-            && source < NO_HOSTS
-            && !cx.tables.own4.may_contain(source)
-            && header.ttl != 0
-        {
+        if self.from.takes(cx.tables, packet) {
             self.packets += 1;
             return Next::To(self.from.way.enter(packet));
         }

@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, next_nodes, node_errors};
+use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, next_nodes, node_errors};
 
 use super::{HeaderTrace, destination, flow_hash};
 
@@ -44,6 +44,7 @@ struct Lookup {
 }
 
 /// What the tables say of a destination.
+#[derive(Clone, Copy)]
 struct Found {
     /// The address as it stands in the packet.
     destination: u64,
@@ -69,6 +70,13 @@ impl Found {
             _ => Reason::NONE,
         };
         Found { destination: word(destination), index: forward.index, dpo: entry.0, node: forward.node, why }
+    }
+
+    #[inline(always)]
+    fn note_in(&self, packet: &mut Packet<'_>) {
+        let meta = packet.meta_mut();
+        (meta.forward, meta.dpo) = (self.index, self.dpo);
+        packet.note(self.why);
     }
 }
 
@@ -107,6 +115,23 @@ impl PacketNode for Lookup {
     type Staged = ();
     type Trace = LookupTrace;
 
+    /// The packets for one destination, as a balancer's mostly are.
+    #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
+        let Some(first) = destination(vector.packet(0).data()) else { return (0, Next::Drop) };
+        let found = Found::new(cx, first);
+        self.last = found;
+        let mut done = 0;
+        for mut packet in vector.packets() {
+            if destination(packet.data()) != Some(first) {
+                break;
+            }
+            found.note_in(&mut packet);
+            done += 1;
+        }
+        (done, Next::To(found.node))
+    }
+
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let Some(destination) = destination(packet.data()) else {
@@ -115,9 +140,7 @@ impl PacketNode for Lookup {
         if word(destination) != self.last.destination {
             self.last = Found::new(cx, destination);
         }
-        let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (self.last.index, self.last.dpo);
-        packet.note(self.last.why);
+        self.last.note_in(packet);
         Next::To(self.last.node)
     }
 

@@ -1,12 +1,13 @@
 //! `ip4-rewrite`: the last IPv4 step of a packet that leaves.
 //!
-//! Uses: `meta.forward`, an adjacency. Sets: TTL and checksum, the link header, `meta.tx`. Next: the interface's
+//! Uses: `meta.forward`, an adjacency. Sets: TTL and checksum, the link header. Next: the interface's
 //! output node; `ip4-icmp-error` where the TTL ends or DF forbids a cut; `ip4-frag` where the packet is too long.
 
 use trace::{Record, Text};
+use vnet::fib::Adjacency;
 use vnet::wire::Ip4Header;
 use vnet::wire::icmp4::Problem;
-use vnet::{AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use super::icmp_error;
 
@@ -75,17 +76,26 @@ impl PacketNode for Rewrite {
     type Trace = RewriteTrace;
 
     #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
+        let fib = &cx.tables.fib4;
+        let to = fib.adjacency(AdjIndex(vector.packet(0).meta().forward)).node;
+        let mut done = 0;
+        for mut packet in vector.packets() {
+            let adjacency = fib.get_adjacency(AdjIndex(packet.meta().forward));
+            if !adjacency.is_some_and(|adjacency| adjacency.node == to && rewrite(&mut packet, adjacency)) {
+                break;
+            }
+            done += 1;
+        }
+        (done, Next::To(to))
+    }
+
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        if let Some(adjacency) = cx.tables.fib4.get_adjacency(AdjIndex(packet.meta().forward))
-            && !packet.meta().offload.contains(Offload::LOCAL)
-            && packet.len() <= usize::from(adjacency.ethernet_mtu)
-            && let Ok((header, _)) = Ip4Header::ref_from_prefix(packet.data())
-            && header.ttl > 1
-            && let Some((link, header)) = packet.push_before::<14, { Ip4Header::LEN }>()
+        let adjacency = cx.tables.fib4.get_adjacency(AdjIndex(packet.meta().forward));
+        if let Some(adjacency) = adjacency
+            && rewrite(packet, adjacency)
         {
-            adjacency.write_ethernet(link);
-            Ip4Header::of_bytes_mut(header).decrement_ttl();
-            packet.meta_mut().tx = adjacency.interface;
             return Next::To(adjacency.node);
         }
         Next::To(Self::uncommon(cx, &mut packet.again()))
@@ -103,6 +113,23 @@ impl PacketNode for Rewrite {
             bytes: packet.data()[..packet.data().len().min(60)].to_vec(),
         }
     }
+}
+
+/// Takes a hop off a packet of the common kind and puts Ethernet's header in front; `false`, and nothing changes, for
+/// others.
+#[inline(always)]
+fn rewrite(packet: &mut Packet<'_>, adjacency: &Adjacency) -> bool {
+    if !packet.meta().offload.contains(Offload::LOCAL)
+        && packet.len() <= usize::from(adjacency.ethernet_mtu)
+        && let Ok((header, _)) = Ip4Header::ref_from_prefix(packet.data())
+        && header.ttl > 1
+        && let Some((link, header)) = packet.push_before::<14, { Ip4Header::LEN }>()
+    {
+        adjacency.write_ethernet(link);
+        Ip4Header::of_bytes_mut(header).decrement_ttl();
+        return true;
+    }
+    false
 }
 
 impl Rewrite {
@@ -135,7 +162,6 @@ impl Rewrite {
             return cx.drop(packet, Error::NoHeadroom);
         };
         bytes[..header.len()].copy_from_slice(header);
-        packet.meta_mut().tx = adjacency.interface;
         Next::To(adjacency.node)
     }
 

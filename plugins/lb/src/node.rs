@@ -11,7 +11,7 @@ mod sweep;
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::{Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::{ServerLine, VipCounters, VipLine};
@@ -181,7 +181,7 @@ impl<const PORT: bool> Gre4<PORT> {
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
-        wrap(own, packet).unwrap_or_else(|| cx.drop(packet, Error::NoHeadroom))
+        if wrap(own, packet) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
     }
 }
 
@@ -236,14 +236,29 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     }
 
     #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Staged]) -> (usize, Next) {
+        let (servers, epoch) = (&mut cx.local.servers[..], self.epoch);
+        let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
+        let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
+        let mut done = 0;
+        for (mut packet, staged) in vector.packets().zip(staged) {
+            let server = ServerHandle::from_bits(staged.found);
+            let own = own(servers, server, epoch, &packet);
+            if !own.is_some_and(|own| own.way.node == to && wrap(own, &mut packet)) {
+                break;
+            }
+            done += 1;
+        }
+        (done, Next::To(to))
+    }
+
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let server = ServerHandle::from_bits(staged.found);
-        if let Some(own) = cx.local.servers.get_mut(server.slot())
-            && own.knows(server, self.epoch)
-            && packet.len() + OVERHEAD <= usize::from(own.way.mtu)
-            && let Some(next) = wrap(own, packet)
+        if let Some(own) = own(&mut cx.local.servers, server, self.epoch, packet)
+            && wrap(own, packet)
         {
-            return next;
+            return Next::To(own.way.node);
         }
         let Staged { identity, vip, found } = staged;
         Next::To(self.uncommon(cx, &mut packet.again(), identity, vip, found))
@@ -259,17 +274,30 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     }
 }
 
-/// Puts the headers to a server in front of a packet for which there is room in its way; `None`: not in front of it.
+/// What the worker keeps of a server, where that is all there is to know for this packet.
 #[inline(always)]
-fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>) -> Option<Next> {
+fn own<'s>(
+    servers: &'s mut [ServerLocal],
+    server: ServerHandle,
+    epoch: Epoch,
+    packet: &Packet<'_>,
+) -> Option<&'s mut ServerLocal> {
+    let own = servers.get_mut(server.slot())?;
+    (own.knows(server, epoch) && packet.len() + OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
+}
+
+/// Puts the headers to a server in front of a packet that fits its way; `false`: there is no room in front of it.
+#[inline(always)]
+fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>) -> bool {
     let inner = packet.len();
-    own.way.outer.write((inner + OVERHEAD) as u16, packet.push_array()?);
+    let Some(place) = packet.push_array() else { return false };
+    own.way.outer.write((inner + OVERHEAD) as u16, place);
     own.packets += 1;
     own.bytes += inner as u64;
     let meta = packet.meta_mut();
     (meta.forward, meta.dpo) = (own.way.index, own.way.track);
     meta.offload = Offload::empty();
-    Some(Next::To(own.way.node))
+    true
 }
 
 /// Counts packets of known flows of a VIP.

@@ -52,15 +52,21 @@ impl<N: PacketNode> PerPacket<N> {
 
         let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
         self.node.begin(&mut cx, staged);
-        if !TRACED && let Some(next) = self.node.at_once(&mut cx, &mut Vector { memory, frame: &mut *frame }) {
+        let mut settled = 0;
+        if !TRACED {
+            let (done, next) = self.node.at_once(&mut cx, &mut Vector { memory, frame: &mut *frame }, staged);
             let next = cx.number_of(next);
-            self.node.end(&mut cx, count);
-            parts.queues.push_all(next, frame);
-            return;
+            if done >= count {
+                self.node.end(&mut cx, count);
+                parts.queues.push_all(next, frame);
+                return;
+            }
+            self.goes[..done].fill(next);
+            settled = done;
         }
         let buffers = &mut frame.buffers[..count];
         let goes = &mut self.goes[..count];
-        for at in 0..count {
+        for at in settled..count {
             let (buffer, staged, goes) = (&mut buffers[at], &staged[at], &mut goes[at]);
             let mut packet = memory.packet(buffer);
             let handle = if TRACED { packet.meta().trace } else { 0 };

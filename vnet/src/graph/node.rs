@@ -44,13 +44,18 @@ pub trait PacketNode: Send + Sized + 'static {
         let _ = (cx, staged);
     }
 
-    /// Called after `begin` with a vector in which nothing is traced: a node that finds all packets to be of the common
-    /// kind may do its work here and name the one place where all go, which spares noting it for each. `finish` then
-    /// sees none of them. With `None`, the default, it sees all; what was done here must not matter then.
+    /// Called after `begin` with a vector in which nothing is traced: does the work for the packets at its head that are of
+    /// the common kind and all go to the same place. Gives their number and the place, which need not be noted for each
+    /// of them; `finish` sees the rest. By default it sees all.
     #[inline(always)]
-    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>) -> Option<Self::Next> {
-        let _ = (cx, vector);
-        None
+    fn at_once(
+        &mut self,
+        cx: &mut Cx<'_, '_, Self>,
+        vector: &mut Vector<'_>,
+        staged: &[Self::Staged],
+    ) -> (usize, Self::Next) {
+        let _ = (cx, vector, staged);
+        (0, Self::Next::drop())
     }
 
     /// Second pass: changes the packet and says where it goes.

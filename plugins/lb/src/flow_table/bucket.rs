@@ -4,7 +4,7 @@ use super::keys::FlowHash;
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
@@ -19,7 +19,8 @@ const ABOVE: u32 = 24;
 /// How many bits of the hash there are in a stamp.
 pub(super) const SPARE_BITS: u32 = 8;
 
-/// Four flows, field by field, so that one comparison of the identities serves all four.
+/// Four flows, field by field, so that one comparison of the identities' lower halves serves all four. Nearly always that
+/// tells which entry it is, if any; the upper half then has only to be asked of that one.
 ///
 /// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is,
 /// from bit 0: 20 bits of the second of the last packet, 4 bits of state, 8 bits of the hash: those just above the ones
@@ -27,7 +28,8 @@ pub(super) const SPARE_BITS: u32 = 8;
 #[derive(Clone, Copy, zerocopy::FromZeros)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    identity: [u64; WAYS],
+    low: [u32; WAYS],
+    high: [u32; WAYS],
     pub(super) server: [ServerHandle; WAYS],
     stamp: [u32; WAYS],
 }
@@ -35,14 +37,23 @@ pub(super) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub(super) const EMPTY: Self = Self { identity: [0; WAYS], server: [ServerHandle::NONE; WAYS], stamp: [0; WAYS] };
+    pub(super) const EMPTY: Self =
+        Self { low: [0; WAYS], high: [0; WAYS], server: [ServerHandle::NONE; WAYS], stamp: [0; WAYS] };
 
     /// The entry with this identity (never 0). All four are compared whatever the first says: a branch for each would
     /// be guessed wrongly most of the time.
     #[inline(always)]
     pub(super) fn find(&self, identity: u64) -> Option<usize> {
-        let found = vnet::simd::equal4(&self.identity, identity);
-        (found != 0).then(|| found.trailing_zeros() as usize & (WAYS - 1))
+        let [low, high] = halves(identity);
+        let mut found = vnet::simd::equal4(&self.low, low);
+        while found != 0 {
+            let way = found.trailing_zeros() as usize & (WAYS - 1);
+            if self.high[way] == high {
+                return Some(way);
+            }
+            found &= found - 1;
+        }
+        None
     }
 
     /// Seconds since the entry's last packet.
@@ -64,7 +75,7 @@ impl Bucket {
 
     /// Puts a flow in; `bits` of the hash picked the bucket.
     pub(super) fn set(&mut self, way: usize, hash: FlowHash, bits: u32, server: ServerHandle, now: u32) {
-        self.identity[way] = hash.identity;
+        [self.low[way], self.high[way]] = halves(hash.identity);
         self.server[way] = server;
         self.stamp[way] = now & CLOCK | (hash.bucket >> bits) << ABOVE;
     }
@@ -72,7 +83,10 @@ impl Bucket {
     /// The bits of the hash that an entry knows, if it lies in bucket `index` of a table of 2^`bits`; 0 above.
     pub(super) fn known_hash(&self, way: usize, index: usize, bits: u32) -> FlowHash {
         let above = u64::from(self.stamp[way] >> ABOVE) << bits;
-        FlowHash { identity: self.identity[way], bucket: (above | index as u64) as u32 }
+        FlowHash {
+            identity: u64::from(self.high[way]) << 32 | u64::from(self.low[way]),
+            bucket: (above | index as u64) as u32,
+        }
     }
 
     /// The second of the last packet, in full: the stamp holds only its lower bits.
@@ -82,8 +96,36 @@ impl Bucket {
 
     /// Takes a flow out.
     pub(super) fn clear(&mut self, way: usize) {
-        self.identity[way] = 0;
+        (self.low[way], self.high[way]) = (0, 0);
         self.server[way] = ServerHandle::NONE;
         self.stamp[way] = 0;
+    }
+}
+
+/// The lower and the upper half of an identity.
+#[inline(always)]
+fn halves(identity: u64) -> [u32; 2] {
+    [identity as u32, (identity >> 32) as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_that_agree_in_half_of_their_identity_are_told_apart() {
+        let mut bucket = Bucket::EMPTY;
+        let identities = [0x1_0000_0007, 0x2_0000_0007, 0x1_0000_0008, 0x3_0000_0007];
+        for (way, identity) in identities.into_iter().enumerate() {
+            assert_eq!(bucket.find(identity), None);
+            bucket.set(way, FlowHash { identity, bucket: 0 }, 0, ServerHandle::NONE, 0);
+            assert_eq!(bucket.known_hash(way, 0, 0).identity, identity);
+        }
+        for (way, identity) in identities.into_iter().enumerate() {
+            assert_eq!(bucket.find(identity), Some(way));
+        }
+        assert_eq!(bucket.find(0x4_0000_0007), None);
+        bucket.clear(1);
+        assert_eq!((bucket.find(identities[1]), bucket.find(identities[3])), (None, Some(3)));
     }
 }
