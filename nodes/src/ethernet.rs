@@ -145,14 +145,7 @@ impl PacketNode for EthernetInput {
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
         self.change(cx.tables, vector.packet(0).meta().rx);
         let from = self.from;
-        let mut done = 0;
-        for mut packet in vector.packets() {
-            if !from.takes(&mut packet) {
-                break;
-            }
-            done += 1;
-        }
-        (done, Next::Ip4)
+        (vector.head(|packet| from.takes(packet)), Next::Ip4)
     }
 
     #[inline(always)]

@@ -53,11 +53,18 @@ impl Tables {
     }
 }
 
-/// The router's own IPv4 addresses: a sorted list behind a 256-bit filter, so that the common "no" costs one load.
-#[derive(Clone, Debug, Default)]
+/// The router's own IPv4 addresses: a sorted list behind a filter, so that the common "no" costs one load.
+#[derive(Clone, Debug)]
 pub struct OwnAddresses {
-    filter: [u64; 4],
+    /// By [`OwnAddresses::place`] of an address. A byte for each, because a bit takes four instructions more to find.
+    filter: [bool; 256],
     sorted: Arc<[u32]>,
+}
+
+impl Default for OwnAddresses {
+    fn default() -> Self {
+        OwnAddresses::new([])
+    }
 }
 
 impl OwnAddresses {
@@ -65,25 +72,24 @@ impl OwnAddresses {
         let mut sorted: Vec<u32> = addresses.into_iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut filter = [0; 4];
+        let mut filter = [false; 256];
         for &address in &sorted {
-            let bit = Self::bit(address);
-            filter[bit >> 6] |= 1 << (bit & 63);
+            filter[Self::place(address)] = true;
         }
         OwnAddresses { filter, sorted: sorted.into() }
     }
 
-    /// Which of the filter's 256 bits: the top eight of a multiplicative hash.
+    /// Where an address stands in the filter: the top eight bits of a multiplicative hash, taken of its bytes in the order
+    /// of this machine.
     #[inline(always)]
-    fn bit(address: u32) -> usize {
-        (address.wrapping_mul(0x9e37_79b1) >> 24) as usize
+    fn place(address: u32) -> usize {
+        (address.to_be().wrapping_mul(0x9e37_79b1) >> 24) as usize
     }
 
     /// Whether the address may be one of ours: mostly `false` for those of others.
     #[inline(always)]
     pub fn may_contain(&self, address: u32) -> bool {
-        let bit = Self::bit(address);
-        (self.filter[(bit >> 6) & 3] >> (bit & 63)) & 1 != 0
+        self.filter[Self::place(address) & 255]
     }
 
     /// Whether the address is one of ours.

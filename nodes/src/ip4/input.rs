@@ -72,8 +72,10 @@ impl From {
     fn takes(self, tables: &Tables, packet: &Packet<'_>) -> bool {
         packet.meta().rx == self.rx
             && ip4::common(packet.data(), packet.len()).is_some_and(|header| {
-                let source = header.source.get();
-                source < NO_HOSTS && !tables.own4.may_contain(source) && header.ttl != 0
+                // The first byte by itself: the whole in this machine's order would have to be turned around.
+                header.source.to_bytes()[0] < (NO_HOSTS >> 24) as u8
+                    && !tables.own4.may_contain(header.source.get())
+                    && header.ttl != 0
             })
     }
 }
@@ -142,14 +144,13 @@ impl PacketNode for Ip4Input {
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
         self.change(cx, vector.packet(0).meta().rx);
         let (from, tables) = (self.from, cx.tables);
-        let mut done = 0;
-        for mut packet in vector.packets() {
-            if !from.takes(tables, &packet) {
-                break;
+        let done = vector.head(|packet| {
+            let takes = from.takes(tables, packet);
+            if takes {
+                from.way.enter(packet);
             }
-            from.way.enter(&mut packet);
-            done += 1;
-        }
+            takes
+        });
         self.packets += done as u64;
         (done, Next::To(from.way.node()))
     }

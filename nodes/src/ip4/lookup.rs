@@ -121,15 +121,14 @@ impl PacketNode for Lookup {
         let Some(first) = destination(vector.packet(0).data()) else { return (0, Next::Drop) };
         let found = Found::new(cx, first);
         self.last = found;
-        let mut done = 0;
-        for mut packet in vector.packets() {
-            if destination(packet.data()) != Some(first) {
-                break;
+        let same = vector.head(|packet| {
+            let same = destination(packet.data()) == Some(first);
+            if same {
+                found.note_in(packet);
             }
-            found.note_in(&mut packet);
-            done += 1;
-        }
-        (done, Next::To(found.node))
+            same
+        });
+        (same, Next::To(found.node))
     }
 
     #[inline(always)]

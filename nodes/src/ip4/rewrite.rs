@@ -79,14 +79,10 @@ impl PacketNode for Rewrite {
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
         let fib = &cx.tables.fib4;
         let to = fib.adjacency(AdjIndex(vector.packet(0).meta().forward)).node;
-        let mut done = 0;
-        for mut packet in vector.packets() {
+        let done = vector.head(|packet| {
             let adjacency = fib.get_adjacency(AdjIndex(packet.meta().forward));
-            if !adjacency.is_some_and(|adjacency| adjacency.node == to && rewrite(&mut packet, adjacency)) {
-                break;
-            }
-            done += 1;
-        }
+            adjacency.is_some_and(|adjacency| adjacency.node == to && rewrite(packet, adjacency))
+        });
         (done, Next::To(to))
     }
 

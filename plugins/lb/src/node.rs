@@ -240,15 +240,10 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         let (servers, epoch) = (&mut cx.local.servers[..], self.epoch);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
-        let mut done = 0;
-        for (mut packet, staged) in vector.packets().zip(staged) {
-            let server = ServerHandle::from_bits(staged.found);
-            let own = own(servers, server, epoch, &packet);
-            if !own.is_some_and(|own| own.way.node == to && wrap(own, &mut packet)) {
-                break;
-            }
-            done += 1;
-        }
+        let done = vector.head_with(staged, |packet, staged| {
+            let own = own(servers, ServerHandle::from_bits(staged.found), epoch, packet);
+            own.is_some_and(|own| own.way.node == to && wrap(own, packet))
+        });
         (done, Next::To(to))
     }
 

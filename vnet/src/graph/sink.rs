@@ -54,6 +54,25 @@ impl Vector<'_> {
         let memory = self.memory;
         self.frame.buffers.iter_mut().map(|buffer| memory.packet(buffer))
     }
+
+    /// Hands out the packets in order for as long as they are `taken`; gives how many were.
+    #[inline(always)]
+    pub fn head(&mut self, mut taken: impl FnMut(&mut Packet<'_>) -> bool) -> usize {
+        let memory = self.memory;
+        let mut buffers = self.frame.buffers.iter_mut();
+        let first = buffers.position(|buffer| !taken(&mut memory.packet(buffer)));
+        first.unwrap_or(self.frame.buffers.len())
+    }
+
+    /// The same, each packet with what was staged for it.
+    #[inline(always)]
+    pub fn head_with<T: Copy>(&mut self, staged: &[T], mut taken: impl FnMut(&mut Packet<'_>, T) -> bool) -> usize {
+        let memory = self.memory;
+        let mut pairs = self.frame.buffers.iter_mut().zip(staged);
+        let count = pairs.len();
+        let first = pairs.position(|(buffer, &staged)| !taken(&mut memory.packet(buffer), staged));
+        first.unwrap_or(count)
+    }
 }
 
 /// What `consume` may use.
