@@ -1,10 +1,13 @@
 //! TCP, UDP and ICMP.
 
 use std::fmt::Write;
+use std::net::Ipv6Addr;
 
 use trace::Text;
 
 use super::super::icmp4::{ECHO_REPLY, ECHO_REQUEST};
+use super::super::icmp6;
+use super::super::nd::NdHeader;
 use super::super::tcp::{TcpFlags, TcpHeader, TcpOptions, option_bytes};
 use super::super::udp::UdpHeader;
 use super::names::{icmp4_code, icmp4_type, icmp6_type};
@@ -88,14 +91,22 @@ pub fn icmp4(text: &mut Text, message: &[u8]) {
     text.line(line);
 }
 
-/// An ICMPv6 message: one line.
+/// An ICMPv6 message: one line, with the identifier of an echo; of neighbour discovery the target on a second.
 pub fn icmp6(text: &mut Text, message: &[u8]) {
     let Some([kind, _, high, low]) = message.first_chunk() else {
         return text.line("ICMP header truncated");
     };
-    let checksum = u16::from_be_bytes([*high, *low]);
-    match icmp6_type(*kind) {
-        Some(name) => text.line(format_args!("ICMP {name} checksum 0x{checksum:x}")),
-        None => text.line(format_args!("ICMP unknown 0x{kind:x} checksum 0x{checksum:x}")),
+    let mut line = match icmp6_type(*kind) {
+        Some(name) => format!("ICMP {name}"),
+        None => format!("ICMP unknown 0x{kind:x}"),
+    };
+    let _ = write!(line, " checksum 0x{:x}", u16::from_be_bytes([*high, *low]));
+    if let (icmp6::ECHO_REQUEST | icmp6::ECHO_REPLY, Some([.., high, low])) = (*kind, message.first_chunk::<6>()) {
+        let _ = write!(line, " id {}", u16::from_be_bytes([*high, *low]));
+    }
+    text.line(line);
+    let discovery = matches!(*kind, icmp6::NEIGHBOR_SOLICITATION | icmp6::NEIGHBOR_ADVERTISEMENT);
+    if let (true, Ok((header, _))) = (discovery, NdHeader::ref_from_prefix(message)) {
+        text.nest(2, |text| text.line(format_args!("target address {}", Ipv6Addr::from(header.target))));
     }
 }
