@@ -96,6 +96,7 @@ fn show_is_as_in_the_real_vpp_with_a_line_of_counters_for_each_server() {
     let shown = bed.vppctl("show lb vip verbose");
     let head = " ip4-gre4 [1] 90.0.0.0/24
   new_size:1024
+  scheduler:maglev
   counters:
     packet from existing sessions: 1
     first session packet: 2

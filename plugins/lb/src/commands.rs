@@ -7,7 +7,9 @@ use cli::{App, Args, CliError, Reply};
 use serde::Serialize;
 use vnet::Router;
 
-use crate::config::{ConfUpdate, Encap, IpPrefix, Protocol, Service, VipKey, VipOptions};
+use crate::config::{
+    ConfUpdate, Encap, IpPrefix, LbConfig, LbError, Protocol, Scheduler, Service, VipKey, VipOptions, VipUpdate,
+};
 use crate::control::LbControl;
 use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
 use crate::format::VipReport;
@@ -21,7 +23,8 @@ pub(crate) fn register(app: &mut App) {
     )
     .command(
         "lb vip",
-        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap gre4] [new_len <n>] [src_ip_sticky] [del]",
+        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap gre4] [new_len <n>] [src_ip_sticky] \
+         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [del]",
         vip,
     )
     .command(
@@ -139,7 +142,7 @@ impl Ports {
 
 fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
-    let (mut ports, mut encap, mut new_len) = (Ports::default(), None, None);
+    let (mut ports, mut encap, mut update) = (Ports::default(), None, VipUpdate::default());
     let (mut src_ip_sticky, mut delete) = (false, false);
     while !args.is_empty() {
         if ports.take(args)? {
@@ -147,7 +150,10 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             let word = args.word("an encapsulation (gre4)")?;
             once(&mut encap, "encap", word.parse::<Encap>().map_err(CliError::at)?)?;
         } else if args.keyword("new_len") {
-            once(&mut new_len, "new_len", args.number("a number of slots", 1..=MAX_LEN)?)?;
+            once(&mut update.new_len, "new_len", args.number("a number of slots", 1..=MAX_LEN)?)?;
+        } else if args.keyword("scheduler") {
+            let word = args.word("a scheduler (maglev, rr, wrr, lc, wlc, sh or hash)")?;
+            once(&mut update.scheduler, "scheduler", word.parse::<Scheduler>().map_err(CliError::at)?)?;
         } else if args.keyword("src_ip_sticky") {
             src_ip_sticky = true;
         } else if args.keyword("del") {
@@ -156,17 +162,11 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             return Err(parse_error(args));
         }
     }
-    if delete && (new_len.is_some() || src_ip_sticky) {
-        let word = if src_ip_sticky { "src_ip_sticky" } else { "new_len" };
+    let given = [(src_ip_sticky, "src_ip_sticky"), (update.new_len.is_some(), "new_len")];
+    let given = given.into_iter().chain([(update.scheduler.is_some(), "scheduler")]).find(|(given, _)| *given);
+    if let (true, Some((_, word))) = (delete, given) {
         return Err(CliError::at(format!("{word} and del are mutually exclusive")));
     }
-    let default = VipOptions::default();
-    let options = VipOptions {
-        encap: encap.unwrap_or(default.encap),
-        new_len: new_len.unwrap_or(default.new_len),
-        src_ip_sticky,
-        ..default
-    };
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
         if delete {
@@ -174,9 +174,39 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             lb.collect(router);
             return Ok(Reply::none());
         }
+        if let (true, Ok(index)) = (update != VipUpdate::default(), lb.config().find(&key)) {
+            // A VIP that is there: what can change changes, the rest must be as it is.
+            check_fixed(lb.config(), index, encap, src_ip_sticky).map_err(CliError::at)?;
+            lb.change(router, |config| config.set_vip(&key, update)).map_err(CliError::at)?;
+            return Ok(Reply::none());
+        }
+        let default = VipOptions::default();
+        let options = VipOptions {
+            encap: encap.unwrap_or(default.encap),
+            scheduler: update.scheduler.unwrap_or(default.scheduler),
+            new_len: update.new_len.unwrap_or(default.new_len),
+            src_ip_sticky,
+        };
         let index = lb.change(router, |config| config.add_vip(key, options)).map_err(CliError::at)?;
         Ok(Reply::words(format!("lb_vip_add ok {index}")))
     })
+}
+
+/// Refuses what cannot change while a VIP is there, where it was given and is something else.
+fn check_fixed(config: &LbConfig, index: u32, encap: Option<Encap>, sticky: bool) -> Result<(), LbError> {
+    let Some(vip) = config.vip(index) else { return Ok(()) };
+    let has = vip.options.encap;
+    if encap.is_some_and(|encap| encap != has) {
+        return Err(LbError::Fixed { vip: vip.key, what: "encap", has: format!("encap {}", has.name()) });
+    }
+    if sticky && !vip.options.src_ip_sticky {
+        return Err(LbError::Fixed {
+            vip: vip.key,
+            what: "src_ip_sticky",
+            has: "flows told apart by ports too".into(),
+        });
+    }
+    Ok(())
 }
 
 fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

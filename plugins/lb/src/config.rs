@@ -9,6 +9,7 @@
 mod change;
 mod error;
 mod prefix;
+mod scheduler;
 #[cfg(test)]
 mod tests;
 mod vip;
@@ -18,7 +19,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub use change::{Change, Step};
 pub use error::LbError;
 pub use prefix::{IpPrefix, PrefixError};
-pub use vip::{Encap, Protocol, RouteTarget, Scheduler, Server, Service, State, Vip, VipKey, VipOptions};
+pub use scheduler::Scheduler;
+pub use vip::{Encap, Protocol, RouteTarget, Server, Service, State, Vip, VipKey, VipOptions};
 
 use crate::flow_table;
 use crate::handle::ServerHandle;
@@ -54,6 +56,14 @@ pub struct ConfUpdate {
     pub ip6_src: Option<Ipv6Addr>,
     pub buckets: Option<u32>,
     pub timeout: Option<u32>,
+}
+
+/// The parts of [`VipOptions`] that can change while packets flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of `VipOptions`")]
+pub struct VipUpdate {
+    pub scheduler: Option<Scheduler>,
+    pub new_len: Option<u32>,
 }
 
 /// See the head of this module.
@@ -194,6 +204,23 @@ impl LbConfig {
         }
         put(&mut self.vips, index, Vip { key, options, state: State::Used, servers: Vec::new(), target });
         Ok((index, change))
+    }
+
+    /// Changes how a VIP picks servers for new flows; says its index. Known flows stay where they are.
+    ///
+    /// # Errors
+    /// If there is none of this key, there cannot be so many slots, or too few for its servers.
+    pub fn set_vip(&mut self, key: &VipKey, update: VipUpdate) -> Result<(u32, Change), LbError> {
+        let index = self.find(key)?;
+        let mut vip = self.vip(index).ok_or(LbError::NoVip(*key))?.clone();
+        vip.options.scheduler = update.scheduler.unwrap_or(vip.options.scheduler);
+        vip.options.new_len = update.new_len.unwrap_or(vip.options.new_len);
+        if !maglev::is_valid_len(vip.options.new_len) {
+            return Err(LbError::NewLen(vip.options.new_len));
+        }
+        check_room(&vip, &self.members(&vip))?;
+        self.vips[index as usize] = Some(vip);
+        Ok((index, Change::default()))
     }
 
     /// Whether the VIP can stand beside those of the same prefix, and the route that it shares with them.
@@ -441,6 +468,9 @@ fn checked_weight(weight: u32) -> Result<u8, LbError> {
 }
 
 fn check_room(vip: &Vip, members: &[Member]) -> Result<(), LbError> {
+    if vip.options.scheduler != Scheduler::Maglev {
+        return Ok(());
+    }
     let weights: Vec<u32> =
         members.iter().map(|member| u32::from(member.weight)).filter(|&weight| weight > 0).collect();
     let new_len = vip.options.new_len;

@@ -8,11 +8,12 @@ use vnet::fib::{Prefix, TrackIndex};
 use vnet::router::InterfaceRecord;
 use vnet::{NodeId, Router};
 
-use crate::config::{Change, LbConfig, RouteTarget, State, Step};
+use crate::config::{Change, LbConfig, RouteTarget, State, Step, Vip};
 use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, ServerCounters};
+use crate::picks::PicksMemory;
 use crate::tables::LbTables;
 
 /// The name under which the load balancer's routes stand.
@@ -144,6 +145,7 @@ impl LbControl {
         let new_vips: Vec<u32> = vips.difference(&self.known.1).copied().collect();
         let rooms = (vips.last().map_or(1, |last| *last as usize + 1), self.config.handles().len());
         self.known = (servers, vips);
+        make_room(router, rooms.0, rooms.1);
         router.ask_all(move |worker| {
             let Some(local) = worker.local::<LbLocal>() else { return };
             local.reserve(rooms.0, rooms.1);
@@ -180,6 +182,26 @@ impl LbControl {
             return;
         }
         self.carry_out(router, &change);
+    }
+
+    /// Tells every worker how many flows servers have on all of them together, where a scheduler goes by that. A worker
+    /// that is alone knows.
+    pub fn count_flows(&mut self, router: &mut Router) {
+        let counted = |vip: &Vip| vip.state == State::Used && vip.options.scheduler.counts_flows();
+        let slots = self.config.vips().filter(|(_, vip)| counted(vip)).flat_map(|(_, vip)| &vip.servers);
+        let servers: Arc<[ServerHandle]> = slots.map(|slot| self.config.handles()[*slot as usize]).collect();
+        let workers = router.workers() as u32;
+        if servers.is_empty() || workers < 2 {
+            return;
+        }
+        let asked = servers.clone();
+        let counts = router.ask_all(move |worker| {
+            worker.local::<LbLocal>().map(|local| local.picks.count(&local.flows, &asked)).unwrap_or_default()
+        });
+        let sum = |at: usize| counts.iter().filter_map(|worker| worker.get(at)).sum();
+        let sums: Arc<[u32]> = (0..servers.len()).map(sum).collect();
+        router
+            .ask_all(move |worker| worker.local::<LbLocal>().map(|local| local.picks.settle(&servers, &sums, workers)));
     }
 
     /// Whether a VIP has gone since the last publication.
@@ -263,6 +285,23 @@ impl LbControl {
             facts
         };
         vip_reports(&self.config, counters, facts)
+    }
+}
+
+/// Sees to it that the workers' schedulers have room for so many VIPs and servers.
+fn make_room(router: &mut Router, vips: usize, servers: usize) {
+    for worker in 0..router.workers() {
+        let has_room = move |worker: &mut vnet::Worker| {
+            worker.local::<LbLocal>().is_none_or(|local| local.picks.has_room(vips, servers))
+        };
+        if !router.ask(worker, has_room) {
+            let memory = PicksMemory::new(vips, servers);
+            // What was there comes back and goes on this thread.
+            router.ask(worker, move |worker| match worker.local::<LbLocal>() {
+                Some(local) => local.picks.grow(memory),
+                None => memory,
+            });
+        }
     }
 }
 

@@ -141,18 +141,29 @@ impl FlowTable {
         live: Live<'_>,
         choose: impl FnOnce() -> Option<ServerHandle>,
     ) -> Verdict {
-        if let Some(server) = self.known(hash, now).filter(|&server| live.holds(server)) {
-            return Verdict::Known(server);
-        }
-        if !self.old.is_empty()
-            && let Some(server) = self.known_of_old(hash, now, live)
-        {
+        if let Some(server) = self.find(hash, now, live) {
             return Verdict::Known(server);
         }
         match choose() {
             Some(server) if !server.is_none() => self.insert(hash, now, live, server),
             _ => Verdict::NoServer,
         }
+    }
+
+    /// The server of a flow that is known, tables of other sizes included, and a note of this packet.
+    #[inline(always)]
+    pub fn find(&mut self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
+        let server = self.known(hash, now).filter(|&server| live.holds(server));
+        if server.is_none() && !self.old.is_empty() {
+            return self.known_of_old(hash, now, live);
+        }
+        server
+    }
+
+    /// Whether [`FlowTable::insert`] of a flow that is not known would find an entry for it.
+    pub fn has_room(&self, hash: FlowHash, now: u32, live: Live<'_>) -> bool {
+        let bucket = self.buckets.wrapped(hash.bucket as usize);
+        bucket.find(hash.identity).is_some() || (0..WAYS).any(|way| bucket.is_free(way, now, self.timeout, live))
     }
 
     /// The first half of [`FlowTable::lookup_or_insert`]: the flow's server and a note of this packet. Whether the
@@ -183,7 +194,7 @@ impl FlowTable {
     }
 
     /// The second half of [`FlowTable::lookup_or_insert`]: remembers a flow that is not known, if it can.
-    fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
+    pub fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
         if !self.put(hash, now, now, live, server) {
             return Verdict::Untracked(server);
         }

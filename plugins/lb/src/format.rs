@@ -2,7 +2,8 @@
 //!
 //! Where VPP slips we do not: ports are in host order, `usage` is out of all the flows that fit, servers are listed in
 //! the order in which they were added, the counters begin on a line of their own, and the VIPs are counted without
-//! the default one that VPP keeps. Below each server stand its own counters, which VPP does not have.
+//! the default one that VPP keeps. Below each server stand its own counters, and the scheduler on a line of its own, which
+//! VPP does not have.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use crate::config::{IpPrefix, LbConfig, Server, Service, State, Vip};
+use crate::config::{IpPrefix, LbConfig, Scheduler, Server, Service, State, Vip};
 
 /// `show lb`.
 #[derive(Clone, Debug, Serialize)]
@@ -168,6 +169,7 @@ pub struct VipReport {
     #[serde(flatten)]
     pub line: VipLine,
     pub src_ip_sticky: bool,
+    pub scheduler: Scheduler,
     pub counters: VipCounters,
     #[serde(rename = "as")]
     pub servers: Vec<ServerReport>,
@@ -188,6 +190,7 @@ pub fn vip_reports(
         index,
         line: VipLine::new(vip),
         src_ip_sticky: vip.options.src_ip_sticky,
+        scheduler: vip.options.scheduler,
         counters: counters(index),
         servers: vip.servers.iter().filter_map(|&slot| Some(server(slot, config.server(slot)?))).collect(),
     };
@@ -204,6 +207,7 @@ impl fmt::Display for VipReport {
         if let Service::Port { protocol, port } = line.service {
             writeln!(f, "  protocol:{} port:{port}", protocol.number())?;
         }
+        writeln!(f, "  scheduler:{}", self.scheduler)?;
         writeln!(f, "  counters:")?;
         writeln!(f, "    packet from existing sessions: {}", self.counters.known)?;
         writeln!(f, "    first session packet: {}", self.counters.new)?;

@@ -4,7 +4,8 @@
 //!
 //! - [`config`]: VIPs, servers and parameters, as they are configured.
 //! - [`tables`]: what packets need of these, built from the configuration and immutable.
-//! - [`maglev`]: which server a new flow goes to; [`slot_hash`]: the hash that decides it, the same on every machine.
+//! - [`schedule`]: what servers for new flows are chosen from, [`maglev`] above all; [`slot_hash`]: the hash that decides,
+//!   the same on every machine; [`picks`]: what decides where it is not a hash.
 //! - [`flow_table`]: a worker's memory of the flows it has seen.
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
@@ -21,11 +22,16 @@ pub mod local;
 pub mod maglev;
 mod node;
 pub mod outer;
+pub mod picks;
+pub mod schedule;
 pub mod slot_hash;
 pub mod tables;
 
 /// How often what was removed is looked after.
 const COLLECT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How often flows are counted over all workers, where a scheduler goes by that.
+const COUNT: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Registers the load balancer: its nodes, state and commands.
 pub fn register(app: &mut cli::App) {
@@ -36,11 +42,14 @@ pub fn register(app: &mut cli::App) {
     }
     app.builder
         .extension(tables::LbTables::default())
-        .local(move |_| local::LbLocal::new(conf.buckets, conf.timeout, keys))
+        .local(move |worker| local::LbLocal::new(worker, conf.buckets, conf.timeout, keys))
         .state(control::LbControl::default())
         .on_start(|router| {
             router.every(COLLECT, |router| {
                 router.with_state(control::LbControl::collect);
+            });
+            router.every(COUNT, |router| {
+                router.with_state(control::LbControl::count_flows);
             });
             if let Some(node) = router.node("lb4-gre4") {
                 router.set_describer(node, describe);
@@ -51,6 +60,9 @@ pub fn register(app: &mut cli::App) {
             for what in ["vip-prefix", "prefix"] {
                 router.add_completer(what, completions);
             }
+            router.add_completer("maglev|rr|wrr|lc|wlc|sh|hash", |_| {
+                config::Scheduler::ALL.map(|scheduler| scheduler.name().to_string()).to_vec()
+            });
         });
     commands::register(app);
 }

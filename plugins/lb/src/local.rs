@@ -9,6 +9,7 @@ use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::handle::{Live, ServerHandle};
 use crate::outer::OuterGre4;
+use crate::picks::Picks;
 use crate::tables::ServerEntry;
 
 /// Buckets looked through in one pass, of those that are due: so few that no packet waits for it noticeably.
@@ -128,6 +129,8 @@ pub struct LbLocal {
     pub servers: Vec<ServerLocal>,
     /// By the server's slot: the flows that it was given.
     pub begun: Vec<u64>,
+    /// Which servers new flows get.
+    pub picks: Picks,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -135,14 +138,15 @@ pub struct LbLocal {
 }
 
 impl LbLocal {
-    /// An empty table of the default size.
-    pub fn new(buckets: u32, timeout: u32, keys: HashKeys) -> LbLocal {
+    /// That of a worker, with an empty table.
+    pub fn new(worker: usize, buckets: u32, timeout: u32, keys: HashKeys) -> LbLocal {
         let flows = FlowTable::with_buckets(buckets, timeout, keys);
         LbLocal {
             flows: flows.expect("the defaults are in range"),
             vips: vec![VipCounters::default(); 16],
             servers: vec![ServerLocal { packets: 0, bytes: 0, way: Way::none() }; 64],
             begun: vec![0; 64],
+            picks: Picks::new(worker),
             swept: 0,
             owed: 0,
         }

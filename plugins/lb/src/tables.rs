@@ -7,15 +7,20 @@ use std::sync::Arc;
 use crate::config::{Encap, LbConfig, RouteTarget, Scheduler, Service, State, Vip};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
-use crate::maglev::{MaglevTable, Member};
+use crate::maglev::Member;
 use crate::outer::OuterGre4;
+use crate::schedule;
 use crate::slot_hash::{KeyMask, slot_hash, slot_of};
 
 /// A VIP as a packet meets it.
 #[derive(Clone, Debug)]
 pub struct VipEntry {
-    /// The scheduler's slots, each a server's slot or 0.
+    /// How a new flow's server is picked.
+    pub scheduler: Scheduler,
+    /// What it is picked from ([`schedule`]): each a server's slot, or 0 for none.
     pub slots: Arc<[u32]>,
+    /// Which slots these are: others have another number.
+    pub version: u32,
     /// What of a flow counts.
     pub mask: KeyMask,
     /// How it prints, for traces, which outlive it.
@@ -52,6 +57,8 @@ pub struct LbTables {
     servers: Vec<ServerEntry>,
     handles: Vec<ServerHandle>,
     ports: HashMap<PortKey, u32, ahash::RandomState>,
+    /// Counts these tables and those before.
+    version: u32,
 }
 
 /// The index that a route carries, protocol and port.
@@ -63,9 +70,10 @@ impl LbTables {
     /// Slots that would come out the same are shared with the tables `before`. The others are filled here, which takes
     /// milliseconds for many slots: not for a packet thread.
     pub fn build(config: &LbConfig, before: &Self, track: impl Fn(IpAddr) -> u32) -> Self {
-        let mut tables = Self { handles: config.handles().to_vec(), ..Self::default() };
+        let version = before.version.wrapping_add(1).max(1);
+        let mut tables = Self { handles: config.handles().to_vec(), version, ..Self::default() };
         for (index, vip) in config.vips() {
-            let entry = VipEntry::build(config, vip, before.vip(index));
+            let entry = VipEntry::build(config, vip, before.vip(index), version);
             tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
             tables.masks[index as usize] = entry.mask;
             put(&mut tables.vips, index, entry);
@@ -130,10 +138,18 @@ impl LbTables {
         Live::new(&self.handles)
     }
 
-    /// The server of a new flow, from the words of its key (masked by the VIP's [`KeyMask`] already).
+    /// The server of a new flow, from the words of its key (masked by the VIP's [`KeyMask`] already), by a hash of
+    /// them. For schedulers that go by something else this is the server of a flow that cannot be remembered: all its
+    /// packets must go to the same.
     #[inline(always)]
     pub fn choose(&self, vip: &VipEntry, words: [u64; 2]) -> Option<ServerHandle> {
-        let slot = *vip.slots.get(slot_of(slot_hash(words), vip.slots.len()))?;
+        let words = if vip.scheduler == Scheduler::Sh { KeyMask::SOURCE.apply(words) } else { words };
+        self.present(*vip.slots.get(slot_of(slot_hash(words), vip.slots.len()))?)
+    }
+
+    /// The server of a slot.
+    #[inline(always)]
+    pub fn present(&self, slot: u32) -> Option<ServerHandle> {
         self.handles.get(slot as usize).copied().filter(|server| !server.is_none())
     }
 
@@ -153,16 +169,21 @@ impl LbTables {
 }
 
 impl VipEntry {
-    fn build(config: &LbConfig, vip: &Vip, before: Option<&Self>) -> Self {
-        let members = config.members(vip);
-        let len = vip.options.new_len;
-        let same = before.filter(|before| before.slots.len() == len as usize && *before.members == *members);
-        let (slots, members) = match same {
-            Some(before) => (before.slots.clone(), before.members.clone()),
-            None => (schedule(vip.options.scheduler, len, &members), members.into()),
+    fn build(config: &LbConfig, vip: &Vip, before: Option<&Self>, version: u32) -> Self {
+        let (members, scheduler, len) = (config.members(vip), vip.options.scheduler, vip.options.new_len);
+        let same = before.filter(|before| {
+            let same_len = scheduler != Scheduler::Maglev || before.slots.len() == len as usize;
+            before.scheduler == scheduler && same_len && *before.members == *members
+        });
+        let (slots, members, version) = match same {
+            Some(before) => (before.slots.clone(), before.members.clone(), before.version),
+            None => {
+                let slots = schedule::list(scheduler, len, &members);
+                (slots.expect("LbConfig refuses servers that there are no slots for"), members.into(), version)
+            }
         };
         let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
-        Self { slots, mask, line: Arc::new(VipLine::new(vip)), members }
+        Self { scheduler, slots, version, mask, line: Arc::new(VipLine::new(vip)), members }
     }
 }
 
@@ -176,15 +197,6 @@ impl ServerEntry {
     /// How it prints, for traces.
     pub fn line(&self) -> ServerLine {
         ServerLine { address: self.outer.destination().into(), weight: self.weight, state: self.state }
-    }
-}
-
-fn schedule(scheduler: Scheduler, len: u32, members: &[Member]) -> Arc<[u32]> {
-    match scheduler {
-        Scheduler::Maglev => {
-            let table = MaglevTable::build(len, members);
-            table.expect("LbConfig refuses servers that there are no slots for").slots().clone()
-        }
     }
 }
 

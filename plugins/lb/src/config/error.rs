@@ -19,6 +19,19 @@ pub enum LbError {
     /// An encapsulation that is not there.
     #[error("unknown encap `{0}' (there is: gre4)")]
     Encap(String),
+    /// A scheduler that is not there.
+    #[error("unknown scheduler `{0}' (there are: maglev, rr, wrr, lc, wlc, sh, hash)")]
+    Scheduler(String),
+    /// What cannot change while a VIP is there.
+    #[error("VIP {vip} already exists, with {has}: {what} cannot be changed")]
+    Fixed {
+        /// The VIP.
+        vip: VipKey,
+        /// What was asked for.
+        what: &'static str,
+        /// What there is instead.
+        has: String,
+    },
     /// An IPv6 VIP.
     #[error("VIP {0}: only IPv4 prefixes can be VIPs")]
     Ip6Vip(IpPrefix),

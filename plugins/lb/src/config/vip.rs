@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::prefix::IpPrefix;
+use super::scheduler::Scheduler;
 
 /// A transport protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -102,15 +103,6 @@ impl std::str::FromStr for Encap {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|encap| encap.name() == word).ok_or_else(|| super::LbError::Encap(word.into()))
     }
-}
-
-/// How a new flow's server is picked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheduler {
-    /// By a Maglev table: [`crate::maglev`].
-    #[default]
-    Maglev,
 }
 
 /// What a VIP is made from, besides its key.

@@ -61,6 +61,7 @@ fn show_lb_vips_verbose() {
         verbose(&config),
         " ip4-gre4 [1] 90.0.0.1/32
   new_size:1024
+  scheduler:maglev
   counters:
     packet from existing sessions: 0
     first session packet: 3
@@ -88,7 +89,10 @@ fn show_lb_vips_verbose() {
     assert!(text.contains("\n    10.0.2.4 weight:50 buckets:1024 flows:1 dpo:19 used\n"), "{text}");
     let _ = config.del_vip(&key).unwrap();
     let text = verbose(&config);
-    assert!(text.starts_with(" ip4-gre4 [1] 90.0.0.1/32 removed\n  new_size:1024\n  counters:\n"), "{text}");
+    assert!(
+        text.starts_with(" ip4-gre4 [1] 90.0.0.1/32 removed\n  new_size:1024\n  scheduler:maglev\n  counters:\n"),
+        "{text}"
+    );
     assert!(text.contains("\n    10.0.2.4 weight:50 buckets:0 flows:1 dpo:19  removed\n"), "{text}");
 }
 
@@ -109,6 +113,6 @@ fn show_lb_vips() {
         ]
     );
     let text = verbose(&config);
-    let second = " ip4-gre4 [2] 91.0.0.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:3306\n  counters:\n";
+    let second = " ip4-gre4 [2] 91.0.0.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:3306\n  scheduler:maglev\n  counters:\n";
     assert!(text.contains(&format!("\n\n{second}")), "{text}");
 }

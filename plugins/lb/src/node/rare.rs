@@ -64,8 +64,18 @@ fn balance<'t>(
 ) -> Option<&'t ServerEntry> {
     let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
     let words = entry.mask.apply(words);
-    let hash = local.flows.hash(words, vip);
-    let verdict = local.flows.lookup_or_insert(hash, now, shared.live(), || shared.choose(entry, words));
+    let LbLocal { flows, picks, .. } = &mut *local;
+    let (hash, live) = (flows.hash(words, vip), shared.live());
+    let verdict = match flows.find(hash, now, live) {
+        Some(server) => Verdict::Known(server),
+        None => {
+            // All packets of a flow that cannot be remembered must go to one server.
+            let turns = !entry.scheduler.is_stateless() && flows.has_room(hash, now, live);
+            let server =
+                if turns { picks.choose(shared, flows, vip, entry, words) } else { shared.choose(entry, words) };
+            server.map_or(Verdict::NoServer, |server| flows.insert(hash, now, live, server))
+        }
+    };
     if let Verdict::New(server) = verdict
         && let Some(flows) = local.begun.get_mut(server.slot())
     {
@@ -115,7 +125,7 @@ fn peek<'t>(shared: &'t LbTables, local: &LbLocal, now: u32, packet: &[u8], vip:
     let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
     let words = entry.mask.apply(words);
     let known = local.flows.peek(local.flows.hash(words, vip), now, shared.live());
-    shared.server(known.or_else(|| shared.choose(entry, words))?)
+    shared.server(known.or_else(|| local.picks.peek(shared, &local.flows, vip, entry, words))?)
 }
 
 /// What becomes of a packet that is too long for the tunnel; `None`: it goes, and the outer packet will be cut.

@@ -8,3 +8,4 @@ mod drops;
 mod leaving;
 mod lengths;
 mod resizing;
+mod scheduling;

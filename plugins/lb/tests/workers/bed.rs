@@ -164,12 +164,21 @@ impl Bed {
 
     /// A stream of [`FLOWS`] flows on every worker, with sources of its own; `limit -1`: for ever.
     pub fn streams(&mut self, limit: i64) {
+        self.streams_from(9, limit);
+    }
+
+    /// The same, of flows of their own.
+    pub fn other_streams(&mut self, limit: i64) {
+        self.streams_from(10, limit);
+    }
+
+    fn streams_from(&mut self, net: u8, limit: i64) {
         for worker in 0..self.router().workers() {
             let last = FLOWS / 100;
             self.vppctl(&format!(
                 "packet-generator new {{ name s{worker} limit {limit} size 64-64 interface pg0 worker {worker} \
                  node ethernet-input data {{ IP4: 00:00:00:00:01:02 -> 02:00:00:00:00:00 \
-                 UDP: 10.9.{worker}.1 - 10.9.{worker}.{last} -> 90.0.0.1 UDP: 1000 - 1099 -> 80 incrementing 22 }} }}"
+                 UDP: 10.{net}.{worker}.1 - 10.{net}.{worker}.{last} -> 90.0.0.1 UDP: 1000 - 1099 -> 80 incrementing 22 }} }}"
             ));
         }
         self.vppctl("packet-generator enable");

@@ -4,4 +4,5 @@ mod bed;
 
 mod changing;
 mod counting;
+mod scheduling;
 mod stopping;
