@@ -71,7 +71,7 @@ impl From {
     #[inline(always)]
     fn takes(self, tables: &Tables, packet: &Packet<'_>) -> bool {
         packet.meta().rx == self.rx
-            && ip4::common(packet.data(), packet.len()).is_some_and(|header| {
+            && ip4::common(packet.data(), packet.plain_len()).is_some_and(|header| {
                 // The first byte by itself: the whole in this machine's order would have to be turned around.
                 header.source.to_bytes()[0] < (NO_HOSTS >> 24) as u8
                     && !tables.own4.may_contain(header.source.get())

@@ -116,7 +116,7 @@ impl PacketNode for Rewrite {
 #[inline(always)]
 fn rewrite(packet: &mut Packet<'_>, adjacency: &Adjacency) -> bool {
     if !packet.meta().offload.contains(Offload::LOCAL)
-        && packet.len() <= usize::from(adjacency.ethernet_mtu)
+        && packet.plain_len() <= usize::from(adjacency.ethernet_mtu)
         && let Ok((header, _)) = Ip4Header::ref_from_prefix(packet.data())
         && header.ttl > 1
         && let Some((link, header)) = packet.push_before::<14, { Ip4Header::LEN }>()

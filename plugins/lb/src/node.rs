@@ -181,7 +181,8 @@ impl<const PORT: bool> Gre4<PORT> {
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
-        if wrap(own, packet) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
+        let inner = packet.len();
+        if wrap(own, packet, inner) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
     }
 }
 
@@ -242,7 +243,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
         let done = vector.head_with(staged, |packet, staged| {
             let own = own(servers, ServerHandle::from_bits(staged.found), epoch, packet);
-            own.is_some_and(|own| own.way.node == to && wrap(own, packet))
+            own.is_some_and(|own| own.way.node == to && wrap(own, packet, packet.plain_len()))
         });
         (done, Next::To(to))
     }
@@ -251,7 +252,7 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let server = ServerHandle::from_bits(staged.found);
         if let Some(own) = own(&mut cx.local.servers, server, self.epoch, packet)
-            && wrap(own, packet)
+            && wrap(own, packet, packet.plain_len())
         {
             return Next::To(own.way.node);
         }
@@ -278,13 +279,13 @@ fn own<'s>(
     packet: &Packet<'_>,
 ) -> Option<&'s mut ServerLocal> {
     let own = servers.get_mut(server.slot())?;
-    (own.knows(server, epoch) && packet.len() + OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
+    (own.knows(server, epoch) && packet.plain_len() + OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
 }
 
-/// Puts the headers to a server in front of a packet that fits its way; `false`: there is no room in front of it.
+/// Puts the headers to a server in front of a packet of `inner` bytes that fits its way; `false`: there is no room in front
+/// of it.
 #[inline(always)]
-fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>) -> bool {
-    let inner = packet.len();
+fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>, inner: usize) -> bool {
     let Some(place) = packet.push_array() else { return false };
     own.way.outer.write((inner + OVERHEAD) as u16, place);
     own.packets += 1;

@@ -35,7 +35,7 @@ bitflags::bitflags! {
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct Meta {
-    /// Where the packet's bytes stand in this buffer.
+    /// Where the packet's bytes stand in this buffer, and how many stand in others.
     pub(super) span: Span,
     /// Work left to do and facts from devices.
     pub offload: Offload,
@@ -51,8 +51,6 @@ pub struct Meta {
     pub(super) l3: u16,
     /// The next buffer of the chain, plus one; 0: none.
     pub(super) next: u32,
-    /// Bytes in the buffers after this one.
-    pub(super) rest: u32,
     /// The interface the packet came in by.
     pub rx: IfIndex,
     /// The interface the packet goes out by.
@@ -74,51 +72,73 @@ pub struct Meta {
     pub opaque: [u32; 2],
 }
 
-/// Where the packet's bytes stand in a buffer: the first, in bytes from the start of the buffer's room, and how many.
-/// One word, since nodes mostly move the start and change the length together.
+/// Where the packet's bytes stand in a buffer, and how many more stand in the buffers after this one. The first two are one
+/// word, since nodes mostly move the start and change the length together; all are another, since nodes want to know with
+/// one comparison that a packet is in one buffer and short enough.
 #[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct Span(u32);
+#[repr(C, align(8))]
+pub(super) struct Span {
+    /// The first byte, from the start of the buffer's room (16 bits), and how many there are (16 bits).
+    here: u32,
+    /// Bytes in the buffers after this one.
+    rest: u32,
+}
 
 impl Span {
     #[inline(always)]
     pub(super) const fn new(start: u16, len: u16) -> Span {
-        Span(start as u32 | (len as u32) << 16)
+        Span { here: start as u32 | (len as u32) << 16, rest: 0 }
     }
 
     #[inline(always)]
     pub(super) const fn start(self) -> u16 {
-        self.0 as u16
+        self.here as u16
     }
 
     #[inline(always)]
     pub(super) const fn len(self) -> u16 {
-        (self.0 >> 16) as u16
+        (self.here >> 16) as u16
+    }
+
+    /// Bytes in the buffers after this one.
+    #[inline(always)]
+    pub(super) const fn rest(self) -> u32 {
+        self.rest
+    }
+
+    /// [`len`](Span::len) if there is nothing in other buffers, or else 65536 or more.
+    #[inline(always)]
+    pub(super) const fn plain_len(self) -> usize {
+        ((self.here as u64 | (self.rest as u64) << 32) >> 16) as usize
     }
 
     /// With `n` bytes more in front; `n` must be at most [`start`](Span::start).
     #[inline(always)]
     pub(super) fn pushed(self, n: u16) -> Span {
         debug_assert!(n <= self.start());
-        Span(self.0.wrapping_add((u32::from(n) << 16).wrapping_sub(u32::from(n))))
+        Span { here: self.here.wrapping_add((u32::from(n) << 16).wrapping_sub(u32::from(n))), ..self }
     }
 
     /// With `n` bytes less in front; `n` must be at most [`len`](Span::len).
     #[inline(always)]
     pub(super) fn pulled(self, n: u16) -> Span {
         debug_assert!(n <= self.len());
-        Span(self.0.wrapping_sub((u32::from(n) << 16).wrapping_sub(u32::from(n))))
+        Span { here: self.here.wrapping_sub((u32::from(n) << 16).wrapping_sub(u32::from(n))), ..self }
     }
 
     #[inline(always)]
     pub(super) fn with_len(self, len: u16) -> Span {
-        Span::new(self.start(), len)
+        Span { rest: self.rest, ..Span::new(self.start(), len) }
+    }
+
+    pub(super) fn with_rest(self, rest: u32) -> Span {
+        Span { rest, ..self }
     }
 }
 
 impl std::fmt::Debug for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}+{}", self.start(), self.len())
+        write!(f, "{}+{}+{}", self.start(), self.len(), self.rest())
     }
 }
 
@@ -135,7 +155,6 @@ impl Meta {
             l2: start,
             l3: start,
             next: 0,
-            rest: 0,
             rx: IfIndex(0),
             tx: IfIndex(0),
             forward: 0,

@@ -89,7 +89,14 @@ impl<'a> Packet<'a> {
     /// Bytes of the whole packet, the chain included.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        usize::from(self.meta().span.len()) + self.meta().rest as usize
+        usize::from(self.meta().span.len()) + self.meta().span.rest() as usize
+    }
+
+    /// Bytes of the packet if one buffer has them all, or else 65536 or more: what nodes compare that leave chains to the
+    /// part of them that is for uncommon packets.
+    #[inline(always)]
+    pub fn plain_len(&self) -> usize {
+        self.meta().span.plain_len()
     }
 
     /// Whether the packet has no bytes at all.
@@ -173,7 +180,7 @@ impl<'a> Packet<'a> {
     #[cold]
     fn truncate_chain(&mut self, len: usize) {
         let mut left = len.saturating_sub(usize::from(self.meta().span.len()));
-        self.meta_mut().rest = left as u32;
+        self.meta_mut().span = self.meta().span.with_rest(left as u32);
         self.truncate_first(len);
         let mut next = self.meta().next;
         while next != 0 {

@@ -267,7 +267,8 @@ impl Pool {
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), room(last).add(end), n);
                 meta_of_last.span = span.with_len(span.len() + n as u16);
                 if last != buffer.0 {
-                    (*meta(buffer.0)).rest += n as u32;
+                    let span = (*meta(buffer.0)).span;
+                    (*meta(buffer.0)).span = span.with_rest(span.rest() + n as u32);
                 }
                 n
             };
