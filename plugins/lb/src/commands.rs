@@ -10,10 +10,11 @@ use vnet::Router;
 use crate::config::{
     ConfUpdate, Encap, IpPrefix, LbConfig, LbError, Protocol, Scheduler, Service, VipKey, VipOptions, VipUpdate,
 };
-use crate::control::LbControl;
+use crate::control::{LbControl, Mode};
 use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
 use crate::format::VipReport;
 use crate::maglev::MAX_LEN;
+use crate::moves::Moves;
 
 pub(crate) fn register(app: &mut App) {
     app.command(
@@ -24,12 +25,13 @@ pub(crate) fn register(app: &mut App) {
     .command(
         "lb vip",
         "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap gre4] [new_len <n>] [src_ip_sticky] \
-         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [del]",
+         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [del] [dry-run]",
         vip,
     )
     .command(
         "lb as",
-        "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [weight <0-100>] [del] [flush]",
+        "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [weight <0-100>] [del] [flush] \
+         [dry-run]",
         servers,
     )
     .command("lb flush vip", "lb flush vip <prefix> [protocol (tcp|udp) port <n>]", flush)
@@ -143,7 +145,7 @@ impl Ports {
 fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
     let (mut ports, mut encap, mut update) = (Ports::default(), None, VipUpdate::default());
-    let (mut src_ip_sticky, mut delete) = (false, false);
+    let (mut src_ip_sticky, mut delete, mut mode) = (false, false, Mode::Change);
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
@@ -158,6 +160,8 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             src_ip_sticky = true;
         } else if args.keyword("del") {
             delete = true;
+        } else if args.keyword("dry-run") {
+            mode = Mode::Try;
         } else {
             return Err(parse_error(args));
         }
@@ -170,15 +174,19 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
         if delete {
-            lb.change(router, |config| Ok(((), config.del_vip(&key)?))).map_err(CliError::at)?;
-            lb.collect(router);
-            return Ok(Reply::none());
+            let (_, moves) =
+                lb.change_or_try(router, mode, |config| Ok(((), config.del_vip(&key)?))).map_err(CliError::at)?;
+            if mode == Mode::Change {
+                lb.collect(router);
+            }
+            return Ok(Changed::reply(None, mode, moves));
         }
         if let (true, Ok(index)) = (update != VipUpdate::default(), lb.config().find(&key)) {
             // A VIP that is there: what can change changes, the rest must be as it is.
             check_fixed(lb.config(), index, encap, src_ip_sticky).map_err(CliError::at)?;
-            lb.change(router, |config| config.set_vip(&key, update)).map_err(CliError::at)?;
-            return Ok(Reply::none());
+            let (_, moves) =
+                lb.change_or_try(router, mode, |config| config.set_vip(&key, update)).map_err(CliError::at)?;
+            return Ok(Changed::reply(None, mode, moves));
         }
         let default = VipOptions::default();
         let options = VipOptions {
@@ -187,8 +195,10 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             new_len: update.new_len.unwrap_or(default.new_len),
             src_ip_sticky,
         };
-        let index = lb.change(router, |config| config.add_vip(key, options)).map_err(CliError::at)?;
-        Ok(Reply::words(format!("lb_vip_add ok {index}")))
+        let (index, moves) =
+            lb.change_or_try(router, mode, |config| config.add_vip(key, options)).map_err(CliError::at)?;
+        let said = (mode == Mode::Change).then(|| format!("lb_vip_add ok {index}"));
+        Ok(Changed::reply(said, mode, moves))
     })
 }
 
@@ -212,7 +222,7 @@ fn check_fixed(config: &LbConfig, index: u32, encap: Option<Encap>, sticky: bool
 fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
     let (mut ports, mut addresses, mut weight) = (Ports::default(), Vec::new(), None);
-    let (mut delete, mut flush) = (false, false);
+    let (mut delete, mut flush, mut mode) = (false, false, Mode::Change);
     while let Some(word) = args.peek() {
         if ports.take(args)? {
         } else if args.keyword("weight") {
@@ -222,6 +232,8 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
             delete = true;
         } else if args.keyword("flush") {
             flush = true;
+        } else if args.keyword("dry-run") {
+            mode = Mode::Try;
         } else if let Ok(address) = word.parse::<IpAddr>() {
             args.next();
             if addresses.contains(&address) {
@@ -237,17 +249,46 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     }
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
-        lb.change(router, |config| {
+        let change = |config: &mut LbConfig| {
             let change = if delete {
                 config.del_servers(&key, &addresses, flush)?
             } else {
                 config.add_servers(&key, &addresses, weight, flush)?
             };
             Ok(((), change))
-        })
-        .map_err(CliError::at)?;
-        Ok(Reply::none())
+        };
+        let (_, moves) = lb.change_or_try(router, mode, change).map_err(CliError::at)?;
+        Ok(Changed::reply(None, mode, moves))
     })
+}
+
+/// What a change has to say.
+#[derive(Serialize)]
+struct Changed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<String>,
+    moves: Moves,
+    #[serde(skip)]
+    silent: bool,
+}
+
+impl Changed {
+    /// A change that moves nothing has nothing to say about that, as in VPP; a trial has.
+    fn reply(said: Option<String>, mode: Mode, moves: Vec<Moves>) -> Reply {
+        // A command concerns one VIP.
+        let moves = moves.into_iter().next().unwrap_or_default();
+        let silent = mode == Mode::Change && moves.is_nothing();
+        if silent && said.is_none() { Reply::none() } else { Reply::new(Changed { said, moves, silent }) }
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(said) = &self.said {
+            writeln!(f, "{said}")?;
+        }
+        if self.silent { Ok(()) } else { self.moves.fmt(f) }
+    }
 }
 
 fn flush(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
@@ -260,8 +301,9 @@ fn flush(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     }
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
-        let index = lb.change(router, |config| config.flush_vip(&key)).map_err(CliError::at)?;
-        Ok(Reply::words(format!("lb_flush_vip ok {index}")))
+        let (index, moves) =
+            lb.change_or_try(router, Mode::Change, |config| config.flush_vip(&key)).map_err(CliError::at)?;
+        Ok(Changed::reply(Some(format!("lb_flush_vip ok {index}")), Mode::Change, moves))
     })
 }
 

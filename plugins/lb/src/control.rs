@@ -13,11 +13,21 @@ use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, ServerCounters};
+use crate::moves::{Moves, Stage, affected, moves};
 use crate::picks::PicksMemory;
 use crate::tables::LbTables;
 
 /// The name under which the load balancer's routes stand.
 const SOURCE: &str = "lb";
+
+/// Whether a change is made, or only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is made.
+    Change,
+    /// Nothing changes.
+    Try,
+}
 
 /// Numbers of servers or VIPs.
 type Numbers = BTreeSet<u32>;
@@ -50,28 +60,78 @@ impl LbControl {
         router: &mut Router,
         change: impl FnOnce(&mut LbConfig) -> Result<(R, Change), crate::config::LbError>,
     ) -> Result<R, String> {
+        self.change_or_try(router, Mode::Change, change).map(|(result, _)| result)
+    }
+
+    /// The same, or all of it but the doing; says what moves at the VIPs that are affected.
+    ///
+    /// # Errors
+    /// In words, as of [`LbControl::change`]. A trial does not find out whether there is memory for larger flow tables.
+    pub fn change_or_try<R>(
+        &mut self,
+        router: &mut Router,
+        mode: Mode,
+        change: impl FnOnce(&mut LbConfig) -> Result<(R, Change), crate::config::LbError>,
+    ) -> Result<(R, Vec<Moves>), String> {
         let mut next = self.config.clone();
         let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
-        self.prepare(router, &change)?;
+        self.prepare(router, &change, mode)?;
+        let tables = LbTables::build(&next, &self.tables, |address| self.track_of(address));
+        let moves = self.moves(router, Stage { config: &next, tables: &tables });
+        if mode == Mode::Try {
+            return Ok((result, moves));
+        }
         self.config = next;
+        // What takes long to build is taken over when they are built again, with the ways to new servers.
+        self.tables = Arc::new(tables);
         self.carry_out(router, &change);
         // Who answers reads the new tables before the next packet: from here on, none goes by the old ones.
         router.ask_all(|_| ());
-        Ok(result)
+        Ok((result, moves))
+    }
+
+    /// What moves if the configuration is to be another.
+    fn moves(&self, router: &mut Router, after: Stage<'_>) -> Vec<Moves> {
+        let before = Stage { config: &self.config, tables: &self.tables };
+        let vips = affected(before, after);
+        let servers = vips.iter().filter_map(|index| self.config.vip(*index)).flat_map(|vip| &vip.servers).copied();
+        let servers: Vec<u32> = servers.collect();
+        if servers.is_empty() {
+            return vips.into_iter().map(|vip| moves(before, after, vip, |_| 0)).collect();
+        }
+        let handles: Arc<[ServerHandle]> = servers.iter().map(|slot| self.config.handles()[*slot as usize]).collect();
+        let workers = router.ask_all(move |worker| {
+            let flows = worker.local::<LbLocal>().map(|local| &local.flows);
+            handles.iter().map(|handle| flows.map_or(0, |flows| flows.flows(*handle))).collect::<Vec<_>>()
+        });
+        let counts: HashMap<u32, u64> = servers
+            .iter()
+            .enumerate()
+            .map(|(at, slot)| (*slot, workers.iter().map(|counts| u64::from(counts[at])).sum()))
+            .collect();
+        vips.into_iter().map(|vip| moves(before, after, vip, |slot| counts.get(&slot).copied().unwrap_or(0))).collect()
+    }
+
+    /// What the engine knows the way to a server's address by.
+    fn track_of(&self, address: IpAddr) -> u32 {
+        self.tracks.get(&address).map_or(0, |track| track.0)
     }
 
     /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows. New
-    /// servers must be other hosts.
-    fn prepare(&mut self, router: &mut Router, change: &Change) -> Result<(), String> {
+    /// servers must be other hosts. Nothing of it remains after a trial.
+    fn prepare(&mut self, router: &mut Router, change: &Change, mode: Mode) -> Result<(), String> {
         for step in &change.steps {
             match step {
                 Step::AddRoute { prefix, target } => {
                     if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
                         let (node, index) = node_of(router, *target)?;
                         router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+                        if mode == Mode::Try {
+                            router.del_plugin_route(prefix, SOURCE).map_err(|error| error.to_string())?;
+                        }
                     }
                 }
-                Step::Buckets(buckets) => self.resize(router, *buckets)?,
+                Step::Buckets(buckets) if mode == Mode::Change => self.resize(router, *buckets)?,
                 Step::Track { address: IpAddr::V4(server), .. } => check_elsewhere(router, *server)?,
                 _ => (),
             }
@@ -137,8 +197,7 @@ impl LbControl {
 
     /// Gives the workers tables of the present configuration.
     fn publish(&mut self, router: &mut Router) {
-        let track = |address: IpAddr| self.tracks.get(&address).map_or(0, |track| track.0);
-        let tables = Arc::new(LbTables::build(&self.config, &self.tables, track));
+        let tables = Arc::new(LbTables::build(&self.config, &self.tables, |address| self.track_of(address)));
         let servers: Numbers = self.config.servers().map(|(slot, _)| slot).collect();
         let vips: Numbers = self.config.vips().map(|(index, _)| index).collect();
         let new_servers: Vec<u32> = servers.difference(&self.known.0).copied().collect();
@@ -271,7 +330,7 @@ impl LbControl {
         };
         let facts = |slot: u32| {
             let address = self.config.server(slot).map(|server| server.address);
-            let dpo = address.and_then(|address| self.tracks.get(&address)).map_or(0, |track| track.0);
+            let dpo = address.map_or(0, |address| self.track_of(address));
             let buckets = slots.get(slot as usize).copied().unwrap_or(0);
             let mut facts = ServerFacts { buckets, dpo, ..ServerFacts::default() };
             for (_, servers, flows) in &workers {

@@ -226,7 +226,11 @@ impl fmt::Display for ServerReport {
         // VPP has another space in front of "removed".
         let state = if line.state == State::Removed { " removed" } else { "used" };
         writeln!(f, " flows:{} dpo:{} {state}", facts.flows, facts.dpo)?;
-        writeln!(f, "      packets:{} bytes:{} flows:{}", facts.packets, facts.bytes, facts.total_flows)
+        write!(f, "      packets:{} bytes:{} flows:{}", facts.packets, facts.bytes, facts.total_flows)?;
+        if line.state == State::Removed || line.weight == 0 {
+            write!(f, " leaving:{}", facts.flows)?;
+        }
+        writeln!(f)
     }
 }
 

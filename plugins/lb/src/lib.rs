@@ -9,6 +9,7 @@
 //! - [`flow_table`]: a worker's memory of the flows it has seen.
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
+//! - [`moves`]: what a change does to flows.
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod format;
 pub mod handle;
 pub mod local;
 pub mod maglev;
+pub mod moves;
 mod node;
 pub mod outer;
 pub mod picks;

@@ -47,7 +47,7 @@ fn a_flushed_vip_gives_its_flows_anew() {
     let first = bed.reaching_servers(flows.clone());
     bed.vppctl("lb conf buckets 65536");
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.5");
-    assert_eq!(bed.vppctl("lb flush vip 90.0.0.1/32").trim_end(), "lb_flush_vip ok 1");
+    assert!(bed.vppctl("lb flush vip 90.0.0.1/32").starts_with("lb_flush_vip ok 1\n"));
     let now = bed.reaching_servers(flows);
     let moved = first.iter().zip(&now).filter(|(before, now)| server(before) != server(now)).count();
     assert!(now.iter().any(|left| server(left).octets() == [10, 0, 2, 5]));

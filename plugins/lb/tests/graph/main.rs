@@ -7,5 +7,6 @@ mod balancing;
 mod drops;
 mod leaving;
 mod lengths;
+mod moving;
 mod resizing;
 mod scheduling;
