@@ -1,5 +1,7 @@
 //! `lb …`, `show lb …`, `test lb …`: VPP's grammar.
 
+mod flows;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -17,6 +19,7 @@ use crate::maglev::MAX_LEN;
 use crate::moves::Moves;
 
 pub(crate) fn register(app: &mut App) {
+    flows::register(app);
     app.command(
         "lb conf",
         "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>]",

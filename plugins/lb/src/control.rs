@@ -51,6 +51,11 @@ impl LbControl {
         &self.config
     }
 
+    /// What workers read.
+    pub fn tables(&self) -> &Arc<LbTables> {
+        &self.tables
+    }
+
     /// Tries a change of the configuration; if it succeeds, everything that follows from it is done and published.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 
 mod bucket;
 mod keys;
+mod list;
 mod memory;
 mod resize;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 use bucket::WAYS;
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
 pub use keys::{FlowHash, HashKeys, VipKeys};
+pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
 pub use resize::MAX_OLD;
 use resize::Old;

@@ -10,6 +10,7 @@
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
 //! - [`moves`]: what a change does to flows.
+//! - [`flows`]: what flow tables remember, for people.
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod commands;
 pub mod config;
 pub mod control;
 pub mod flow_table;
+pub mod flows;
 pub mod format;
 pub mod handle;
 pub mod local;

@@ -7,6 +7,7 @@ mod balancing;
 mod drops;
 mod leaving;
 mod lengths;
+mod listing;
 mod moving;
 mod resizing;
 mod scheduling;

@@ -4,5 +4,6 @@ mod bed;
 
 mod changing;
 mod counting;
+mod listing;
 mod scheduling;
 mod stopping;
