@@ -104,7 +104,7 @@ impl PacketNode for Output {
         if offload.intersects(Offload::UNFINISHED) {
             return (0, to);
         }
-        self.bytes = bytes;
+        self.bytes += bytes;
         (vector.len(), to)
     }
 

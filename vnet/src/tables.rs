@@ -86,16 +86,15 @@ impl OwnAddresses {
         (address.to_be().wrapping_mul(0x9e37_79b1) >> 24) as usize
     }
 
-    /// Whether the address may be one of ours: mostly `false` for those of others.
-    #[inline(always)]
-    pub fn may_contain(&self, address: u32) -> bool {
-        self.filter[Self::place(address) & 255]
-    }
-
     /// Whether the address is one of ours.
     #[inline(always)]
     pub fn contains(&self, address: u32) -> bool {
-        self.may_contain(address) && self.sorted.binary_search(&address).is_ok()
+        self.filter[Self::place(address) & 255] && self.is_listed(address)
+    }
+
+    #[inline(never)]
+    fn is_listed(&self, address: u32) -> bool {
+        self.sorted.binary_search(&address).is_ok()
     }
 }
 

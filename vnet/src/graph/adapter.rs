@@ -14,6 +14,10 @@ const HOLD: NodeId = NodeId(u16::MAX);
 /// Next nodes with a name that a node may have: a power of two, so that a number's lower bits are always in range.
 const MAX_NEXTS: usize = 16;
 
+/// Where `at_once` has settled fewer packets than this, the rest of the vector is left to `finish`: beginning a run costs
+/// something, too.
+const RUN: usize = 8;
+
 /// A [`PacketNode`] and what running it needs.
 pub(crate) struct PerPacket<N: PacketNode> {
     node: N,
@@ -52,22 +56,28 @@ impl<N: PacketNode> PerPacket<N> {
 
         let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
         self.node.begin(&mut cx, staged);
-        let mut settled = 0;
-        if !TRACED {
-            let (done, next) = self.node.at_once(&mut cx, &mut Vector { memory, frame: &mut *frame }, staged);
-            let next = cx.number_of(next);
-            if done >= count {
-                self.node.end(&mut cx, count);
-                parts.queues.push_all(next, frame);
-                return;
-            }
-            self.goes[..done].fill(next);
-            settled = done;
-        }
         let buffers = &mut frame.buffers[..count];
         let goes = &mut self.goes[..count];
-        for at in settled..count {
+        let (mut at, mut runs) = (0, !TRACED);
+        while at < count {
+            if runs {
+                let mut vector = Vector { memory, buffers: &mut buffers[at..] };
+                let (done, next) = self.node.at_once(&mut cx, &mut vector, &staged[at..]);
+                let next = cx.number_of(next);
+                if done == count {
+                    self.node.end(&mut cx, count);
+                    parts.queues.push_all(next, frame);
+                    return;
+                }
+                goes[at..][..done].fill(next);
+                at += done;
+                runs = done >= RUN;
+                if at == count {
+                    break;
+                }
+            }
             let (buffer, staged, goes) = (&mut buffers[at], &staged[at], &mut goes[at]);
+            at += 1;
             let mut packet = memory.packet(buffer);
             let handle = if TRACED { packet.meta().trace } else { 0 };
             if TRACED && N::TRACE_ON_ENTRY && handle != 0 {

@@ -46,7 +46,8 @@ pub trait PacketNode: Send + Sized + 'static {
 
     /// Called after `begin` with a vector in which nothing is traced: does the work for the packets at its head that are of
     /// the common kind and all go to the same place. Gives their number and the place, which need not be noted for each
-    /// of them; `finish` sees the rest. By default it sees all.
+    /// of them. `finish` sees the first that is left; then, if there were some, this is called for those after that. By
+    /// default `finish` sees all.
     #[inline(always)]
     fn at_once(
         &mut self,

@@ -8,7 +8,7 @@ use super::node::ErrorCodes;
 use super::parts::{Notice, Now, Parts};
 use crate::ids::IfIndex;
 use crate::interface::IfStats;
-use crate::mem::{Memory, Packet};
+use crate::mem::{Buffer, Memory, Packet};
 use crate::tables::Tables;
 
 /// A node that ends the life of packets: it sees a whole vector, and the engine frees what was in it afterwards.
@@ -25,10 +25,11 @@ pub trait SinkNode: Send + Sized + 'static {
     fn trace(&self, cx: &SinkCx<'_, '_, Self>, packet: &Packet<'_>) -> Self::Trace;
 }
 
-/// The packets of one frame.
+/// Packets: a frame's, or those at its end.
 pub struct Vector<'v> {
     pub(super) memory: &'v Memory,
-    pub(super) frame: &'v mut Frame,
+    /// One at least, [`VECTOR`] at most.
+    pub(super) buffers: &'v mut [Buffer],
 }
 
 impl Vector<'_> {
@@ -36,7 +37,7 @@ impl Vector<'_> {
     #[inline(always)]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.frame.buffers.len().min(VECTOR)
+        self.buffers.len().min(VECTOR)
     }
 
     /// The packet at this place.
@@ -45,30 +46,30 @@ impl Vector<'_> {
     /// When `at` is not below [`Vector::len`].
     #[inline(always)]
     pub fn packet(&mut self, at: usize) -> Packet<'_> {
-        self.memory.packet(&mut self.frame.buffers[at])
+        self.memory.packet(&mut self.buffers[at])
     }
 
     /// The packets, in order.
     #[inline(always)]
     pub fn packets(&mut self) -> impl Iterator<Item = Packet<'_>> {
         let memory = self.memory;
-        self.frame.buffers.iter_mut().map(|buffer| memory.packet(buffer))
+        self.buffers.iter_mut().map(|buffer| memory.packet(buffer))
     }
 
     /// Hands out the packets in order for as long as they are `taken`; gives how many were.
     #[inline(always)]
     pub fn head(&mut self, mut taken: impl FnMut(&mut Packet<'_>) -> bool) -> usize {
         let memory = self.memory;
-        let mut buffers = self.frame.buffers.iter_mut();
+        let mut buffers = self.buffers.iter_mut();
         let first = buffers.position(|buffer| !taken(&mut memory.packet(buffer)));
-        first.unwrap_or(self.frame.buffers.len())
+        first.unwrap_or(self.buffers.len())
     }
 
     /// The same, each packet with what was staged for it.
     #[inline(always)]
     pub fn head_with<T: Copy>(&mut self, staged: &[T], mut taken: impl FnMut(&mut Packet<'_>, T) -> bool) -> usize {
         let memory = self.memory;
-        let mut pairs = self.frame.buffers.iter_mut().zip(staged);
+        let mut pairs = self.buffers.iter_mut().zip(staged);
         let count = pairs.len();
         let first = pairs.position(|(buffer, &staged)| !taken(&mut memory.packet(buffer), staged));
         first.unwrap_or(count)
@@ -142,7 +143,7 @@ impl<N: SinkNode> Dispatch for Sink<N> {
         }
         let (tables, memory) = (parts.tables, parts.memory);
         let mut cx = SinkCx { tables, parts, _node: std::marker::PhantomData };
-        self.0.consume(&mut cx, &mut Vector { memory, frame });
+        self.0.consume(&mut cx, &mut Vector { memory, buffers: &mut frame.buffers });
         parts.pool.free_all(&mut frame.buffers);
     }
 
