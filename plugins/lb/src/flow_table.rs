@@ -14,6 +14,7 @@
 //! ([`FlowMemory`]), since mapping and unmapping take a while.
 
 mod bucket;
+mod finder;
 mod keys;
 mod list;
 mod memory;
@@ -25,6 +26,7 @@ mod tests;
 
 use bucket::WAYS;
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
+pub use finder::Finder;
 pub use keys::{FlowHash, HashKeys, VipKeys};
 pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
@@ -168,22 +170,16 @@ impl FlowTable {
         bucket.find(hash.identity).is_some() || (0..WAYS).any(|way| bucket.is_free(way, now, self.timeout, live))
     }
 
-    /// The first half of [`FlowTable::lookup_or_insert`]: the flow's server and a note of this packet. Whether the
-    /// server is still there is for the caller to see; if not, the flow is a new one.
+    /// As [`Finder::known`].
     #[inline(always)]
     pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
-        let mask = self.buckets.len() - 1;
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        let way = bucket.find(hash.identity)?;
-        // Most packets of busy flows come in the same second as the one before.
-        if bucket.idle(way, now) != 0 {
-            if bucket.idle(way, now) > self.timeout {
-                return None;
-            }
-            // The bits above the mask stay as they are; a table that has grown learns them anew here.
-            bucket.refresh(way, now, hash.bucket >> mask.trailing_ones());
-        }
-        Some(bucket.server[way])
+        self.finder().known(hash, now)
+    }
+
+    /// For finding many flows.
+    #[inline(always)]
+    pub fn finder(&mut self) -> Finder<'_> {
+        Finder::new(self.buckets.lent(), self.timeout)
     }
 
     /// The server of a flow that is known, without noting a packet.

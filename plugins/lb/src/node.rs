@@ -217,14 +217,14 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
         let now = cx.now().seconds;
         let LbLocal { flows, vips, .. } = &mut *cx.local;
-        let mut others = 0;
+        let (mut finder, mut others) = (flows.finder(), 0);
         for staged in staged.iter_mut() {
             if staged.identity == 0 {
                 others += 1;
                 continue;
             }
             let hash = FlowHash { identity: staged.identity, bucket: staged.found };
-            staged.found = flows.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
+            staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
         }
         // As packets of flows that are known; `rare::find` takes the others off again.
         if !PORT && self.runs == 1 {

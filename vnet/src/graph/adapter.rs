@@ -14,9 +14,8 @@ const HOLD: NodeId = NodeId(u16::MAX);
 /// Next nodes with a name that a node may have: a power of two, so that a number's lower bits are always in range.
 const MAX_NEXTS: usize = 16;
 
-/// Where `at_once` has settled fewer packets than this, the rest of the vector is left to `finish`: beginning a run costs
-/// something, too.
-const RUN: usize = 8;
+/// `at_once` is called again as long as it settles this many packets on average: beginning a run costs something, too.
+const RUN: usize = 4;
 
 /// A [`PacketNode`] and what running it needs.
 pub(crate) struct PerPacket<N: PacketNode> {
@@ -58,9 +57,9 @@ impl<N: PacketNode> PerPacket<N> {
         self.node.begin(&mut cx, staged);
         let buffers = &mut frame.buffers[..count];
         let goes = &mut self.goes[..count];
-        let (mut at, mut runs) = (0, !TRACED);
+        let (mut at, mut worth) = (0, 0);
         while at < count {
-            if runs {
+            if !TRACED && at >= worth {
                 let mut vector = Vector { memory, buffers: &mut buffers[at..] };
                 let (done, next) = self.node.at_once(&mut cx, &mut vector, &staged[at..]);
                 let next = cx.number_of(next);
@@ -71,7 +70,7 @@ impl<N: PacketNode> PerPacket<N> {
                 }
                 goes[at..][..done].fill(next);
                 at += done;
-                runs = done >= RUN;
+                worth += RUN;
                 if at == count {
                     break;
                 }

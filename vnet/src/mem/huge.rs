@@ -54,6 +54,36 @@ impl<T> HugeArray<T> {
         // SAFETY: as for `wrapped`, and `&mut self` is exclusive.
         unsafe { self.start.add(index & self.last).as_mut() }
     }
+
+    /// The array for a loop that also writes elsewhere: where it is need not be read again after each write.
+    #[inline(always)]
+    pub fn lent(&mut self) -> LentArray<'_, T> {
+        LentArray { start: self.start, last: self.last, _array: std::marker::PhantomData }
+    }
+}
+
+/// A [`HugeArray`] for the time of a loop.
+///
+/// Invariant: `start` points to `last + 1` values of `T` that are borrowed exclusively for `'a`.
+pub struct LentArray<'a, T> {
+    start: std::ptr::NonNull<T>,
+    last: usize,
+    _array: std::marker::PhantomData<&'a mut [T]>,
+}
+
+impl<T> LentArray<'_, T> {
+    /// As [`HugeArray::wrapped_mut`].
+    #[inline(always)]
+    pub fn wrapped_mut(&mut self, index: usize) -> &mut T {
+        // SAFETY: the index is at most `last`; the rest is the type's invariant.
+        unsafe { self.start.add(index & self.last).as_mut() }
+    }
+
+    /// How many bits of an index count.
+    #[inline(always)]
+    pub fn bits(&self) -> u32 {
+        self.last.trailing_ones()
+    }
 }
 
 impl<T> Deref for HugeArray<T> {

@@ -9,7 +9,7 @@ mod meta;
 mod packet;
 mod pool;
 
-pub use huge::HugeArray;
+pub use huge::{HugeArray, LentArray};
 pub use mapping::{NoPageSize, PageKind, PageSize};
 pub use meta::{Meta, Offload};
 pub use packet::{DATA_SIZE, HEADROOM, Packet, ROOM, STRIDE};

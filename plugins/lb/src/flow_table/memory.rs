@@ -1,6 +1,6 @@
 //! The memory of a table.
 
-use vnet::mem::HugeArray;
+use vnet::mem::{HugeArray, LentArray};
 
 use super::bucket::Bucket;
 use super::{FlowTableError, check};
@@ -48,6 +48,11 @@ impl FlowMemory {
     #[inline(always)]
     pub(super) fn wrapped_mut(&mut self, index: usize) -> &mut Bucket {
         self.0.wrapped_mut(index)
+    }
+
+    #[inline(always)]
+    pub(super) fn lent(&mut self) -> LentArray<'_, Bucket> {
+        self.0.lent()
     }
 }
 

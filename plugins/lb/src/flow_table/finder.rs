@@ -1,0 +1,38 @@
+//! Finding flows, one after the other.
+
+use vnet::mem::LentArray;
+
+use super::FlowHash;
+use super::bucket::Bucket;
+use crate::handle::ServerHandle;
+
+/// The part of a flow table in which flows mostly are, for the time of a loop.
+pub struct Finder<'t> {
+    buckets: LentArray<'t, Bucket>,
+    timeout: u32,
+}
+
+impl<'t> Finder<'t> {
+    #[inline(always)]
+    pub(super) fn new(buckets: LentArray<'t, Bucket>, timeout: u32) -> Self {
+        Finder { buckets, timeout }
+    }
+
+    /// The first half of [`FlowTable::lookup_or_insert`](super::FlowTable::lookup_or_insert): the flow's server and a note of this packet. Whether the
+    /// server is still there is for the caller to see; if not, the flow is a new one.
+    #[inline(always)]
+    pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
+        let bits = self.buckets.bits();
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
+        let way = bucket.find(hash.identity)?;
+        // Most packets of busy flows come in the same second as the one before.
+        if bucket.idle(way, now) != 0 {
+            if bucket.idle(way, now) > self.timeout {
+                return None;
+            }
+            // The bits above the mask stay as they are; a table that has grown learns them anew here.
+            bucket.refresh(way, now, hash.bucket >> bits);
+        }
+        Some(bucket.server[way])
+    }
+}
