@@ -10,6 +10,8 @@
 //! A table is a function of the servers' addresses, ports and weights, and of nothing else: neither the order in which
 //! servers were added nor the machine goes into it.
 
+#[cfg(test)]
+mod disruption;
 mod permutation;
 mod shares;
 #[cfg(test)]
