@@ -142,3 +142,46 @@ fn flows_spread_over_several_paths_and_each_keeps_its_own() {
     let twos = macs(&first).iter().filter(|mac| **mac == 2).count();
     assert!((60..140).contains(&twos), "{twos} of 200 by the first path");
 }
+
+/// Packets and bytes that `show ip fib` says were sent by a route.
+fn sent(bed: &mut Bed, route: &str) -> String {
+    let text = bed.vppctl(&format!("show ip fib {route}"));
+    let (_, counts) = text.split_once("to:[").unwrap_or_else(|| panic!("{text}"));
+    counts.split(']').next().unwrap().into()
+}
+
+#[test]
+fn routes_count_what_they_send() {
+    let mut bed = Bed::new();
+    bed.type_all(
+        "ip route add 90.0.0.0/8 via 10.0.2.2
+         ip route add 91.0.0.0/8 via 10.0.2.3
+         ip route add 92.0.0.0/8 via drop",
+    );
+    let packet = |net: u8, len: usize| udp([net, 0, 0, 1], 64, &vec![0; len]);
+    assert_eq!(sent(&mut bed, "90.0.0.0/8"), "0:0");
+    // A run of one destination, then others by turns, a run again, and what is dropped.
+    let mut frames = vec![packet(90, 72); 10];
+    frames.extend([packet(91, 172), packet(90, 72), packet(92, 2), packet(91, 172), packet(77, 12)]);
+    frames.extend(vec![packet(91, 72); 300]);
+    // Runs in one vector.
+    (0..10).for_each(|_| frames.extend([vec![packet(90, 72); 9], vec![packet(91, 72); 9]].concat()));
+    bed.send("pg0", &frames);
+    for (route, counts) in
+        [("90.0.0.0/8", "101:10100"), ("91.0.0.0/8", "392:39400"), ("92.0.0.0/8", "1:30"), ("0.0.0.0/0", "1:40")]
+    {
+        assert_eq!(sent(&mut bed, route), counts, "{route}");
+    }
+    // Traced packets go another way through the node.
+    bed.type_all("trace add pg-input 10");
+    bed.send("pg0", &[packet(90, 72), packet(91, 72)]);
+    assert_eq!((sent(&mut bed, "90.0.0.0/8"), sent(&mut bed, "91.0.0.0/8")), ("102:10200".into(), "393:39500".into()));
+
+    // Other routes come and go, and nothing is lost.
+    bed.type_all("ip route add count 1000 100.0.0.0/24 via 10.0.2.3\n ip route del count 1000 100.0.0.0/24");
+    assert_eq!(sent(&mut bed, "90.0.0.0/8"), "102:10200");
+    // A new entry begins at nothing, whatever its number counted before.
+    bed.type_all("ip route del 90.0.0.0/8 via 10.0.2.2\n ip route add 93.0.0.0/8 via 10.0.2.77");
+    bed.type_all("ip route add 90.0.0.0/8 via 10.0.2.78");
+    assert_eq!((sent(&mut bed, "90.0.0.0/8"), sent(&mut bed, "93.0.0.0/8")), ("0:0".into(), "0:0".into()));
+}

@@ -185,6 +185,7 @@ impl Builder {
         let outbox = Arc::new(Outbox::new(4096));
         let fib_nodes = Router::fib_nodes(&registry);
         let mut rib = crate::fib::Rib4::new(fib_nodes);
+        rib.set_workers(workers);
         let tables = Tables {
             version: 0,
             fib4: rib.publish(),

@@ -5,7 +5,7 @@
 
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::{Cx, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, next_nodes, node_errors};
+use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, next_nodes, node_errors};
 
 use super::{HeaderTrace, destination, flow_hash};
 
@@ -32,7 +32,7 @@ node_errors! {
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
     vec![
-        NodeSpec::packet("ip4-lookup", |_| Lookup { last: NOTHING }),
+        NodeSpec::packet("ip4-lookup", |_| Lookup { last: NOTHING, packets: 0, bytes: 0 }),
         NodeSpec::packet("ip4-load-balance", |_| LoadBalance),
     ]
 }
@@ -41,6 +41,18 @@ pub(super) fn nodes() -> Vec<NodeSpec> {
 /// place, above all to a balancer. Where it does not, this is one comparison more.
 struct Lookup {
     last: Found,
+    /// What went there since it was last counted.
+    packets: u64,
+    bytes: u64,
+}
+
+impl Lookup {
+    /// Counts what went to the last destination, once for a run of packets.
+    #[inline(always)]
+    fn settle(&mut self, cx: &Cx<'_, '_, Lookup>) {
+        cx.tables.fib4.count(cx.worker(), ForwardIndex(self.last.dpo), self.packets, self.bytes);
+        (self.packets, self.bytes) = (0, 0);
+    }
 }
 
 /// What the tables say of a destination.
@@ -119,15 +131,18 @@ impl PacketNode for Lookup {
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
         let Some(first) = destination(vector.packet(0).data()) else { return (0, Next::Drop) };
+        self.settle(cx);
         let found = Found::new(cx, first);
-        self.last = found;
+        let mut bytes = 0;
         let same = vector.head(|packet| {
             let same = destination(packet.data()) == Some(first);
             if same {
                 found.note_in(packet);
+                bytes += packet.len() as u64;
             }
             same
         });
+        (self.last, self.packets, self.bytes) = (found, same as u64, bytes);
         (same, Next::To(found.node))
     }
 
@@ -137,14 +152,18 @@ impl PacketNode for Lookup {
             return cx.drop(packet, Error::Short);
         };
         if word(destination) != self.last.destination {
+            self.settle(cx);
             self.last = Found::new(cx, destination);
         }
         self.last.note_in(packet);
+        self.packets += 1;
+        self.bytes += packet.len() as u64;
         Next::To(self.last.node)
     }
 
     #[inline(always)]
-    fn end(&mut self, _: &mut Cx<'_, '_, Self>, _: usize) {
+    fn end(&mut self, cx: &mut Cx<'_, '_, Self>, _: usize) {
+        self.settle(cx);
         self.last = NOTHING;
     }
 

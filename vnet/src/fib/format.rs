@@ -166,8 +166,10 @@ impl<A: Address> Rib<A> {
     /// The heading `unicast-ip4-chain` and the buckets below it.
     fn chain(&self, out: &mut String, route: &RouteView<A>, indent: &str, plugin: Plugins<'_>) -> fmt::Result {
         let (short, index, count) = (A::SHORT, route.forward_index, route.buckets.len());
+        let (packets, bytes) = (route.to.packets, route.to.bytes);
         writeln!(out, "{indent}unicast-{short}-chain")?;
-        writeln!(out, "{indent}[@0]: dpo-load-balance: [proto:{short} index:{index} buckets:{count} uRPF:{index}]")?;
+        write!(out, "{indent}[@0]: dpo-load-balance: [proto:{short} index:{index} buckets:{count} uRPF:{index} ")?;
+        writeln!(out, "to:[{packets}:{bytes}]]")?;
         for (i, &forward) in route.buckets.iter().enumerate() {
             let text = self.forward_text(forward, plugin);
             writeln!(out, "{indent}  [{i}] [@{}]: {text}", slot(forward.kind))?;

@@ -95,6 +95,11 @@ impl<A: Address> Rib<A> {
         rib
     }
 
+    /// Sets how many workers count what they send. Before, it is one.
+    pub(crate) fn set_workers(&mut self, workers: usize) {
+        self.slots.counts.set_workers(workers);
+    }
+
     /// The present state for workers. What has not changed since the last time is shared with it.
     pub fn publish(&mut self) -> Snapshot<A> {
         self.version += 1;
@@ -103,6 +108,7 @@ impl<A: Address> Rib<A> {
             forwards: self.slots.forwards.clone(),
             adjacencies: self.adjacencies.clone(),
             load_balances: self.load_balances.clone(),
+            counters: self.slots.counts.counters(),
             drop: self.nodes.drop,
             version: self.version,
         }

@@ -7,6 +7,7 @@ use ahash::AHashMap;
 use smallvec::SmallVec;
 
 use super::address::Address;
+use super::counts::Counts;
 use super::forward::Forward;
 use super::path::{Path, Target};
 use super::snapshot::Forwards;
@@ -82,13 +83,21 @@ pub(super) struct Slots<A> {
     drop: Forward,
     /// What workers read.
     pub(super) forwards: Forwards,
+    /// What was sent by each.
+    pub(super) counts: Counts,
 }
 
 impl<A: Address> Slots<A> {
     pub(super) fn new(drop: NodeId) -> Self {
         let drop = Forward::drop(drop);
-        let mut slots =
-            Slots { slots: Vec::new(), by_key: AHashMap::new(), free: Vec::new(), drop, forwards: Forwards::default() };
+        let mut slots = Slots {
+            slots: Vec::new(),
+            by_key: AHashMap::new(),
+            free: Vec::new(),
+            drop,
+            forwards: Forwards::default(),
+            counts: Counts::new(),
+        };
         slots.add(Key::NoRoute);
         slots
     }
@@ -115,6 +124,7 @@ impl<A: Address> Slots<A> {
             None => self.slots.push(slot),
         }
         self.set(index, self.drop);
+        self.counts.begin(index);
         index
     }
 

@@ -6,6 +6,7 @@ use super::address::{Address, PrefixTrie};
 use super::adjacency::Adjacency;
 use super::balance::LoadBalance;
 use super::chunked::Chunked;
+use super::counts::Counters;
 use super::forward::Forward;
 use crate::ids::{AdjIndex, ForwardIndex, NodeId};
 
@@ -28,6 +29,7 @@ pub struct Snapshot<A: Address> {
     pub(super) forwards: Forwards,
     pub(super) adjacencies: Adjacencies,
     pub(super) load_balances: LoadBalances,
+    pub(super) counters: Counters,
     pub(super) drop: NodeId,
     pub(super) version: u64,
 }
@@ -40,6 +42,7 @@ impl<A: Address> Clone for Snapshot<A> {
             forwards: self.forwards.clone(),
             adjacencies: self.adjacencies.clone(),
             load_balances: self.load_balances.clone(),
+            counters: self.counters.clone(),
             drop: self.drop,
             version: self.version,
         }
@@ -62,6 +65,12 @@ impl<A: Address> Snapshot<A> {
     #[inline(always)]
     pub fn forward(&self, index: ForwardIndex) -> Forward {
         self.forwards.get(index.index()).copied().unwrap_or(Forward::drop(self.drop))
+    }
+
+    /// Counts what a worker sends by an entry; only that worker may call this.
+    #[inline(always)]
+    pub fn count(&self, worker: usize, entry: ForwardIndex, packets: u64, bytes: u64) {
+        self.counters.add(worker, entry, packets, bytes);
     }
 
     /// Where packets to a followed address go now.

@@ -2,6 +2,7 @@
 
 use super::address::{Address, Prefix};
 use super::adjacency::Adjacency;
+use super::counts::Sent;
 use super::forward::Forward;
 use super::path::{Path, Source};
 use super::rib::{Entry, Rib};
@@ -23,6 +24,8 @@ pub struct RouteView<A> {
     pub tracked: u32,
     /// The forwarding entry.
     pub forward_index: ForwardIndex,
+    /// What look-ups have sent by that entry: routes with the same paths share it.
+    pub to: Sent,
     /// Where packets go, one per bucket; one bucket unless the flows are shared.
     pub buckets: Vec<Forward>,
 }
@@ -167,7 +170,9 @@ impl<A: Address> Rib<A> {
             _ => vec![forward],
         };
         let locks = sources.len() as u32 + u32::from(followed.is_some());
-        RouteView { prefix, index: entry.number, locks, sources, tracked, forward_index: entry.active, buckets }
+        let (index, forward_index) = (entry.number, entry.active);
+        let to = self.slots.counts.sent(forward_index);
+        RouteView { prefix, index, locks, sources, tracked, forward_index, to, buckets }
     }
 
     fn path_views(&self, slot: ForwardIndex) -> Vec<PathView<A>> {

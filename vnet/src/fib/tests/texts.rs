@@ -48,7 +48,7 @@ fn a_connected_prefix() {
          host-l0
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:2 buckets:1 uRPF:2]
+  [@0]: dpo-load-balance: [proto:ip4 index:2 buckets:1 uRPF:2 to:[0:0]]
     [0] [@4]: ipv4-glean: [src:10.0.1.0/24] host-l0: mtu:1500 next:11 flags:[] ffffffffffff02fe24957d2b0806
 "
     );
@@ -72,7 +72,7 @@ fn a_neighbour_that_somebody_follows() {
   recursive-resolution refs:1 src-flags:added, cover:-1
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8]
+  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8 to:[0:0]]
     [0] [@5]: ipv4 via 10.0.2.2 host-l1: mtu:1500 next:12 flags:[] 2ef83292a83202fec7ffb8e40800
 "
     );
@@ -91,7 +91,7 @@ fn a_plugins_prefix() {
         [@0]: node 40 says 7
 
  forwarding:   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8]
+  [@0]: dpo-load-balance: [proto:ip4 index:8 buckets:1 uRPF:8 to:[0:0]]
     [0] [@12]: node 40 says 7
 "
     );
@@ -105,7 +105,7 @@ fn routes_in_a_listing_of_all() {
         first,
         "0.0.0.0/0
   unicast-ip4-chain
-  [@0]: dpo-load-balance: [proto:ip4 index:0 buckets:1 uRPF:0]
+  [@0]: dpo-load-balance: [proto:ip4 index:0 buckets:1 uRPF:0 to:[0:0]]
     [0] [@0]: dpo-drop ip4
 "
     );
