@@ -123,6 +123,19 @@ fn the_sender_of_a_first_piece_is_told_that_others_are_missing() {
 }
 
 #[test]
+fn a_piece_that_comes_once_more_when_all_is_there_is_no_reason_to_complain() {
+    let mut bed = Bed::new();
+    bed.vppctl("set interface mtu 1500 pg0");
+    let pieces = cut(&echo(2000), 1000);
+    let [back, _] = bed.send("pg0", &[&pieces[..], &pieces[..1]].concat());
+    assert_eq!(joined(&back).len(), 2008);
+    std::thread::sleep(TOO_LONG);
+    let [back, _] = bed.send("pg0", &[echo(10)]);
+    assert_eq!(back.len(), 1, "only the second echo's answer: {back:x?}");
+    assert_eq!(counted(&mut bed, "reassemblies timed out"), 0);
+}
+
+#[test]
 fn a_flood_of_beginnings_costs_its_sender_alone() {
     let mut bed = Bed::new();
     bed.vppctl("set interface mtu 1500 pg0");

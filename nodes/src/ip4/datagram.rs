@@ -48,6 +48,9 @@ pub(super) struct Datagram {
     /// It was found worthless. It still keeps its place till its time is up: what else comes of it must not pass for the
     /// beginning of another.
     pub(super) dead: bool,
+    /// One of the same name was complete a moment ago: what comes is most likely that one's pieces once more, and that the
+    /// others do not come is nothing to tell anybody.
+    pub(super) again: bool,
     header: [u8; MAX_HEADER],
     header_len: usize,
     /// Bytes of payload in the piece at offset 0.
@@ -67,6 +70,7 @@ impl Datagram {
             until: 0,
             rx: IfIndex(0),
             dead: false,
+            again: false,
             header: [0; MAX_HEADER],
             header_len: 0,
             first_len: 0,

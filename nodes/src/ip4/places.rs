@@ -1,5 +1,7 @@
 //! The places that a worker has for datagrams in pieces, and who gets one when all are taken.
 
+use std::collections::VecDeque;
+
 use vnet::IfIndex;
 
 use super::datagram::{Datagram, Key};
@@ -32,6 +34,8 @@ pub struct Places {
     all: Vec<Datagram>,
     /// Before this time, in nanoseconds, there is nothing to give up; `None` where nothing waits.
     soonest: Option<u64>,
+    /// The datagrams that were complete last, and until when something of them may come once more.
+    complete: VecDeque<(Key, u64)>,
 }
 
 impl Places {
@@ -42,11 +46,21 @@ impl Places {
             Some(at) => return (&mut self.all[at], None),
             None => self.room_for(key.source),
         };
+        let again = self.complete.iter().any(|&(other, until)| other == key && until > now);
         let place = &mut self.all[at];
-        let evicted = evicted.filter(|_| !place.dead);
+        let evicted = evicted.filter(|_| !place.dead && !place.again);
         place.begin(key, rx, now + PATIENCE);
+        place.again = again;
         self.soonest.get_or_insert(now + PATIENCE);
         (place, evicted)
+    }
+
+    /// Notes that a datagram is complete; its place is free.
+    pub(super) fn completed(&mut self, key: Key, now: u64) {
+        if self.complete.len() == PLACES {
+            self.complete.pop_front();
+        }
+        self.complete.push_back((key, now + PATIENCE));
     }
 
     /// A place to be begun anew, which is free or has to be.
@@ -76,7 +90,7 @@ impl Places {
     pub(super) fn expire(&mut self, now: u64, mut with: impl FnMut(&Datagram)) -> usize {
         let mut freed = 0;
         for place in self.all.iter_mut().filter(|place| place.until != 0 && place.until <= now) {
-            if !place.dead {
+            if !place.dead && !place.again {
                 with(place);
             }
             place.until = 0;
@@ -152,6 +166,28 @@ mod tests {
         assert_eq!(piece(&mut places, 0, SECOND), Added::Dead);
         places.expire(SECOND + 1, |_| panic!("worthless"));
         assert_eq!(piece(&mut places, 0, SECOND + 1), Added::Kept, "another datagram");
+    }
+
+    #[test]
+    fn what_comes_once_more_of_a_complete_datagram_goes_without_a_word() {
+        let mut places = Places::default();
+        let end = [&[9; 8][..]];
+        assert_eq!(come(&mut places, 7, 1, 1), None);
+        let (place, _) = places.place(key(7, 1), IfIndex(1), 2);
+        assert_eq!(place.add(&[0x45; 20], 8, false, 8, end.into_iter()), Added::Complete);
+        place.until = 0;
+        places.completed(key(7, 1), 2);
+        come(&mut places, 7, 1, 3);
+        places.expire(2 * SECOND, |_| panic!("nothing is missing"));
+        assert_eq!(places.next_look(), None);
+        // Long after, it is another datagram; so is one of another identification at any time.
+        come(&mut places, 7, 1, 2 * SECOND);
+        come(&mut places, 7, 2, 2 * SECOND);
+        let mut gone = Vec::new();
+        places.expire(4 * SECOND, |datagram| gone.push(datagram.key.id));
+        assert_eq!(gone, [1, 2]);
+        (0..1000).for_each(|id| places.completed(key(7, id), 5 * SECOND));
+        assert_eq!(places.complete.len(), PLACES);
     }
 
     #[test]

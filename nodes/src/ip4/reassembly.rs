@@ -110,7 +110,9 @@ fn add(cx: &mut Cx<'_, '_, Reassembly>, packet: &mut Packet<'_>, places: &mut Pl
         Added::Dead => cx.drop(packet, Error::Dead),
         Added::Complete => {
             place.until = 0;
-            if whole(cx, packet, place) {
+            let sent = whole(cx, packet, place);
+            places.completed(key, cx.now().nanos);
+            if sent {
                 cx.count(Error::Reassembled);
                 Next::Hold
             } else {
