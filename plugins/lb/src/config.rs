@@ -175,11 +175,14 @@ impl LbConfig {
     /// Adds a VIP; says its index.
     ///
     /// # Errors
-    /// If there is one of this key, one that cannot stand beside it, or a server within its prefix; if an option cannot
-    /// be.
+    /// If there is one of this key, one that cannot stand beside it, or a server within its prefix; if no host can have
+    /// such an address; if an option cannot be.
     pub fn add_vip(&mut self, key: VipKey, options: VipOptions) -> Result<(u32, Change), LbError> {
         if !key.prefix.address().is_ipv4() {
             return Err(LbError::Ip6Vip(key.prefix));
+        }
+        if nobody_has(key.prefix) {
+            return Err(LbError::VipNotUnicast(key.prefix));
         }
         if !maglev::is_valid_len(options.new_len) {
             return Err(LbError::NewLen(options.new_len));
@@ -478,6 +481,15 @@ fn check_room(vip: &Vip, members: &[Member]) -> Result<(), LbError> {
         Ok(_) => Ok(()),
         Err(maglev::NoRoom { needed }) => Err(LbError::NoRoom { vip: vip.key, new_len, needed }),
     }
+}
+
+/// Whether no host can have any address of the prefix: multicast, the limited broadcast, "this network" (RFC 1122, section
+/// 3.2.1.3). A prefix that has other addresses too, as 0.0.0.0/0 has, may be a VIP.
+fn nobody_has(prefix: IpPrefix) -> bool {
+    let IpAddr::V4(address) = prefix.address() else { return false };
+    (address.is_multicast() && prefix.len() >= 4)
+        || address.is_broadcast()
+        || (address.octets()[0] == 0 && prefix.len() >= 8)
 }
 
 fn first_free<T>(places: &[Option<T>], from: u32, last: u32, what: &'static str) -> Result<u32, LbError> {

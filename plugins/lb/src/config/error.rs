@@ -35,6 +35,9 @@ pub enum LbError {
     /// An IPv6 VIP.
     #[error("VIP {0}: only IPv4 prefixes can be VIPs")]
     Ip6Vip(IpPrefix),
+    /// A VIP that no host can have.
+    #[error("VIP {0}: not the address of one host")]
+    VipNotUnicast(IpPrefix),
     /// The number of slots.
     #[error("new_len must be a power of two or a prime, at most {MAX_LEN}, not {0}")]
     NewLen(u32),

@@ -81,6 +81,13 @@ fn vips_that_cannot_be() {
     refused(config, "server 10.0.2.2 lies within VIP 10.0.0.0/8: its packets would come back here", |c| {
         c.add_vip(vip("10.1.2.3/8"), options)
     });
+    for prefix in ["224.0.0.1/32", "224.0.0.0/4", "239.1.0.0/16", "255.255.255.255/32", "0.0.0.0/32", "0.1.0.0/16"] {
+        refused(config, &format!("VIP {prefix}: not the address of one host"), |c| c.add_vip(vip(prefix), options));
+    }
+    // Not all of these is multicast, and nothing is wrong with a loopback address on a loopback device.
+    for prefix in ["192.0.0.0/2", "240.0.0.0/4", "127.0.0.2/32"] {
+        assert!(config.clone().add_vip(vip(prefix), options).is_ok(), "{prefix}");
+    }
     refused(config, "no VIP 9.9.9.9/32", |c| c.del_vip(&vip("9.9.9.9/32")));
     refused(config, "no VIP 9.9.9.9/32", |c| c.flush_vip(&vip("9.9.9.9/32")));
     assert_eq!("bogus".parse::<Encap>().unwrap_err().to_string(), "unknown encap `bogus' (there is: gre4)");
