@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cli::{App, Console};
 use nodes::sys::in_namespace;
@@ -97,6 +97,64 @@ fn our_addresses_are_announced_when_they_or_their_mac_are_new_and_when_the_link_
         assert!(console.router().wait_until(PATIENCE, down));
         net.ip(&format!("-n {} link set c0 up", net.name(0)));
         knows(console, "10.1.0.1", "02:00:00:00:00:a2");
+    });
+}
+
+/// RFC 5227 section 2.3: twice, two seconds apart.
+#[test]
+fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_answered_for() {
+    let Some(net) = chain("announce2") else { return };
+    let listener = in_namespace(Some(net.name(0)), || {
+        // ETH_P_ARP in network order.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0x0608))).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    })
+    .unwrap();
+    // The sender addresses of gratuitous ARP packets, with the time at which they were seen.
+    let mut heard: Vec<(Instant, [u8; 4])> = Vec::new();
+    let mut listen = |console: &mut Console, until: &mut dyn FnMut(&[(Instant, [u8; 4])]) -> bool| {
+        let told = console.router().wait_until(PATIENCE, |_| {
+            let mut frame = [0; 128];
+            while let Ok(len) = (&listener).read(&mut frame) {
+                if len >= 42 && frame[28..32] == frame[38..42] {
+                    heard.push((Instant::now(), frame[28..32].try_into().unwrap()));
+                }
+            }
+            until(&heard)
+        });
+        assert!(told, "{heard:?}");
+        std::mem::take(&mut heard)
+    };
+    let of = |all: &[(Instant, [u8; 4])], address: [u8; 4]| -> Vec<Instant> {
+        all.iter().filter(|(_, other)| *other == address).map(|(when, _)| *when).collect()
+    };
+    routed(&net, 1, |console| {
+        exec(console, "create host-interface name r0");
+        exec(console, "set interface ip address host-r0 10.1.0.1/24");
+        exec(console, "set interface state host-r0 up");
+        let all = listen(console, &mut |all| of(all, [10, 1, 0, 1]).len() >= 2);
+        let times = of(&all, [10, 1, 0, 1]);
+        let apart = *times.last().unwrap() - times[0];
+        assert!(apart >= Duration::from_millis(1500), "{apart:?}");
+
+        // A plugin's address that the connected prefix covers, and one that it does not.
+        let node = console.router().node("null-node").unwrap();
+        for prefix in ["10.1.0.76/31", "10.9.0.7/32"] {
+            console.router().add_plugin_route(prefix.parse().unwrap(), "test", node, 0).unwrap();
+        }
+        console.router().publish();
+        let all = listen(console, &mut |all| of(all, [10, 1, 0, 77]).len() >= 2);
+        assert_eq!(of(&all, [10, 1, 0, 76]).len(), 2);
+        assert!(of(&all, [10, 9, 0, 7]).is_empty());
+
+        // With the interface, all of them; what is gone, not any more.
+        console.router().del_plugin_route("10.1.0.76/31".parse().unwrap(), "test").unwrap();
+        console.router().add_plugin_route("10.1.0.78/32".parse().unwrap(), "test", node, 0).unwrap();
+        exec(console, "set interface state host-r0 down");
+        exec(console, "set interface state host-r0 up");
+        let all = listen(console, &mut |all| of(all, [10, 1, 0, 78]).len() >= 2 && of(all, [10, 1, 0, 1]).len() >= 2);
+        assert!(of(&all, [10, 1, 0, 76]).is_empty());
     });
 }
 

@@ -31,6 +31,7 @@ impl Router {
         }
         self.addresses_changed(interface);
         self.announce(interface, &[address]);
+        self.announce_plugins(interface);
         Ok(())
     }
 
@@ -110,7 +111,11 @@ impl Router {
         index: u32,
     ) -> Result<(), Ip4Error> {
         self.touch();
-        self.rib.add_plugin_route(prefix, plugin, node, index)
+        self.rib.add_plugin_route(prefix, plugin, node, index)?;
+        if self.announcements.plugins.insert(prefix) {
+            self.announce_plugin(prefix);
+        }
+        Ok(())
     }
 
     /// Ends [`Router::add_plugin_route`].
@@ -119,7 +124,9 @@ impl Router {
     /// When the plugin does not have the prefix.
     pub fn del_plugin_route(&mut self, prefix: Prefix<Ipv4Addr>, plugin: &'static str) -> Result<(), Ip4Error> {
         self.touch();
-        self.rib.del_plugin_route(prefix, plugin)
+        self.rib.del_plugin_route(prefix, plugin)?;
+        self.announcements.plugins.remove(&prefix);
+        Ok(())
     }
 
     /// Follows an address: [`Fib4Snapshot::tracked`](crate::fib::Fib4Snapshot::tracked) gives where its packets go.

@@ -1,5 +1,6 @@
 //! The router: one value that owns everything, driven by one control thread.
 
+mod announce;
 mod interfaces;
 mod ip4;
 mod log;
@@ -10,7 +11,6 @@ mod threads;
 
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use ahash::AHashMap;
 
 use crate::fib::Rib4;
 use crate::graph::{Notice, Outbox};
-use crate::ids::{IfIndex, NodeId};
+use crate::ids::NodeId;
 use crate::mem::PoolStats;
 use crate::neighbor::Neighbors4;
 use crate::registry::Registry;
@@ -75,8 +75,7 @@ pub struct Router {
     /// The next version to be published.
     tables: Tables,
     dirty: bool,
-    /// Our addresses to be announced with the next version.
-    announcements: Vec<(IfIndex, Ipv4Addr)>,
+    announcements: announce::Announcements,
     published: Arc<Published>,
     /// Versions that a worker may still use.
     retired: VecDeque<Arc<Tables>>,
@@ -105,7 +104,7 @@ impl Router {
             own_extra: Vec::new(),
             tables: parts.tables,
             dirty: false,
-            announcements: Vec::new(),
+            announcements: announce::Announcements::default(),
             published: parts.published,
             retired: VecDeque::new(),
             outbox: parts.outbox,
@@ -161,12 +160,14 @@ impl Router {
         }
         self.run_timers(now);
         self.publish();
+        self.repeat_announcements(now);
         self.reclaim();
     }
 
     /// When [`Router::poll`] must be called next at the latest.
     pub fn deadline(&self) -> Instant {
-        self.timers.iter().map(|timer| timer.next).fold(self.next_ageing, Instant::min)
+        let timers = self.timers.iter().map(|timer| timer.next);
+        timers.chain(self.announcements.due()).fold(self.next_ageing, Instant::min)
     }
 
     /// Calls `work` again and again, an interval apart.

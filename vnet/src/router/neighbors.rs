@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::Router;
 use crate::fib::LinkKind;
 use crate::ids::IfIndex;
-use crate::interface::Interface;
 use crate::neighbor::{Action, Learn, NeighborError, Neighbors4};
 use crate::wire::{Mac, arp};
 
@@ -97,34 +96,6 @@ impl Router {
         let Some(source) = near.map(|address| address.address) else { return };
         let frame = arp::request(Mac(interface.mac), source, target);
         self.send_frame(index, frame.to_vec());
-    }
-
-    /// Tells the neighbours of an interface, with the next version of the tables, where these addresses of ours are now
-    /// (RFC 5227, section 2.3; once). Only where there is a link with others on it: a kernel's device.
-    pub(super) fn announce(&mut self, index: IfIndex, addresses: &[Ipv4Addr]) {
-        if self.record(index).is_some_and(|record| record.device.kernel_index().is_some()) {
-            self.announcements.extend(addresses.iter().map(|address| (index, *address)));
-        }
-    }
-
-    /// The same for all addresses of an interface that came up or has another MAC than `before`.
-    pub(super) fn announce_if_new(&mut self, index: IfIndex, before: (bool, [u8; 6])) {
-        let interface = self.tables.interface(index);
-        if interface.is_up() && (true, interface.mac) != before {
-            let own =
-                self.record(index).map(|record| record.addresses.iter().map(|own| own.address).collect::<Vec<_>>());
-            self.announce(index, &own.unwrap_or_default());
-        }
-    }
-
-    pub(super) fn send_announcements(&mut self) {
-        for (index, address) in std::mem::take(&mut self.announcements) {
-            let up = |interface: &&Interface| interface.is_up() && interface.link == LinkKind::Ethernet;
-            let Some(mac) = self.interface(index).filter(up).map(|interface| interface.mac) else { continue };
-            if self.rib.is_own_address(address) {
-                self.send_frame(index, arp::announcement(Mac(mac), address).to_vec());
-            }
-        }
     }
 
     /// Sends a whole frame out of an interface, from the control thread.
