@@ -6,7 +6,7 @@ use vnet::Router;
 
 use crate::args::Args;
 use crate::error::CliError;
-use crate::expected::expected;
+use crate::expected::{expected, first_words};
 use crate::reply::{Job, Reply, Report};
 
 type Run = Box<dyn Fn(&mut Router, &mut Args<'_>) -> Result<Reply, CliError>>;
@@ -171,6 +171,14 @@ impl Table {
     pub(crate) fn expected(&self, words: &str) -> Vec<String> {
         match self.find(words) {
             Found::Command(command, typed) => expected(command.path, command.help, typed),
+            Found::Nowhere(..) => Vec::new(),
+        }
+    }
+
+    /// The keywords with which the arguments may begin of the command that these words are.
+    pub(crate) fn first_words(&self, words: &str) -> Vec<String> {
+        match self.find(words) {
+            Found::Command(command, typed) => first_words(command.path, command.help, typed),
             Found::Nowhere(..) => Vec::new(),
         }
     }

@@ -29,7 +29,49 @@ pub(crate) fn expected(path: &str, help: &str, typed: &str) -> Vec<String> {
     all
 }
 
+/// The keywords with which what follows a command's path may begin, as long as nothing is typed there.
+pub(crate) fn first_words(path: &str, help: &str, typed: &str) -> Vec<String> {
+    if !typed.trim().is_empty() {
+        return Vec::new();
+    }
+    let usage = help.strip_prefix(path).unwrap_or(help);
+    let first = |way: &str| -> Vec<String> {
+        let choice = choice(way);
+        match tokens(way).into_iter().next() {
+            _ if !choice.is_empty() => choice,
+            Some(Token::Keyword(word)) => vec![word],
+            _ => Vec::new(),
+        }
+    };
+    let mut all: Vec<String> = usage.split(" | ").flat_map(first).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The keywords of the group with which a way begins: `[packet|ip4|ip6]`.
+fn choice(way: &str) -> Vec<String> {
+    let group = way.trim_start().strip_prefix('[').and_then(|way| way.split_once(']'));
+    let words: Vec<String> = group.map(|(group, _)| group.split('|').map(Into::into).collect()).unwrap_or_default();
+    let keyword =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if words.iter().all(keyword) { words } else { Vec::new() }
+}
+
+/// Whether a choice has to be made first, in spite of its brackets: VPP writes `[include|exclude] NODE COUNT`, and where it
+/// writes names so, nothing before them can be left out.
+fn must_choose(way: &str) -> bool {
+    let behind = way.split_once(']').map(|(_, behind)| behind.trim_start()).unwrap_or_default();
+    let mut first = behind.chars();
+    first.next().is_some_and(|c| c.is_ascii_uppercase()) && first.next().is_some_and(|c| c.is_ascii_uppercase())
+}
+
 fn expected_in(way: &str, typed: &str) -> Vec<String> {
+    let choice = choice(way);
+    if !choice.is_empty() && must_choose(way) && !typed.split_whitespace().any(|word| choice.iter().any(|c| c == word))
+    {
+        return Vec::new();
+    }
     let tokens = tokens(way);
     let behind = |keyword: &str| -> Vec<String> {
         let pairs = tokens.windows(2).filter(|pair| matches!(&pair[0], Token::Keyword(word) if word == keyword));
@@ -138,13 +180,22 @@ mod tests {
         let route = "r <dst>/<width> via <next-hop> [<interface>] | via <interface>";
         assert_eq!(expected("r", route, "1.0.0.0/8 via "), ["interface", "next-hop"]);
         assert_eq!(expected("r", route, "1.0.0.0/8 via 10.0.0.1 "), ["interface"]);
-        assert_eq!(expected("t", "t none | [include|exclude] NODE COUNT", "include "), ["node"]);
+        let filter = "t none | [include|exclude] NODE COUNT";
+        assert_eq!(expected("t", filter, "include "), ["node"]);
+        assert_eq!(expected("t", filter, "include pg-input "), ["count"]);
+        assert_eq!(expected("t", filter, ""), Vec::<String>::new(), "a word comes first");
+        assert_eq!(first_words("t", filter, ""), ["exclude", "include", "none"]);
+        assert_eq!(first_words("t", filter, "none "), Vec::<String>::new());
+        assert_eq!(first_words("x", "x [packet|ip4|ip6] <value> <interface>", " "), ["ip4", "ip6", "packet"]);
+        assert_eq!(first_words("t", "t <node> [verbose]", ""), Vec::<String>::new());
+        assert_eq!(first_words("t", "t", ""), Vec::<String>::new());
     }
 
     proptest::proptest! {
         #[test]
         fn nothing_panics(help in "\\PC*", typed in "\\PC*") {
             expected("show", &help, &typed);
+            first_words("show", &help, &typed);
         }
     }
 }

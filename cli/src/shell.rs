@@ -152,9 +152,9 @@ impl Console {
     pub fn complete(&self, line: &str) -> Vec<String> {
         let mut found = self.table.complete(line);
         let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
-        for what in self.table.expected(&line[..line.len() - last.len()]) {
-            found.extend(self.names(&what).into_iter().filter(|name| name.starts_with(last)));
-        }
+        let before = &line[..line.len() - last.len()];
+        let names = self.table.expected(before).into_iter().flat_map(|what| self.names(&what));
+        found.extend(self.table.first_words(before).into_iter().chain(names).filter(|name| name.starts_with(last)));
         found.sort();
         found.dedup();
         found
@@ -241,6 +241,9 @@ mod tests {
         assert_eq!(console.complete("show node null"), ["null-node"]);
         assert!(console.complete("show interface null").is_empty());
         assert!(console.complete("trace add ").is_empty(), "there is no input node");
+        assert_eq!(console.complete("trace filter "), ["exclude", "include", "none"]);
+        assert_eq!(console.complete("trace filter in"), ["include"]);
+        assert_eq!(console.complete("trace filter include null"), ["null-node"]);
         assert!(console.complete("nothing null").is_empty());
         assert!(console.complete("null").is_empty());
     }
