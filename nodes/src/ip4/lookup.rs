@@ -133,16 +133,17 @@ impl PacketNode for Lookup {
         let Some(first) = destination(vector.packet(0).data()) else { return (0, Next::Drop) };
         self.settle(cx);
         let found = Found::new(cx, first);
-        let mut bytes = 0;
+        // 32 bits are enough for a vector, and adding the packet's length in two parts is two instructions.
+        let mut bytes = 0u32;
         let same = vector.head(|packet| {
             let same = destination(packet.data()) == Some(first);
             if same {
                 found.note_in(packet);
-                bytes += packet.len() as u64;
+                bytes = bytes.wrapping_add(packet.len() as u32);
             }
             same
         });
-        (self.last, self.packets, self.bytes) = (found, same as u64, bytes);
+        (self.last, self.packets, self.bytes) = (found, same as u64, bytes.into());
         (same, Next::To(found.node))
     }
 
