@@ -28,13 +28,17 @@ impl Router {
         // Observers may change routes themselves; that belongs to the same version.
         let mut observers = std::mem::take(&mut self.observers);
         self.tables.fib4 = self.rib.publish();
+        self.dirty = false;
         for observer in &mut observers {
             observer(self);
         }
         observers.append(&mut self.observers);
         self.observers = observers;
-        self.tables.fib4 = self.rib.publish();
-        self.dirty = false;
+        // Seldom: each costs a pointer for every part of the table.
+        if self.dirty {
+            self.tables.fib4 = self.rib.publish();
+            self.dirty = false;
+        }
         self.tables.version += 1;
         let old = self.published.replace(Arc::new(self.tables.clone()));
         self.retired.push_back(old);
