@@ -12,9 +12,8 @@ use crate::config::{Change, LbConfig, RouteTarget, State, Step, Vip};
 use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
-use crate::local::{LbLocal, ServerCounters};
+use crate::local::{LbLocal, Rooms, ServerCounters};
 use crate::moves::{Moves, Stage, affected, moves};
-use crate::picks::PicksMemory;
 use crate::tables::LbTables;
 
 /// The name under which the load balancer's routes stand.
@@ -212,7 +211,6 @@ impl LbControl {
         make_room(router, rooms.0, rooms.1);
         router.ask_all(move |worker| {
             let Some(local) = worker.local::<LbLocal>() else { return };
-            local.reserve(rooms.0, rooms.1);
             new_vips.iter().for_each(|index| local.reset_vip(*index as usize));
             new_servers.iter().for_each(|slot| local.reset_server(*slot as usize));
         });
@@ -352,18 +350,18 @@ impl LbControl {
     }
 }
 
-/// Sees to it that the workers' schedulers have room for so many VIPs and servers.
+/// Sees to it that the workers have room for VIPs and slots of servers with numbers below these.
 fn make_room(router: &mut Router, vips: usize, servers: usize) {
     for worker in 0..router.workers() {
-        let has_room = move |worker: &mut vnet::Worker| {
-            worker.local::<LbLocal>().is_none_or(|local| local.picks.has_room(vips, servers))
+        let Some((had, had_servers)) = router.ask(worker, |worker| Some(worker.local::<LbLocal>()?.room())) else {
+            continue;
         };
-        if !router.ask(worker, has_room) {
-            let memory = PicksMemory::new(vips, servers);
-            // What was there comes back and goes on this thread.
+        if vips > had || servers > had_servers {
+            let rooms = Rooms::new(vips.max(had), servers.max(had_servers));
+            // Those of before come back and go on this thread.
             router.ask(worker, move |worker| match worker.local::<LbLocal>() {
-                Some(local) => local.picks.grow(memory),
-                None => memory,
+                Some(local) => local.move_to(rooms),
+                None => rooms,
             });
         }
     }

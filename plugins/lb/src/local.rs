@@ -9,7 +9,7 @@ use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::handle::{Live, ServerHandle};
 use crate::outer::OuterGre4;
-use crate::picks::Picks;
+use crate::picks::{Picks, PicksMemory};
 use crate::tables::ServerEntry;
 
 /// Buckets looked through in one pass, of those that are due: so few that no packet waits for it noticeably.
@@ -119,6 +119,28 @@ impl ServerLocal {
     }
 }
 
+/// What a worker's counts stand in, made away from packet threads: what is allocated there is touched there for the first
+/// time, too.
+pub struct Rooms {
+    vips: Vec<VipCounters>,
+    servers: Vec<ServerLocal>,
+    begun: Vec<u64>,
+    picks: PicksMemory,
+}
+
+impl Rooms {
+    /// For so many VIPs and slots of servers, or some more.
+    pub fn new(vips: usize, servers: usize) -> Rooms {
+        let (vips, servers) = (vips.next_power_of_two(), servers.next_power_of_two());
+        Rooms {
+            vips: vec![VipCounters::default(); vips],
+            servers: vec![ServerLocal { packets: 0, bytes: 0, way: Way::none() }; servers],
+            begun: vec![0; servers],
+            picks: PicksMemory::new(vips, servers),
+        }
+    }
+}
+
 /// A worker's part of the load balancer.
 pub struct LbLocal {
     /// The flows it has seen.
@@ -141,23 +163,36 @@ impl LbLocal {
     /// That of a worker, with an empty table.
     pub fn new(worker: usize, buckets: u32, timeout: u32, keys: HashKeys) -> LbLocal {
         let flows = FlowTable::with_buckets(buckets, timeout, keys);
+        let Rooms { vips, servers, begun, picks } = Rooms::new(16, 64);
         LbLocal {
             flows: flows.expect("the defaults are in range"),
-            vips: vec![VipCounters::default(); 16],
-            servers: vec![ServerLocal { packets: 0, bytes: 0, way: Way::none() }; 64],
-            begun: vec![0; 64],
-            picks: Picks::new(worker),
+            vips,
+            servers,
+            begun,
+            picks: Picks::new(worker, picks),
             swept: 0,
             owed: 0,
         }
     }
 
-    /// Makes room for VIPs and servers with numbers below these.
-    pub fn reserve(&mut self, vips: usize, servers: usize) {
-        self.vips.resize(self.vips.len().max(vips.next_power_of_two()), VipCounters::default());
-        let servers = self.servers.len().max(servers.next_power_of_two());
-        self.servers.resize(servers, ServerLocal { packets: 0, bytes: 0, way: Way::none() });
-        self.begun.resize(servers, 0);
+    /// For how many VIPs and slots of servers there is room.
+    pub fn room(&self) -> (usize, usize) {
+        (self.vips.len(), self.servers.len())
+    }
+
+    /// Goes on in other rooms, which are not smaller. Those of before are the caller's to free.
+    pub fn move_to(&mut self, mut rooms: Rooms) -> Rooms {
+        let (vips, servers) = self.room();
+        if rooms.vips.len() >= vips && rooms.servers.len() >= servers {
+            rooms.vips[..vips].copy_from_slice(&self.vips);
+            rooms.servers[..servers].clone_from_slice(&self.servers);
+            rooms.begun[..servers].copy_from_slice(&self.begun);
+            std::mem::swap(&mut self.vips, &mut rooms.vips);
+            std::mem::swap(&mut self.servers, &mut rooms.servers);
+            std::mem::swap(&mut self.begun, &mut rooms.begun);
+            rooms.picks = self.picks.grow(rooms.picks);
+        }
+        rooms
     }
 
     /// Counts of a server that comes to a slot begin at 0.
@@ -199,5 +234,25 @@ impl LbLocal {
         self.flows.sweep(now, live, buckets);
         self.owed = self.owed.saturating_sub(buckets);
         self.owed > 0 || self.flows.is_moving()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_move_to_larger_rooms_and_never_to_smaller_ones() {
+        let mut local = LbLocal::new(0, 1024, 40, HashKeys::random());
+        let (vips, servers) = local.room();
+        (local.vips[3].new, local.servers[5].packets, local.begun[5]) = (7, 8, 9);
+        // One kind grows, the other stays as it is.
+        let before = local.move_to(Rooms::new(vips, servers + 1));
+        assert_eq!((before.vips.len(), before.servers.len()), (vips, servers));
+        assert_eq!(local.room(), (vips, servers * 2));
+        assert_eq!((local.vips[3].new, local.servers[5].packets, local.begun[5]), (7, 8, 9));
+        assert_eq!(local.counters().len(), servers * 2);
+        let _ = local.move_to(Rooms::new(vips * 4, 1));
+        assert_eq!(local.room(), (vips, servers * 2));
     }
 }

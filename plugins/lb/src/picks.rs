@@ -48,21 +48,14 @@ pub struct PicksMemory {
 impl PicksMemory {
     /// For so many VIPs and slots of servers.
     pub fn new(vips: usize, servers: usize) -> PicksMemory {
-        let (vips, servers) = (vips.next_power_of_two(), servers.next_power_of_two());
         PicksMemory { turns: vec![Turn::default(); vips], loads: vec![Load::default(); servers] }
     }
 }
 
 impl Picks {
-    /// Those of a worker, for a few VIPs and servers.
-    pub fn new(worker: usize) -> Picks {
-        let PicksMemory { turns, loads } = PicksMemory::new(16, 64);
+    /// Those of a worker, in this memory.
+    pub fn new(worker: usize, PicksMemory { turns, loads }: PicksMemory) -> Picks {
         Picks { turns, loads, worker, workers: 1 }
-    }
-
-    /// Whether there is room for so many VIPs and slots of servers.
-    pub fn has_room(&self, vips: usize, servers: usize) -> bool {
-        vips <= self.turns.len() && servers <= self.loads.len()
     }
 
     /// Goes on with other memory, which is not smaller. That of before is the caller's to free.

@@ -92,12 +92,13 @@ fn balance<'t>(
     shared.server(server?)
 }
 
+/// The index that no VIP has.
+const NOBODY: usize = 0;
+
 /// The counters of a VIP.
 fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
-    let vip = vip as usize;
-    if vip >= local.vips.len() {
-        local.reserve(vip + 1, 0);
-    }
+    // There is room for a VIP before there are tables with it.
+    let vip = if (vip as usize) < local.vips.len() { vip as usize } else { NOBODY };
     &mut local.vips[vip]
 }
 
