@@ -349,6 +349,17 @@ host-r0                            1     up   host-r0
   FEATURES:
     qdisc-bpass-enabled
     cksum-gso-enabled
+  Host Interface Offload:
+    creation time:
+     rx checksum
+     tx checksum
+     tcp segmentation offload
+     generic segmentation offload
+    now:
+     rx checksum
+     tx checksum
+     tcp segmentation offload
+     generic segmentation offload
   RX Queue 0:
     block size:131072 nr:64  frame size:2048 nr:4096 next block:0
     kernel drops:0 freezes:0

@@ -7,6 +7,7 @@ use super::ring::{RingLayout, RxRing, TxRing, Version};
 use super::socket::PacketSocket;
 use crate::sys::link::LinkFacts;
 use crate::sys::link_set;
+use crate::sys::raw::{Offload, does_offload};
 
 /// How to open a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,18 @@ impl PacketDevice {
 }
 
 impl Control {
+    /// What the device `name` does by itself, in VPP's words; nothing where the kernel does not say.
+    pub fn offloads(&self, name: &str) -> Vec<&'static str> {
+        let all = [
+            (Offload::RxChecksum, "rx checksum"),
+            (Offload::TxChecksum, "tx checksum"),
+            (Offload::TcpSegmentation, "tcp segmentation offload"),
+            (Offload::GenericSegmentation, "generic segmentation offload"),
+        ];
+        let done = |offload| does_offload(self.socket.as_fd(), name, offload).unwrap_or(false);
+        all.into_iter().filter(|(offload, _)| done(*offload)).map(|(_, words)| words).collect()
+    }
+
     /// Turns promiscuous mode on or off; saying the same twice does nothing.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ struct HostDevice {
     rx: Vec<(RingLayout, Arc<RxState>)>,
     tx: Vec<Arc<TxQueue>>,
     threads: Vec<String>,
+    /// What the device did by itself when the interface was made.
+    offloads: Vec<&'static str>,
     loopback: bool,
     /// The kernel's own address.
     mac: [u8; 6],
@@ -91,6 +93,7 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
     watch_links(router)?;
     let tx: Vec<_> = tx.into_iter().zip(0..).map(|(ring, number)| Arc::new(TxQueue::new(number, ring))).collect();
     let states: Vec<(RingLayout, Arc<RxState>)> = rx.iter().map(|ring| (*ring.layout(), Arc::default())).collect();
+    let offloads = control.offloads(device_of(&options.name));
     let device = HostDevice {
         name: name.clone(),
         options: options.clone(),
@@ -98,6 +101,7 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
         rx: states.clone(),
         tx: tx.clone(),
         threads: (0..router.workers()).map(|worker| router.thread_name(worker).replace("vpp_", "")).collect(),
+        offloads,
         loopback: link.loopback,
         mac: link.mac,
         mtu: link.mtu,
@@ -286,6 +290,12 @@ impl Device for HostDevice {
         }
         if self.options.offload {
             lines.push("  cksum-gso-enabled".into());
+        }
+        lines.push("Host Interface Offload:".into());
+        let now = self.control.offloads(device_of(&self.options.name));
+        for (when, offloads) in [("creation time", &self.offloads), ("now", &now)] {
+            lines.push(format!("  {when}:"));
+            lines.extend(offloads.iter().map(|offload| format!("   {offload}")));
         }
         for (number, (layout, state)) in self.rx.iter().enumerate() {
             let (position, drops, freezes) = state.get();

@@ -87,6 +87,15 @@ pub(crate) fn bound_device(fd: BorrowedFd<'_>) -> io::Result<Option<u32>> {
 
 /// Makes an open `/dev/net/tun` the device `name` (at most 15 bytes; the caller has checked) and returns its name.
 pub(crate) fn tun_set_interface(fd: BorrowedFd<'_>, name: &str, flags: c_short) -> io::Result<String> {
+    let mut request = request_about(name)?;
+    request.ifr_ifru.ifru_flags = flags;
+    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which `request` is.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    let name = request.ifr_name.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect::<Vec<_>>();
+    Ok(String::from_utf8_lossy(&name).into_owned())
+}
+
+fn request_about(name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: `ifreq` is plain old data; all zero is valid.
     let mut request: libc::ifreq = unsafe { zeroed() };
     if name.len() >= request.ifr_name.len() || name.bytes().any(|byte| byte == 0) {
@@ -95,11 +104,39 @@ pub(crate) fn tun_set_interface(fd: BorrowedFd<'_>, name: &str, flags: c_short) 
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = flags;
-    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which `request` is.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
-    let name = request.ifr_name.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect::<Vec<_>>();
-    Ok(String::from_utf8_lossy(&name).into_owned())
+    Ok(request)
+}
+
+/// Work that a kernel's device, or the kernel for it, does instead of who sends and receives: the commands that ask for it
+/// (linux/ethtool.h), each of which answers with one number.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Offload {
+    /// `ETHTOOL_GRXCSUM`
+    RxChecksum = 0x14,
+    /// `ETHTOOL_GTXCSUM`
+    TxChecksum = 0x16,
+    /// `ETHTOOL_GTSO`
+    TcpSegmentation = 0x1e,
+    /// `ETHTOOL_GGSO`
+    GenericSegmentation = 0x23,
+}
+
+/// Whether the device `name` in the socket's namespace does this work.
+pub(crate) fn does_offload(socket: BorrowedFd<'_>, name: &str, offload: Offload) -> io::Result<bool> {
+    /// `struct ethtool_value`
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    let mut value = Value { command: offload as u32, data: 0 };
+    let mut request = request_about(name)?;
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: SIOCETHTOOL reads one `ifreq`, which `request` is, and with these commands reads and writes the eight bytes
+    // that it points to, which `value` is; both outlive the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    Ok(value.data != 0)
 }
 
 /// Sets the length of the header before each frame of a tap, in bytes.
