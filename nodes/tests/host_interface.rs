@@ -100,6 +100,9 @@ fn our_addresses_are_announced_when_they_or_their_mac_are_new_and_when_the_link_
     });
 }
 
+/// A gratuitous ARP packet's time and sender.
+type Heard = (Instant, [u8; 4]);
+
 /// RFC 5227 section 2.3: twice, two seconds apart.
 #[test]
 fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_answered_for() {
@@ -112,8 +115,8 @@ fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_a
     })
     .unwrap();
     // The sender addresses of gratuitous ARP packets, with the time at which they were seen.
-    let mut heard: Vec<(Instant, [u8; 4])> = Vec::new();
-    let mut listen = |console: &mut Console, until: &mut dyn FnMut(&[(Instant, [u8; 4])]) -> bool| {
+    let mut heard: Vec<Heard> = Vec::new();
+    let mut listen = |console: &mut Console, until: &mut dyn FnMut(&[Heard]) -> bool| {
         let told = console.router().wait_until(PATIENCE, |_| {
             let mut frame = [0; 128];
             while let Ok(len) = (&listener).read(&mut frame) {
@@ -126,7 +129,7 @@ fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_a
         assert!(told, "{heard:?}");
         std::mem::take(&mut heard)
     };
-    let of = |all: &[(Instant, [u8; 4])], address: [u8; 4]| -> Vec<Instant> {
+    let of = |all: &[Heard], address: [u8; 4]| -> Vec<Instant> {
         all.iter().filter(|(_, other)| *other == address).map(|(when, _)| *when).collect()
     };
     routed(&net, 1, |console| {
