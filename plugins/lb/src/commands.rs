@@ -27,7 +27,7 @@ pub(crate) fn register(app: &mut App) {
     )
     .command(
         "lb vip",
-        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap gre4] [new_len <n>] [src_ip_sticky] \
+        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap (gre4|ipip4|l3dsr)] [dscp <n>] [new_len <n>] [src_ip_sticky] \
          [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [del] [dry-run]",
         vip,
     )
@@ -147,13 +147,18 @@ impl Ports {
 
 fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
-    let (mut ports, mut encap, mut update) = (Ports::default(), None, VipUpdate::default());
+    let (mut ports, mut encap, mut dscp, mut update) = (Ports::default(), None, None, VipUpdate::default());
     let (mut src_ip_sticky, mut delete, mut mode) = (false, false, Mode::Change);
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
-            let word = args.word("an encapsulation (gre4)")?;
-            once(&mut encap, "encap", word.parse::<Encap>().map_err(CliError::at)?)?;
+            let word = args.word("an encapsulation (gre4, ipip4 or l3dsr)")?;
+            let known = Encap::NAMES.into_iter().find(|name| *name == word);
+            let known = known.ok_or_else(|| CliError::at(LbError::Encap(word.into())))?;
+            once(&mut encap, "encap", known)?;
+        } else if args.keyword("dscp") {
+            let bad = CliError::at(format!("expected a dscp from 0 to 63, got {}", args.got()));
+            once(&mut dscp, "dscp", args.number("a dscp", 0..=63u32).map_err(|_| bad)?)?;
         } else if args.keyword("new_len") {
             once(&mut update.new_len, "new_len", args.number("a number of slots", 1..=MAX_LEN)?)?;
         } else if args.keyword("scheduler") {
@@ -175,6 +180,12 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         return Err(CliError::at(format!("{word} and del are mutually exclusive")));
     }
     let key = VipKey { prefix, service: ports.service()? };
+    let encap = match (encap, dscp) {
+        (None, None) => None,
+        (Some("l3dsr"), _) => Some(Encap::new("l3dsr", dscp).map_err(CliError::at)?),
+        (Some(other), None) => Some(Encap::new(other, None).map_err(CliError::at)?),
+        (other, Some(_)) => return Err(CliError::at(LbError::DscpUnused(other.unwrap_or("gre4")))),
+    };
     with(router, |lb, router| {
         if delete {
             let (_, moves) =

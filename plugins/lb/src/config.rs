@@ -7,6 +7,7 @@
 //! numbers are free for others only then, and a server's number comes back with another generation.
 
 mod change;
+mod encap;
 mod error;
 mod prefix;
 mod scheduler;
@@ -17,10 +18,11 @@ mod vip;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use change::{Change, Step};
+pub use encap::Encap;
 pub use error::LbError;
 pub use prefix::{IpPrefix, PrefixError};
 pub use scheduler::Scheduler;
-pub use vip::{Encap, Protocol, RouteTarget, Server, Service, State, Vip, VipKey, VipOptions};
+pub use vip::{Protocol, RouteTarget, Server, Service, State, Vip, VipKey, VipOptions};
 
 use crate::flow_table;
 use crate::handle::ServerHandle;
@@ -195,11 +197,11 @@ impl LbConfig {
         let mut change = Change::default();
         let target = match (beside, key.service) {
             (Some(target), _) => target,
-            (None, Service::All) => RouteTarget::Vip(index),
+            (None, Service::All) => RouteTarget::Vip(options.encap, index),
             (None, Service::Port { .. }) => {
                 let group = first_free(&self.groups, 0, MAX_VIP, "prefixes")?;
                 put(&mut self.groups, group, key.prefix);
-                RouteTarget::Ports(group)
+                RouteTarget::Ports(options.encap, group)
             }
         };
         if beside.is_none() {
@@ -237,7 +239,7 @@ impl LbConfig {
             match (vip.key.service, key.service) {
                 (Service::All, _) => return Err(LbError::AllPorts(*key)),
                 (_, Service::All) => return Err(LbError::SinglePort(*key)),
-                _ if vip.options.encap != options.encap => return Err(LbError::OtherEncap(*key)),
+                _ if vip.options.encap.name() != options.encap.name() => return Err(LbError::OtherEncap(*key)),
                 _ => target = Some(vip.target),
             }
         }
@@ -262,7 +264,7 @@ impl LbConfig {
         let shared = |vip: &Vip| vip.state == State::Used && vip.target == target;
         if !self.vips.iter().flatten().any(shared) {
             change.push(Step::DelRoute { prefix: key.prefix, target });
-            if let RouteTarget::Ports(group) = target {
+            if let RouteTarget::Ports(_, group) = target {
                 self.groups[group as usize] = None;
             }
         }

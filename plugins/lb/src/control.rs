@@ -393,8 +393,8 @@ fn check_elsewhere(router: &Router, server: Ipv4Addr) -> Result<(), String> {
 /// The node for a route's target, and the number that the route carries.
 fn node_of(router: &Router, target: RouteTarget) -> Result<(NodeId, u32), String> {
     let (name, index) = match target {
-        RouteTarget::Vip(index) => ("lb4-gre4", index),
-        RouteTarget::Ports(group) => ("lb4-gre4-port", group),
+        RouteTarget::Vip(encap, index) => (encap.nodes()[0], index),
+        RouteTarget::Ports(encap, group) => (encap.nodes()[1], group),
     };
     Ok((router.node(name).ok_or_else(|| format!("node {name} is not there"))?, index))
 }

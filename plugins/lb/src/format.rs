@@ -73,6 +73,8 @@ pub struct VipLine {
     pub servers: usize,
     pub state: State,
     pub service: Service,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dscp: Option<u8>,
 }
 
 impl VipLine {
@@ -85,6 +87,7 @@ impl VipLine {
             servers: vip.servers.len(),
             state: vip.state,
             service: vip.key.service,
+            dscp: vip.options.encap.dscp(),
         }
     }
 }
@@ -97,7 +100,8 @@ impl fmt::Display for VipLine {
         match self.service {
             Service::All => Ok(()),
             Service::Port { protocol, port } => write!(f, "  protocol:{} port:{port} ", protocol.number()),
-        }
+        }?;
+        self.dscp.map_or(Ok(()), |dscp| write!(f, "  dscp:{dscp}"))
     }
 }
 
@@ -206,6 +210,9 @@ impl fmt::Display for VipReport {
         writeln!(f, "  new_size:{}", line.new_len)?;
         if let Service::Port { protocol, port } = line.service {
             writeln!(f, "  protocol:{} port:{port}", protocol.number())?;
+        }
+        if let Some(dscp) = line.dscp {
+            writeln!(f, "  dscp:{dscp}")?;
         }
         writeln!(f, "  scheduler:{}", self.scheduler)?;
         writeln!(f, "  counters:")?;

@@ -55,11 +55,13 @@ pub fn register(app: &mut cli::App) {
             router.every(COUNT, |router| {
                 router.with_state(control::LbControl::count_flows);
             });
-            if let Some(node) = router.node("lb4-gre4") {
-                router.set_describer(node, describe);
-            }
-            if let Some(node) = router.node("lb4-gre4-port") {
-                router.set_describer(node, describe_ports);
+            for [all, port] in node::names() {
+                if let Some(node) = router.node(all) {
+                    router.set_describer(node, describe);
+                }
+                if let Some(node) = router.node(port) {
+                    router.set_describer(node, describe_ports);
+                }
             }
             for what in ["vip-prefix", "prefix"] {
                 router.add_completer(what, completions);

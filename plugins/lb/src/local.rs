@@ -1,14 +1,12 @@
 //! What a worker keeps: its flow table and its counts.
 
-use std::net::Ipv4Addr;
-
 use vnet::fib::{Forward, ForwardKind, TrackIndex};
 use vnet::{NodeId, Tables};
 
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::handle::{Live, ServerHandle};
-use crate::outer::OuterGre4;
+use crate::outer::Outer4;
 use crate::picks::{Picks, PicksMemory};
 use crate::tables::ServerEntry;
 
@@ -38,7 +36,7 @@ pub struct Way {
     /// and what the engine knows the way by.
     pub track: u32,
     /// The headers that lead to it.
-    pub outer: OuterGre4,
+    pub outer: Outer4,
     /// The node that packets for it go to.
     pub node: NodeId,
     /// The longest packet that the way takes; of several ways, that each of them takes.
@@ -92,8 +90,7 @@ impl Way {
 
     /// What stands where no way was looked up.
     fn none() -> Way {
-        let outer = OuterGre4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
-        Way { key: NO_KEY, index: 0, track: 0, outer, node: NodeId(0), mtu: 0 }
+        Way { key: NO_KEY, index: 0, track: 0, outer: Outer4::NONE, node: NodeId(0), mtu: 0 }
     }
 }
 

@@ -1,13 +1,15 @@
-//! `lb4-gre4` and `lb4-gre4-port`: every packet of a VIP goes to its flow's server, in GRE.
+//! `lb4-gre4`, `lb4-ipip4`, `lb4-l3dsr` and the same with `-port`: every packet of a VIP goes to its flow's server.
 //!
-//! Uses: `meta.forward`, the number of a VIP (`lb4-gre4`) or of a prefix with VIPs for single ports (`lb4-gre4-port`);
+//! Uses: `meta.forward`, the number of a VIP or (`-port`) of a prefix with VIPs for single ports;
 //! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
 //! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` for packets that may not be cut and would not fit.
 
 mod flow;
 mod rare;
+mod send;
 mod sweep;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use trace::{Record, Text};
@@ -17,12 +19,9 @@ use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
-use crate::outer::OuterGre4;
 use crate::tables::{LbTables, ServerEntry};
 use flow::NoFlow;
-
-/// Bytes in front of the inner packet: IPv4 and GRE.
-const OVERHEAD: usize = OuterGre4::LEN;
+use send::Send4;
 
 next_nodes! {
     /// Where the load balancer sends packets.
@@ -61,15 +60,25 @@ node_errors! {
 
 /// The nodes.
 pub(crate) fn nodes() -> Vec<NodeSpec> {
-    vec![
-        NodeSpec::packet("lb4-gre4", |_| Gre4::<false>::new()),
-        NodeSpec::packet("lb4-gre4-port", |_| Gre4::<true>::new()),
-        NodeSpec::input("lb-sweep", |_| sweep::Sweep),
-    ]
+    let mut all = vec![NodeSpec::input("lb-sweep", |_| sweep::Sweep)];
+    all.extend(pair::<send::Gre4>());
+    all.extend(pair::<send::Ipip4>());
+    all.extend(pair::<send::L3dsr>());
+    all
+}
+
+/// The names of the nodes that balance: those of VIPs of all ports, and those of VIPs of single ports.
+pub(crate) fn names() -> [[&'static str; 2]; 3] {
+    [send::Gre4::ENCAP.nodes(), send::Ipip4::ENCAP.nodes(), send::L3dsr::ENCAP.nodes()]
+}
+
+fn pair<S: Send4>() -> [NodeSpec; 2] {
+    let [all, port] = S::ENCAP.nodes();
+    [NodeSpec::packet(all, |_| Balance::<S, false>::new()), NodeSpec::packet(port, |_| Balance::<S, true>::new())]
 }
 
 /// The balancing node; `PORT`: the packet's number is that of a prefix with VIPs for single ports.
-struct Gre4<const PORT: bool> {
+struct Balance<S, const PORT: bool> {
     /// The VIP of the last packet of this vector.
     vip: StagedVip,
     /// How often that changed in this vector.
@@ -78,6 +87,7 @@ struct Gre4<const PORT: bool> {
     epoch: Epoch,
     /// The server that [`rare`] gave the last packet that it saw, for its trace.
     rare: ServerHandle,
+    _way: PhantomData<S>,
 }
 
 /// What the first pass needs of a VIP: looked up once for a run of packets.
@@ -121,9 +131,9 @@ impl Record for LbTrace {
     }
 }
 
-impl<const PORT: bool> Gre4<PORT> {
+impl<S: Send4, const PORT: bool> Balance<S, PORT> {
     fn new() -> Self {
-        Gre4 { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE }
+        Balance { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
     }
 
     /// The VIP of a packet, and how its flows are hashed.
@@ -143,7 +153,7 @@ impl<const PORT: bool> Gre4<PORT> {
     }
 }
 
-impl<const PORT: bool> Gre4<PORT> {
+impl<S: Send4, const PORT: bool> Balance<S, PORT> {
     /// What becomes of a packet of which `begin` did not find the server, or that does not fit. The last three are what
     /// was staged: one by one, because a structure would have to lie in memory for each packet.
     #[cold]
@@ -173,7 +183,7 @@ impl<const PORT: bool> Gre4<PORT> {
             self.rare
         };
         let mtu = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.mtu);
-        if packet.len() + OVERHEAD > usize::from(mtu)
+        if packet.len() + S::OVERHEAD > usize::from(mtu)
             && let Some(next) = rare::too_long(cx, packet, mtu)
         {
             return next;
@@ -182,11 +192,11 @@ impl<const PORT: bool> Gre4<PORT> {
             return cx.drop(packet, Error::NoServer);
         };
         let inner = packet.len();
-        if wrap(own, packet, inner) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
+        if send::<S>(own, packet, inner) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
     }
 }
 
-impl<const PORT: bool> PacketNode for Gre4<PORT> {
+impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
     type Next = Next;
     type Error = Error;
     type Shared = LbTables;
@@ -242,8 +252,8 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
         let done = vector.head_with(staged, |packet, staged| {
-            let own = own(servers, ServerHandle::from_bits(staged.found), epoch, packet);
-            own.is_some_and(|own| own.way.node == to && wrap(own, packet, packet.plain_len()))
+            let own = own::<S>(servers, ServerHandle::from_bits(staged.found), epoch, packet);
+            own.is_some_and(|own| own.way.node == to && send::<S>(own, packet, packet.plain_len()))
         });
         (done, Next::To(to))
     }
@@ -251,8 +261,8 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let server = ServerHandle::from_bits(staged.found);
-        if let Some(own) = own(&mut cx.local.servers, server, self.epoch, packet)
-            && wrap(own, packet, packet.plain_len())
+        if let Some(own) = own::<S>(&mut cx.local.servers, server, self.epoch, packet)
+            && send::<S>(own, packet, packet.plain_len())
         {
             return Next::To(own.way.node);
         }
@@ -272,22 +282,22 @@ impl<const PORT: bool> PacketNode for Gre4<PORT> {
 
 /// What the worker keeps of a server, where that is all there is to know for this packet.
 #[inline(always)]
-fn own<'s>(
+fn own<'s, S: Send4>(
     servers: &'s mut [ServerLocal],
     server: ServerHandle,
     epoch: Epoch,
     packet: &Packet<'_>,
 ) -> Option<&'s mut ServerLocal> {
     let own = servers.get_mut(server.slot())?;
-    (own.knows(server, epoch) && packet.plain_len() + OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
+    (own.knows(server, epoch) && packet.plain_len() + S::OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
 }
 
-/// Puts the headers to a server in front of a packet of `inner` bytes that fits its way; `false`: there is no room in front
-/// of it.
+/// Makes a packet of `inner` bytes that fits the way one for the server; `false`: there is no room in front of it.
 #[inline(always)]
-fn wrap(own: &mut ServerLocal, packet: &mut Packet<'_>, inner: usize) -> bool {
-    let Some(place) = packet.push_array() else { return false };
-    own.way.outer.write((inner + OVERHEAD) as u16, place);
+fn send<S: Send4>(own: &mut ServerLocal, packet: &mut Packet<'_>, inner: usize) -> bool {
+    if !S::send(&own.way.outer, packet, inner) {
+        return false;
+    }
     own.packets += 1;
     own.bytes += inner as u64;
     let meta = packet.meta_mut();

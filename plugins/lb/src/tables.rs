@@ -8,7 +8,7 @@ use crate::config::{Encap, LbConfig, RouteTarget, Scheduler, Service, State, Vip
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
-use crate::outer::OuterGre4;
+use crate::outer::Outer4;
 use crate::schedule;
 use crate::slot_hash::{KeyMask, slot_hash, slot_of};
 
@@ -34,7 +34,7 @@ pub struct VipEntry {
 #[repr(align(64))]
 pub struct ServerEntry {
     /// The headers that lead to it.
-    pub outer: OuterGre4,
+    pub outer: Outer4,
     /// What the engine knows the way to it by.
     pub track: u32,
     /// Its handle.
@@ -77,7 +77,7 @@ impl LbTables {
             tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
             tables.masks[index as usize] = entry.mask;
             put(&mut tables.vips, index, entry);
-            if let (State::Used, RouteTarget::Ports(group), Service::Port { protocol, port }) =
+            if let (State::Used, RouteTarget::Ports(_, group), Service::Port { protocol, port }) =
                 (vip.state, vip.target, vip.key.service)
             {
                 tables.ports.insert((group, protocol.number(), port), index);
@@ -190,8 +190,7 @@ impl VipEntry {
 impl ServerEntry {
     /// What stands for no server: no handle of this slot equals its handle.
     fn vacant(slot: u32) -> Self {
-        let outer = OuterGre4::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED);
-        Self { outer, track: 0, handle: ServerHandle::first(slot ^ 1), weight: 0, state: State::Removed }
+        Self { outer: Outer4::NONE, track: 0, handle: ServerHandle::first(slot ^ 1), weight: 0, state: State::Removed }
     }
 
     /// How it prints, for traces.
@@ -200,10 +199,12 @@ impl ServerEntry {
     }
 }
 
-fn outer(encap: Encap, source: Ipv4Addr, server: IpAddr) -> OuterGre4 {
-    match (encap, server) {
-        (Encap::Gre4, IpAddr::V4(server)) => OuterGre4::new(source, server),
-        (Encap::Gre4, IpAddr::V6(_)) => unreachable!("LbConfig refuses IPv6 servers behind gre4"),
+fn outer(encap: Encap, source: Ipv4Addr, server: IpAddr) -> Outer4 {
+    let IpAddr::V4(server) = server else { unreachable!("LbConfig refuses IPv6 servers behind {}", encap.name()) };
+    match encap {
+        Encap::Gre4 => Outer4::gre(source, server),
+        Encap::Ipip4 => Outer4::ipip(source, server),
+        Encap::L3dsr { dscp } => Outer4::address(server, dscp),
     }
 }
 

@@ -17,8 +17,14 @@ pub enum LbError {
     #[error("source {0}: not the address of one host")]
     Source(IpAddr),
     /// An encapsulation that is not there.
-    #[error("unknown encap `{0}' (there is: gre4)")]
+    #[error("unknown encap `{0}' (there are: gre4, ipip4, l3dsr)")]
     Encap(String),
+    /// The DSCP of an encapsulation that needs one.
+    #[error("encap l3dsr needs a dscp from 0 to 63{}", .0.map(|dscp| format!(", got {dscp}")).unwrap_or_default())]
+    Dscp(Option<u32>),
+    /// A DSCP for another encapsulation.
+    #[error("dscp is for encap l3dsr only, not {0}")]
+    DscpUnused(&'static str),
     /// A scheduler that is not there.
     #[error("unknown scheduler `{0}' (there are: maglev, rr, wrr, lc, wlc, sh, hash)")]
     Scheduler(String),

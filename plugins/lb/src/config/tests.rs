@@ -90,8 +90,13 @@ fn vips_that_cannot_be() {
     }
     refused(config, "no VIP 9.9.9.9/32", |c| c.del_vip(&vip("9.9.9.9/32")));
     refused(config, "no VIP 9.9.9.9/32", |c| c.flush_vip(&vip("9.9.9.9/32")));
-    assert_eq!("bogus".parse::<Encap>().unwrap_err().to_string(), "unknown encap `bogus' (there is: gre4)");
-    assert_eq!("gre4".parse::<Encap>(), Ok(Encap::Gre4));
+    for name in Encap::NAMES {
+        assert_eq!(Encap::new(name, Some(7)).unwrap().name(), name);
+    }
+    let refused = |word, dscp| Encap::new(word, dscp).unwrap_err().to_string();
+    assert_eq!(refused("bogus", None), "unknown encap `bogus' (there are: gre4, ipip4, l3dsr)");
+    assert_eq!(refused("l3dsr", None), "encap l3dsr needs a dscp from 0 to 63");
+    assert_eq!(refused("l3dsr", Some(64)), "encap l3dsr needs a dscp from 0 to 63, got 64");
 }
 
 #[test]
@@ -171,7 +176,7 @@ fn a_removed_server_stays_until_its_flows_are_gone() {
 fn a_removed_vip_stays_until_its_servers_are_gone() {
     let mut config = three();
     let key = vip("90.0.0.1/32");
-    let route = Step::DelRoute { prefix: key.prefix, target: RouteTarget::Vip(1) };
+    let route = Step::DelRoute { prefix: key.prefix, target: RouteTarget::Vip(Encap::Gre4, 1) };
     assert_eq!(config.del_vip(&key).unwrap().steps, [route]);
     refused(&mut config, "no VIP 90.0.0.1/32", |c| c.del_vip(&key));
     assert!(config.servers().all(|(_, server)| server.state == State::Removed));
@@ -200,7 +205,7 @@ fn vips_of_single_ports_share_a_route() {
     let mut config = LbConfig::default();
     let options = VipOptions::default();
     let prefix = "90.0.0.1/32".parse().unwrap();
-    let target = RouteTarget::Ports(0);
+    let target = RouteTarget::Ports(Encap::Gre4, 0);
     assert_eq!(
         config.add_vip(port("90.0.0.1/32", 80), options).unwrap(),
         (1, Change { steps: vec![Step::AddRoute { prefix, target }] })

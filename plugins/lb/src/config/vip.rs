@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::encap::Encap;
 use super::prefix::IpPrefix;
 use super::scheduler::Scheduler;
 
@@ -69,42 +70,6 @@ impl fmt::Display for VipKey {
     }
 }
 
-/// How packets travel to the servers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encap {
-    /// In GRE over IPv4 (RFC 2784).
-    #[default]
-    Gre4,
-}
-
-impl Encap {
-    /// All there are.
-    pub const ALL: [Self; 1] = [Self::Gre4];
-
-    /// The word in commands.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gre4 => "gre4",
-        }
-    }
-
-    /// Whether servers have IPv4 addresses (or else IPv6).
-    pub fn is_ip4(self) -> bool {
-        match self {
-            Self::Gre4 => true,
-        }
-    }
-}
-
-impl std::str::FromStr for Encap {
-    type Err = super::LbError;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|encap| encap.name() == word).ok_or_else(|| super::LbError::Encap(word.into()))
-    }
-}
-
 /// What a VIP is made from, besides its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct VipOptions {
@@ -160,10 +125,10 @@ impl Vip {
 /// What a route to a VIP's prefix leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum RouteTarget {
-    /// The VIP of all ports with this index.
-    Vip(u32),
-    /// The VIPs of single ports of one prefix, under an index of their own.
-    Ports(u32),
+    /// The VIP of all ports with this index, and the way to its servers.
+    Vip(Encap, u32),
+    /// The VIPs of single ports of one prefix, under an index of their own, and the way to their servers.
+    Ports(Encap, u32),
 }
 
 /// A server of one VIP (VPP's "application server", AS).

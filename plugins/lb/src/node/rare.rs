@@ -5,7 +5,8 @@ use vnet::wire::ip4::Ip4Header;
 use vnet::{Cx, Offload, Packet};
 
 use super::flow::{self, NoFlow};
-use super::{Error, Gre4, Next, OVERHEAD, Staged};
+use super::send::Send4;
+use super::{Balance, Error, Next, Staged};
 use crate::flow_table::Verdict;
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
@@ -16,8 +17,8 @@ use crate::tables::{LbTables, ServerEntry};
 /// it), or whose server is gone, or whose way must be looked up again; or what becomes of the packet instead. Where
 /// there is a server, its way is known afterwards.
 #[inline(never)]
-pub(super) fn find<const PORT: bool>(
-    cx: &mut Cx<'_, '_, Gre4<PORT>>,
+pub(super) fn find<S: Send4, const PORT: bool>(
+    cx: &mut Cx<'_, '_, Balance<S, PORT>>,
     packet: &mut Packet<'_>,
     staged: Staged,
 ) -> Result<ServerHandle, Next> {
@@ -104,7 +105,7 @@ fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
 
 /// A large segment is cut first, unless there is no server for it or its pieces would not fit either. Flows and packets
 /// are counted when the pieces come.
-fn cut<const PORT: bool>(cx: &mut Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_>, vip: u32) -> Next {
+fn cut<S: Send4, const PORT: bool>(cx: &mut Cx<'_, '_, Balance<S, PORT>>, packet: &mut Packet<'_>, vip: u32) -> Next {
     let now = cx.now().seconds;
     let Some(server) = peek(cx.shared, cx.local, now, packet.data(), vip) else {
         counters(cx.local, vip).no_server += 1;
@@ -112,7 +113,7 @@ fn cut<const PORT: bool>(cx: &mut Cx<'_, '_, Gre4<PORT>>, packet: &mut Packet<'_
     };
     let mtu = Way::new(cx.tables, server).mtu;
     if let Some(piece) = nodes::ip4::gso_piece_len(packet)
-        && piece + OVERHEAD > usize::from(mtu)
+        && piece + S::OVERHEAD > usize::from(mtu)
         && let Some(next) = too_long(cx, packet, mtu)
     {
         return next;
@@ -132,18 +133,18 @@ fn peek<'t>(shared: &'t LbTables, local: &LbLocal, now: u32, packet: &[u8], vip:
 /// What becomes of a packet that is too long for the tunnel; `None`: it goes, and the outer packet will be cut.
 #[cold]
 #[inline(never)]
-pub(super) fn too_long<const PORT: bool>(
-    cx: &Cx<'_, '_, Gre4<PORT>>,
+pub(super) fn too_long<S: Send4, const PORT: bool>(
+    cx: &Cx<'_, '_, Balance<S, PORT>>,
     packet: &mut Packet<'_>,
     mtu: u16,
 ) -> Option<Next> {
     if Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment()) {
         cx.blame(packet, Error::MustFragment);
-        let mtu = mtu.saturating_sub(OVERHEAD as u16);
+        let mtu = mtu.saturating_sub(S::OVERHEAD as u16);
         nodes::ip4::icmp_error::request(packet, Problem::FragmentationNeeded { mtu });
         return Some(Next::IcmpError);
     }
     // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
     let gso = packet.meta().offload.intersects(Offload::GSO);
-    (!gso && packet.len() + OVERHEAD > usize::from(u16::MAX)).then(|| cx.drop(packet, Error::TooLong))
+    (!gso && packet.len() + S::OVERHEAD > usize::from(u16::MAX)).then(|| cx.drop(packet, Error::TooLong))
 }

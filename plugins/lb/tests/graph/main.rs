@@ -5,6 +5,7 @@ mod frames;
 
 mod balancing;
 mod drops;
+mod encaps;
 mod leaving;
 mod lengths;
 mod listing;

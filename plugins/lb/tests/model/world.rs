@@ -215,8 +215,8 @@ impl World {
         let (address, protocol, port) = target;
         let routes = self.routes.iter().filter(|(prefix, _)| prefix.contains(address.into()));
         let vip = match routes.max_by_key(|(prefix, _)| prefix.len()).map(|(_, target)| *target) {
-            Some(RouteTarget::Vip(vip)) => Some(vip),
-            Some(RouteTarget::Ports(group)) => self.tables.port_vip(group, protocol.number(), port),
+            Some(RouteTarget::Vip(_, vip)) => Some(vip),
+            Some(RouteTarget::Ports(_, group)) => self.tables.port_vip(group, protocol.number(), port),
             None => None,
         };
         let (numbers, vips): (Vec<u32>, Vec<Vip>) = self.model.iter().map(|(at, vip)| (*at, vip.clone())).unzip();
