@@ -22,7 +22,8 @@ pub(crate) fn register(app: &mut App) {
     flows::register(app);
     app.command(
         "lb conf",
-        "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>]",
+        "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>] \
+         [half-open <s>] [established <s>] [udp <s>]",
         conf,
     )
     .command(
@@ -87,6 +88,12 @@ fn conf(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             once(&mut update.buckets, "buckets", args.number("a power of two", 1..=MAX_BUCKETS)?)?;
         } else if args.keyword("timeout") {
             once(&mut update.timeout, "timeout", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
+        } else if args.keyword("half-open") {
+            once(&mut update.half_open, "half-open", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
+        } else if args.keyword("established") {
+            once(&mut update.established, "established", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
+        } else if args.keyword("udp") {
+            once(&mut update.udp, "udp", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
         } else {
             return Err(parse_error(args));
         }

@@ -24,7 +24,7 @@ pub use prefix::{IpPrefix, PrefixError};
 pub use scheduler::Scheduler;
 pub use vip::{Protocol, RouteTarget, Server, Service, State, Vip, VipKey, VipOptions};
 
-use crate::flow_table;
+use crate::flow_table::{self, Timeouts};
 use crate::handle::ServerHandle;
 use crate::maglev::{self, Member};
 
@@ -40,13 +40,35 @@ pub struct Conf {
     pub ip6_src: Ipv6Addr,
     /// Buckets of each worker's flow table.
     pub buckets: u32,
-    /// Seconds after which a silent flow is forgotten.
+    /// Seconds after which a silent flow is forgotten, where nothing else is set for its state.
     pub timeout: u32,
+    /// The same for TCP flows of which one packet came,
+    pub half_open: Option<u32>,
+    /// for those of which more came,
+    pub established: Option<u32>,
+    /// and for all others.
+    pub udp: Option<u32>,
+}
+
+impl Conf {
+    /// How long flows may be silent.
+    pub fn timeouts(&self) -> Timeouts {
+        let or = |one: Option<u32>| one.unwrap_or(self.timeout);
+        Timeouts { plain: or(self.udp), half_open: or(self.half_open), established: or(self.established) }
+    }
 }
 
 impl Default for Conf {
     fn default() -> Self {
-        Self { ip4_src: Ipv4Addr::BROADCAST, ip6_src: Ipv6Addr::from_bits(u128::MAX), buckets: 1024, timeout: 40 }
+        Self {
+            ip4_src: Ipv4Addr::BROADCAST,
+            ip6_src: Ipv6Addr::from_bits(u128::MAX),
+            buckets: 1024,
+            timeout: 40,
+            half_open: None,
+            established: None,
+            udp: None,
+        }
     }
 }
 
@@ -58,6 +80,9 @@ pub struct ConfUpdate {
     pub ip6_src: Option<Ipv6Addr>,
     pub buckets: Option<u32>,
     pub timeout: Option<u32>,
+    pub half_open: Option<u32>,
+    pub established: Option<u32>,
+    pub udp: Option<u32>,
 }
 
 /// The parts of [`VipOptions`] that can change while packets flow.
@@ -154,8 +179,12 @@ impl LbConfig {
             ip6_src: update.ip6_src.unwrap_or(self.conf.ip6_src),
             buckets: update.buckets.unwrap_or(self.conf.buckets),
             timeout: update.timeout.unwrap_or(self.conf.timeout),
+            half_open: update.half_open.or(self.conf.half_open),
+            established: update.established.or(self.conf.established),
+            udp: update.udp.or(self.conf.udp),
         };
         flow_table::check(next.buckets, next.timeout)?;
+        next.timeouts().check()?;
         let nobody = |source: Ipv4Addr| source.is_unspecified() || source.is_multicast() || source.is_broadcast();
         if update.ip4_src.is_some_and(nobody) {
             return Err(LbError::Source(next.ip4_src.into()));
@@ -167,8 +196,8 @@ impl LbConfig {
         if next.buckets != self.conf.buckets {
             change.push(Step::Buckets(next.buckets));
         }
-        if next.timeout != self.conf.timeout {
-            change.push(Step::Timeout(next.timeout));
+        if next.timeouts() != self.conf.timeouts() {
+            change.push(Step::Timeouts(next.timeouts()));
         }
         self.conf = next;
         Ok(change)

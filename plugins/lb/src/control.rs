@@ -187,11 +187,11 @@ impl LbControl {
                     }
                 }
                 Step::Track { address: IpAddr::V6(_), .. } => (),
-                Step::Timeout(timeout) => {
-                    let timeout = *timeout;
+                Step::Timeouts(timeouts) => {
+                    let timeouts = *timeouts;
                     router.ask_all(move |worker| {
                         // The configuration has checked the range.
-                        worker.local::<LbLocal>().map(|local| local.flows.set_timeout(timeout))
+                        worker.local::<LbLocal>().map(|local| local.flows.set_timeouts(timeouts))
                     });
                 }
             }
@@ -295,7 +295,9 @@ impl LbControl {
                 let core = worker.index();
                 worker.local::<LbLocal>().map(|local| CoreReport {
                     core,
-                    timeout: local.flows.timeout(),
+                    timeout: local.flows.timeouts().plain,
+                    timeouts: local.flows.timeouts(),
+                    pressed: local.flows.pressed(),
                     used: local.flows.used(),
                     size: local.flows.capacity(),
                 })

@@ -5,7 +5,7 @@
 //! are told apart by 64 bits of a hash with random keys, in a bucket picked by other bits of it, so that nobody can
 //! make two flows share an entry on purpose, and chance makes them about once in 2^64 pairs.
 //!
-//! An entry is free when its flow was silent for longer than the timeout, or when its server's handle is not the
+//! An entry is free when its flow was silent for longer than the timeout of its state ([`FlowState`]), or when its server's handle is not the
 //! present one any more ([`Live`]): forgetting a server's flows is a change of one number, not a walk. Entries that
 //! became free are counted as used until they are reused or swept ([`FlowTable::sweep`]).
 //!
@@ -21,17 +21,21 @@ mod memory;
 mod resize;
 #[cfg(test)]
 mod resize_tests;
+mod state;
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;
 
-use bucket::WAYS;
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
+use bucket::{Seen, WAYS};
 pub use finder::Finder;
 pub use keys::{FlowHash, HashKeys, VipKeys};
 pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
 pub use resize::MAX_OLD;
 use resize::Old;
+pub use state::{FlowState, Timeouts};
 
 use crate::handle::{Live, ServerHandle};
 use crate::slot_hash::KeyMask;
@@ -74,10 +78,7 @@ pub fn check(buckets: u32, timeout: u32) -> Result<(), FlowTableError> {
     if !buckets.is_power_of_two() || buckets > MAX_BUCKETS {
         return Err(FlowTableError::Buckets(buckets));
     }
-    if !(1..=MAX_TIMEOUT).contains(&timeout) {
-        return Err(FlowTableError::Timeout(timeout));
-    }
-    Ok(())
+    Timeouts::all(timeout).check()
 }
 
 /// The flows of one server handle.
@@ -87,11 +88,22 @@ struct Count {
     flows: u32,
 }
 
+/// What a table that is full somewhere did about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pressed {
+    /// Half-open flows whose entry another flow took.
+    pub evicted: u64,
+    /// Packets of flows that found no entry.
+    pub refused: u64,
+}
+
 /// See the head of this module. `now` is in seconds everywhere, and never less than in an earlier call.
 pub struct FlowTable {
     buckets: FlowMemory,
     keys: HashKeys,
-    timeout: u32,
+    timeouts: Timeouts,
+    /// Flows that took the entry of a half-open one, and flows that found none.
+    pressed: Pressed,
     /// Entries in use, those in older tables included.
     used: usize,
     /// By server slot. A count belongs to one handle: that of another generation is 0.
@@ -115,7 +127,8 @@ impl FlowTable {
         let buckets = FlowMemory::new(buckets)?;
         let known_bits = buckets.bits() + bucket::SPARE_BITS;
         let (old, spent) = (Vec::with_capacity(MAX_OLD), Vec::with_capacity(MAX_OLD + 1));
-        Ok(Self { buckets, keys, timeout, used: 0, counts: Vec::new(), cursor: 0, known_bits, old, spent })
+        let (timeouts, pressed) = (Timeouts::all(timeout), Pressed::default());
+        Ok(Self { buckets, keys, timeouts, pressed, used: 0, counts: Vec::new(), cursor: 0, known_bits, old, spent })
     }
 
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
@@ -149,7 +162,7 @@ impl FlowTable {
             return Verdict::Known(server);
         }
         match choose() {
-            Some(server) if !server.is_none() => self.insert(hash, now, live, server),
+            Some(server) if !server.is_none() => self.insert(hash, now, live, server, FlowState::Plain),
             _ => Verdict::NoServer,
         }
     }
@@ -167,7 +180,9 @@ impl FlowTable {
     /// Whether [`FlowTable::insert`] of a flow that is not known would find an entry for it.
     pub fn has_room(&self, hash: FlowHash, now: u32, live: Live<'_>) -> bool {
         let bucket = self.buckets.wrapped(hash.bucket as usize);
-        bucket.find(hash.identity).is_some() || (0..WAYS).any(|way| bucket.is_free(way, now, self.timeout, live))
+        bucket.find(hash.identity).is_some()
+            || (0..WAYS).any(|way| bucket.is_free(way, now, &self.timeouts, live))
+            || bucket.giving_way(now).is_some()
     }
 
     /// As [`Finder::known`].
@@ -179,7 +194,7 @@ impl FlowTable {
     /// For finding many flows.
     #[inline(always)]
     pub fn finder(&mut self) -> Finder<'_> {
-        Finder::new(self.buckets.lent(), self.timeout)
+        Finder::new(self.buckets.lent(), self.timeouts)
     }
 
     /// The server of a flow that is known, without noting a packet.
@@ -187,30 +202,40 @@ impl FlowTable {
         let tables = std::iter::once(&self.buckets).chain(self.old.iter().map(Old::buckets));
         tables.map(|buckets| buckets.wrapped(hash.bucket as usize)).find_map(|bucket| {
             let way = bucket.find(hash.identity)?;
-            (!bucket.is_free(way, now, self.timeout, live)).then_some(bucket.server[way])
+            (!bucket.is_free(way, now, &self.timeouts, live)).then_some(bucket.server[way])
         })
     }
 
     /// The second half of [`FlowTable::lookup_or_insert`]: remembers a flow that is not known, if it can.
-    pub fn insert(&mut self, hash: FlowHash, now: u32, live: Live<'_>, server: ServerHandle) -> Verdict {
-        if !self.put(hash, now, now, live, server) {
+    pub fn insert(
+        &mut self,
+        hash: FlowHash,
+        now: u32,
+        live: Live<'_>,
+        server: ServerHandle,
+        state: FlowState,
+    ) -> Verdict {
+        if !self.put(hash, Seen { server, at: now, state }, now, live) {
+            self.pressed.refused += 1;
             return Verdict::Untracked(server);
         }
         self.acquire(server);
         Verdict::New(server)
     }
 
-    /// Gives a flow that was last `seen` then an entry, if there is a free one.
-    fn put(&mut self, hash: FlowHash, seen: u32, now: u32, live: Live<'_>, server: ServerHandle) -> bool {
-        let (bits, timeout) = (self.buckets.bits(), self.timeout);
+    /// Gives a flow an entry, if there is a free one, or one of a half-open flow that gives way.
+    fn put(&mut self, hash: FlowHash, seen: Seen, now: u32, live: Live<'_>) -> bool {
+        let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
         let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
         // The flow's own entry first, where it is no good any more: an identity stands once in a bucket.
         let own = bucket.find(hash.identity);
-        let Some(way) = own.or_else(|| (0..WAYS).find(|&way| bucket.is_free(way, now, timeout, live))) else {
+        let free = own.or_else(|| (0..WAYS).find(|&way| bucket.is_free(way, now, &timeouts, live)));
+        let Some(way) = free.or_else(|| bucket.giving_way(now)) else {
             return false;
         };
+        self.pressed.evicted += u64::from(free.is_none());
         let before = bucket.server[way];
-        bucket.set(way, hash, bits, server, seen);
+        bucket.set(way, hash, bits, seen);
         self.release(before);
         true
     }
@@ -227,7 +252,7 @@ impl FlowTable {
             for way in 0..WAYS {
                 let bucket = self.buckets.wrapped_mut(at);
                 let server = bucket.server[way];
-                if !server.is_none() && bucket.is_free(way, now, self.timeout, live) {
+                if !server.is_none() && bucket.is_free(way, now, &self.timeouts, live) {
                     bucket.clear(way);
                     self.release(server);
                 }
@@ -260,11 +285,16 @@ impl FlowTable {
     /// Changes how long a flow may be silent, for those there are too.
     ///
     /// # Errors
-    /// If the timeout is out of range; nothing is changed then.
-    pub fn set_timeout(&mut self, timeout: u32) -> Result<(), FlowTableError> {
-        check(self.buckets(), timeout)?;
-        self.timeout = timeout;
+    /// If a timeout is out of range; nothing is changed then.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) -> Result<(), FlowTableError> {
+        timeouts.check()?;
+        self.timeouts = timeouts;
         Ok(())
+    }
+
+    /// What became of flows that found their bucket full, since the beginning.
+    pub fn pressed(&self) -> Pressed {
+        self.pressed
     }
 
     /// How many flows a server has: those remembered and not yet taken back.
@@ -287,9 +317,9 @@ impl FlowTable {
         self.buckets.len() as u32
     }
 
-    /// The timeout in seconds.
-    pub fn timeout(&self) -> u32 {
-        self.timeout
+    /// The timeouts in seconds.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     fn acquire(&mut self, server: ServerHandle) {

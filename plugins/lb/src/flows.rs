@@ -10,7 +10,7 @@ use vnet::wire::FlowKey4;
 
 use crate::config::{LbConfig, Scheduler, Service, State, Vip, VipKey};
 use crate::control::LbControl;
-use crate::flow_table::{FlowEntry, Walk};
+use crate::flow_table::{FlowEntry, FlowState, Walk};
 use crate::handle::ServerHandle;
 use crate::local::LbLocal;
 use crate::slot_hash::{slot_hash, slot_of};
@@ -37,8 +37,10 @@ pub struct FlowLine {
     pub vip: VipKey,
     /// Its server.
     pub server: IpAddr,
-    /// `active`, or `leaving`: the server takes no new flows.
-    pub state: &'static str,
+    /// How far it has come.
+    pub state: FlowState,
+    /// The server takes no new flows.
+    pub leaving: bool,
     /// Seconds since its last packet.
     pub idle: u32,
     /// What it is recognised by.
@@ -64,11 +66,12 @@ impl fmt::Display for FlowList {
         if self.flows.is_empty() {
             return writeln!(f, "No flows");
         }
-        writeln!(f, "{:<7}{:<44}{:<17}{:<9}{:>7}  Identity", "Thread", "VIP", "Server", "State", "Idle")?;
+        writeln!(f, "{:<7}{:<44}{:<17}{:<9}{:<12}{:>7}  Identity", "Thread", "VIP", "Server", "AS", "State", "Idle")?;
         for flow in &self.flows {
             let (vip, server) = (flow.vip.to_string(), flow.server.to_string());
-            write!(f, "{:<7}{vip:<43} {server:<16} {:<9}{:>6}s", flow.worker, flow.state, flow.idle)?;
-            writeln!(f, "  {:016x}", flow.identity)?;
+            let leaving = if flow.leaving { "leaving" } else { "active" };
+            write!(f, "{:<7}{vip:<43} {server:<16} {leaving:<9}{:<12}", flow.worker, flow.state.name())?;
+            writeln!(f, "{:>6}s  {:016x}", flow.idle, flow.identity)?;
         }
         Ok(())
     }
@@ -137,9 +140,15 @@ fn slots(config: &LbConfig, wanted: Wanted) -> Arc<[bool]> {
 fn line(config: &LbConfig, worker: usize, entry: &FlowEntry) -> Option<FlowLine> {
     let server = config.server(entry.server.slot() as u32)?;
     let vip = config.vip(server.vip)?;
-    let stays = server.state == State::Used && server.weight > 0;
-    let state = if stays { "active" } else { "leaving" };
-    Some(FlowLine { worker, vip: vip.key, server: server.address, state, idle: entry.idle, identity: entry.identity })
+    Some(FlowLine {
+        worker,
+        vip: vip.key,
+        server: server.address,
+        leaving: server.state == State::Removed || server.weight == 0,
+        state: entry.state,
+        idle: entry.idle,
+        identity: entry.identity,
+    })
 }
 
 /// A flow as `show lb flow` is asked for it.
@@ -175,8 +184,8 @@ pub struct FlowAtWorker {
     pub identity: u64,
     /// The bucket and the number of buckets.
     pub bucket: (usize, usize),
-    /// The entry in the bucket and the seconds since the last packet, if the flow is known.
-    pub known: Option<(usize, u32)>,
+    /// The entry in the bucket, how far the flow has come, and the seconds since its last packet, if it is known.
+    pub known: Option<(usize, FlowState, u32)>,
     /// Its server, or the one that it would get; `None`: there is none that takes new flows.
     pub server: Option<IpAddr>,
 }
@@ -192,7 +201,9 @@ impl fmt::Display for FlowReport {
             let (bucket, buckets) = one.bucket;
             write!(f, "  thread {}: identity {:016x} bucket:{bucket}/{buckets}", one.worker, one.identity)?;
             match (one.known, one.server) {
-                (Some((way, idle)), Some(server)) => writeln!(f, " entry:{way} idle:{idle}s, known: {server}")?,
+                (Some((way, state, idle)), Some(server)) => {
+                    writeln!(f, " entry:{way} {} idle:{idle}s, known: {server}", state.name())?;
+                }
                 (None, Some(server)) => writeln!(f, ", not known: a new flow would get {server}")?,
                 _ => writeln!(f, ", not known: no server for a new flow")?,
             }
@@ -241,7 +252,7 @@ pub fn look_up(lb: &LbControl, router: &mut Router, flow: FlowTuple) -> Result<F
 struct Found {
     identity: u64,
     bucket: (usize, usize),
-    known: Option<(usize, u32)>,
+    known: Option<(usize, FlowState, u32)>,
     server: Option<ServerHandle>,
 }
 
@@ -254,7 +265,7 @@ fn at_worker(local: &LbLocal, tables: &LbTables, now: u32, index: u32, words: [u
         Some(entry) => Found {
             identity: hash.identity,
             bucket: (entry.place.bucket, entry.place.buckets),
-            known: Some((entry.place.way, entry.idle)),
+            known: Some((entry.place.way, entry.state, entry.idle)),
             server: Some(entry.server),
         },
         None => Found {

@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 
 use crate::config::{IpPrefix, LbConfig, Scheduler, Server, Service, State, Vip};
+use crate::flow_table::{Pressed, Timeouts};
 
 /// `show lb`.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +34,10 @@ pub struct CoreReport {
     pub core: usize,
     /// Seconds a flow may be silent.
     pub timeout: u32,
+    /// The same by the flow's state.
+    pub timeouts: Timeouts,
+    /// What became of flows that found no room.
+    pub pressed: Pressed,
     /// Flows remembered.
     pub used: usize,
     /// Flows that fit.
@@ -58,6 +63,14 @@ impl fmt::Display for LbReport {
             writeln!(f, "core {}", core.core)?;
             writeln!(f, "  timeout: {}s", core.timeout)?;
             writeln!(f, "  usage: {} / {}", core.used, core.size)?;
+            let Timeouts { plain, half_open, established } = core.timeouts;
+            if half_open != plain || established != plain {
+                writeln!(f, "  tcp timeouts: half-open {half_open}s established {established}s")?;
+            }
+            if core.pressed != Pressed::default() {
+                let Pressed { evicted, refused } = core.pressed;
+                writeln!(f, "  half-open flows evicted: {evicted}  flows refused: {refused}")?;
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ impl ServerHandle {
     pub const MAX_SLOT: u32 = (1 << Self::SLOT_BITS) - 1;
 
     /// The first generation of a slot.
-    pub fn first(slot: u32) -> Self {
+    pub const fn first(slot: u32) -> Self {
         debug_assert!(slot <= Self::MAX_SLOT);
         Self(slot & Self::MAX_SLOT)
     }

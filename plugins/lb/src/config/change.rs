@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::prefix::IpPrefix;
 use super::vip::RouteTarget;
+use crate::flow_table::Timeouts;
 
 /// What has to be done outside of the configuration for a change to take effect, in this order, before the tables that
 /// are built from it are published.
@@ -47,8 +48,8 @@ pub enum Step {
     },
     /// Flow tables of this size.
     Buckets(u32),
-    /// Flow tables with this timeout, in seconds.
-    Timeout(u32),
+    /// Flow tables with these timeouts.
+    Timeouts(Timeouts),
 }
 
 impl Change {

@@ -1,10 +1,11 @@
 //! One cache line of flows.
 
 use super::keys::FlowHash;
+use super::state::{FlowState, Timeouts};
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
@@ -14,10 +15,23 @@ pub const MAX_TIMEOUT: u32 = 1 << (CLOCK.count_ones() - 1);
 
 /// The stamp's clock: seconds, modulo 2^20 (12 days).
 const CLOCK: u32 = (1 << 20) - 1;
-/// Where the stamp's 8 bits of the hash begin; the 4 bits between are the flow's state (0 today: TCP later).
+/// Where the flow's state begins: 4 bits, of which [`FlowState`] takes two.
+const STATE: u32 = 20;
+/// The state's bit that says that the next packet changes it.
+const PENDING: u32 = 1 << STATE;
+/// Where the stamp's 8 bits of the hash begin.
 const ABOVE: u32 = 24;
 /// How many bits of the hash there are in a stamp.
 pub(super) const SPARE_BITS: u32 = 8;
+
+/// What an entry says of a flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) server: ServerHandle,
+    /// The second of the last packet.
+    pub(super) at: u32,
+    pub(super) state: FlowState,
+}
 
 /// Four flows, field by field, so that one comparison of the identities' lower halves serves all four. Nearly always that
 /// tells which entry it is, if any; the upper half then has only to be asked of that one.
@@ -62,22 +76,46 @@ impl Bucket {
         now.wrapping_sub(self.stamp[way]) & CLOCK
     }
 
-    /// Whether the entry has no flow, or one that is to be forgotten.
-    pub(super) fn is_free(&self, way: usize, now: u32, timeout: u32, live: Live<'_>) -> bool {
-        self.server[way].is_none() || !live.holds(self.server[way]) || self.idle(way, now) > timeout
+    /// Whether a packet has something to note: none of this second was noted, or it changes the state.
+    #[inline(always)]
+    pub(super) fn is_news(&self, way: usize, now: u32) -> bool {
+        (self.stamp[way] ^ (now & CLOCK)) & (CLOCK | PENDING) != 0
     }
 
-    /// Notes a packet. Called at most once a second for a flow: a line that was only read need not go back to memory.
+    /// The flow's state.
+    pub(super) fn state(&self, way: usize) -> FlowState {
+        FlowState::from_bits(self.stamp[way] >> STATE)
+    }
+
+    /// Whether the flow was silent for too long.
+    #[inline]
+    pub(super) fn is_over(&self, way: usize, now: u32, timeouts: &Timeouts) -> bool {
+        self.idle(way, now) > timeouts.of(self.state(way))
+    }
+
+    /// Whether the entry has no flow, or one that is to be forgotten.
+    pub(super) fn is_free(&self, way: usize, now: u32, timeouts: &Timeouts, live: Live<'_>) -> bool {
+        self.server[way].is_none() || !live.holds(self.server[way]) || self.is_over(way, now, timeouts)
+    }
+
+    /// The entry that gives way where none is free: of the half-open ones that have waited for their second packet for
+    /// a second at least, the one that has waited longest.
+    pub(super) fn giving_way(&self, now: u32) -> Option<usize> {
+        let waiting = |way: &usize| self.state(*way) == FlowState::HalfOpen && self.idle(*way, now) > 0;
+        (0..WAYS).filter(waiting).max_by_key(|way| self.idle(*way, now))
+    }
+
+    /// Notes a packet. Called about once a second for a flow: a line that was only read need not go back to memory.
     pub(super) fn refresh(&mut self, way: usize, now: u32, above: u32) {
-        let state = self.stamp[way] & !CLOCK & ((1 << ABOVE) - 1);
-        self.stamp[way] = now & CLOCK | state | above << ABOVE;
+        let state = self.state(way).after_packet() as u32;
+        self.stamp[way] = now & CLOCK | state << STATE | above << ABOVE;
     }
 
     /// Puts a flow in; `bits` of the hash picked the bucket.
-    pub(super) fn set(&mut self, way: usize, hash: FlowHash, bits: u32, server: ServerHandle, now: u32) {
+    pub(super) fn set(&mut self, way: usize, hash: FlowHash, bits: u32, seen: Seen) {
         [self.low[way], self.high[way]] = halves(hash.identity);
-        self.server[way] = server;
-        self.stamp[way] = now & CLOCK | (hash.bucket >> bits) << ABOVE;
+        self.server[way] = seen.server;
+        self.stamp[way] = seen.at & CLOCK | (seen.state as u32) << STATE | (hash.bucket >> bits) << ABOVE;
     }
 
     /// The bits of the hash that an entry knows, if it lies in bucket `index` of a table of 2^`bits`; 0 above.
@@ -118,7 +156,8 @@ mod tests {
         let identities = [0x1_0000_0007, 0x2_0000_0007, 0x1_0000_0008, 0x3_0000_0007];
         for (way, identity) in identities.into_iter().enumerate() {
             assert_eq!(bucket.find(identity), None);
-            bucket.set(way, FlowHash { identity, bucket: 0 }, 0, ServerHandle::NONE, 0);
+            let seen = Seen { server: ServerHandle::NONE, at: 0, state: FlowState::Plain };
+            bucket.set(way, FlowHash { identity, bucket: 0 }, 0, seen);
             assert_eq!(bucket.known_hash(way, 0, 0).identity, identity);
         }
         for (way, identity) in identities.into_iter().enumerate() {

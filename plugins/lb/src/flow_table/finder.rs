@@ -2,20 +2,20 @@
 
 use vnet::mem::LentArray;
 
-use super::FlowHash;
 use super::bucket::Bucket;
+use super::{FlowHash, Timeouts};
 use crate::handle::ServerHandle;
 
 /// The part of a flow table in which flows mostly are, for the time of a loop.
 pub struct Finder<'t> {
     buckets: LentArray<'t, Bucket>,
-    timeout: u32,
+    timeouts: Timeouts,
 }
 
 impl<'t> Finder<'t> {
     #[inline(always)]
-    pub(super) fn new(buckets: LentArray<'t, Bucket>, timeout: u32) -> Self {
-        Finder { buckets, timeout }
+    pub(super) fn new(buckets: LentArray<'t, Bucket>, timeouts: Timeouts) -> Self {
+        Finder { buckets, timeouts }
     }
 
     /// The first half of [`FlowTable::lookup_or_insert`](super::FlowTable::lookup_or_insert): the flow's server and a note of this packet. Whether the
@@ -26,8 +26,8 @@ impl<'t> Finder<'t> {
         let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
         let way = bucket.find(hash.identity)?;
         // Most packets of busy flows come in the same second as the one before.
-        if bucket.idle(way, now) != 0 {
-            if bucket.idle(way, now) > self.timeout {
+        if bucket.is_news(way, now) {
+            if bucket.is_over(way, now, &self.timeouts) {
                 return None;
             }
             // The bits above the mask stay as they are; a table that has grown learns them anew here.

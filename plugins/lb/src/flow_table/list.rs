@@ -2,7 +2,7 @@
 
 use super::bucket::{Bucket, WAYS};
 use super::resize::Old;
-use super::{FlowHash, FlowMemory, FlowTable};
+use super::{FlowHash, FlowMemory, FlowState, FlowTable};
 use crate::handle::{Live, ServerHandle};
 
 /// A flow that is remembered. Of its addresses and ports an entry keeps nothing but the identity.
@@ -12,6 +12,8 @@ pub struct FlowEntry {
     pub identity: u64,
     /// Its server.
     pub server: ServerHandle,
+    /// How far it has come.
+    pub state: FlowState,
     /// Seconds since its last packet.
     pub idle: u32,
     /// Where it stands.
@@ -65,7 +67,7 @@ impl FlowTable {
             let bucket = memory.wrapped(walk.bucket);
             for way in 0..WAYS {
                 let place = Place { table: walk.table, bucket: walk.bucket, buckets: memory.len(), way };
-                if !bucket.is_free(way, now, self.timeout, live) && wanted(bucket.server[way]) {
+                if !bucket.is_free(way, now, &self.timeouts, live) && wanted(bucket.server[way]) {
                     found.push(entry(bucket, place, now));
                 }
             }
@@ -82,7 +84,7 @@ impl FlowTable {
             let bucket = memory.wrapped(at);
             let way = bucket.find(hash.identity)?;
             let place = Place { table, bucket: at, buckets: memory.len(), way };
-            (!bucket.is_free(way, now, self.timeout, live)).then(|| entry(bucket, place, now))
+            (!bucket.is_free(way, now, &self.timeouts, live)).then(|| entry(bucket, place, now))
         })
     }
 
@@ -96,7 +98,8 @@ impl FlowTable {
 
 fn entry(bucket: &Bucket, place: Place, now: u32) -> FlowEntry {
     let identity = bucket.known_hash(place.way, 0, 0).identity;
-    FlowEntry { identity, server: bucket.server[place.way], idle: bucket.idle(place.way, now), place }
+    let way = place.way;
+    FlowEntry { identity, server: bucket.server[way], state: bucket.state(way), idle: bucket.idle(way, now), place }
 }
 
 #[cfg(test)]

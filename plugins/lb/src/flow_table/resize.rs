@@ -1,6 +1,6 @@
 //! From a table of one size to one of another, a few flows at a time.
 
-use super::bucket::{SPARE_BITS, WAYS};
+use super::bucket::{SPARE_BITS, Seen, WAYS};
 use super::{FlowHash, FlowMemory, FlowTable};
 use crate::handle::{Live, ServerHandle};
 
@@ -89,9 +89,9 @@ impl FlowTable {
             let old = &self.old[at];
             let bucket = old.buckets.wrapped(hash.bucket as usize);
             let Some(way) = bucket.find(hash.identity) else { continue };
-            let server = bucket.server[way];
-            let gone = bucket.is_free(way, now, self.timeout, live);
-            let moved = !gone && self.put(hash, now, now, live, server);
+            let (server, state) = (bucket.server[way], bucket.state(way).after_packet());
+            let gone = bucket.is_free(way, now, &self.timeouts, live);
+            let moved = !gone && self.put(hash, Seen { server, at: now, state }, now, live);
             let old = &mut self.old[at];
             let bits = old.buckets.bits();
             let bucket = old.buckets.wrapped_mut(hash.bucket as usize);
@@ -146,10 +146,9 @@ impl FlowTable {
         old.cursor = (at + 1) & (old.buckets.len() - 1);
         let bucket = *old.buckets.wrapped(at);
         for way in (0..WAYS).filter(|&way| !bucket.server[way].is_none()) {
-            let (hash, server) = (bucket.known_hash(way, at, bits), bucket.server[way]);
-            if bucket.is_free(way, now, self.timeout, live)
-                || !self.put(hash, bucket.last_seen(way, now), now, live, server)
-            {
+            let (hash, server, state) = (bucket.known_hash(way, at, bits), bucket.server[way], bucket.state(way));
+            let seen = Seen { server, at: bucket.last_seen(way, now), state };
+            if bucket.is_free(way, now, &self.timeouts, live) || !self.put(hash, seen, now, live) {
                 self.release(server);
             }
             old.buckets.wrapped_mut(at).clear(way);
@@ -164,7 +163,7 @@ impl FlowTable {
         let bucket = old.buckets.wrapped_mut(at);
         for way in 0..WAYS {
             let server = bucket.server[way];
-            if !server.is_none() && bucket.is_free(way, now, self.timeout, live) {
+            if !server.is_none() && bucket.is_free(way, now, &self.timeouts, live) {
                 bucket.clear(way);
                 old.used -= 1;
                 self.release(server);

@@ -117,8 +117,8 @@ fn sizes_that_cannot_be_are_refused_in_words() {
     assert_eq!(error(32, 0), "timeout must be 1 to 524288 seconds, not 0");
     assert!(check(MAX_BUCKETS, MAX_TIMEOUT).is_ok());
     let mut table = table(32, 40);
-    assert!(table.set_timeout(MAX_TIMEOUT + 1).is_err());
-    assert_eq!(table.timeout(), 40);
+    assert!(table.set_timeouts(Timeouts::all(MAX_TIMEOUT + 1)).is_err());
+    assert_eq!(table.timeouts(), Timeouts::all(40));
 }
 
 #[test]

@@ -41,7 +41,8 @@ fn show_lb() {
     let empty = LbReport::new(&LbConfig::default(), Vec::new()).to_string();
     assert!(empty.ends_with(" #vips: 0\n #ass: 0\n"), "{empty}");
     let (config, _) = session();
-    let cores = vec![CoreReport { core: 0, timeout: 40, used: 3, size: 128 }];
+    let (timeouts, pressed) = (Timeouts::all(40), Pressed::default());
+    let cores = vec![CoreReport { core: 0, timeout: 40, timeouts, pressed, used: 3, size: 128 }];
     assert_eq!(
         LbReport::new(&config, cores).to_string(),
         "lb_main ip4-src-address: 10.0.2.1 \n \

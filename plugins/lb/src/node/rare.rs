@@ -7,7 +7,7 @@ use vnet::{Cx, Offload, Packet};
 use super::flow::{self, NoFlow};
 use super::send::Send4;
 use super::{Balance, Error, Next, Staged};
-use crate::flow_table::Verdict;
+use crate::flow_table::{FlowState, Verdict};
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
@@ -64,6 +64,7 @@ fn balance<'t>(
     vip: u32,
 ) -> Option<&'t ServerEntry> {
     let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
+    let state = FlowState::of_new((words[1] >> 32) as u8);
     let words = entry.mask.apply(words);
     let LbLocal { flows, picks, .. } = &mut *local;
     let (hash, live) = (flows.hash(words, vip), shared.live());
@@ -74,7 +75,7 @@ fn balance<'t>(
             let turns = !entry.scheduler.is_stateless() && flows.has_room(hash, now, live);
             let server =
                 if turns { picks.choose(shared, flows, vip, entry, words) } else { shared.choose(entry, words) };
-            server.map_or(Verdict::NoServer, |server| flows.insert(hash, now, live, server))
+            server.map_or(Verdict::NoServer, |server| flows.insert(hash, now, live, server, state))
         }
     };
     if let Verdict::New(server) = verdict

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::balancing::three;
 use crate::bed::Bed;
-use crate::frames::{flow, server};
+use crate::frames::{VIP, flow, ip, server, udp};
 
 #[test]
 fn removed_vips_are_listed_until_their_flows_are_gone() {
@@ -122,4 +122,38 @@ fn what_cannot_stand_beside_others_is_refused() {
     // What was in the way goes, and there is room.
     bed.type_all(&["lb as 94.0.0.0/24 10.0.2.3 weight 0", "lb as 94.0.0.0/24 10.0.2.4"]);
     bed.type_all(&["lb vip 95.0.0.0/24 protocol tcp port 80 del", "lb vip 95.0.0.0/24", "lb vip 95.0.0.1/32 del"]);
+}
+
+/// TCP flows of one packet, TCP flows of more, and others have timeouts of their own.
+#[test]
+fn timeouts_by_state() {
+    let mut bed = three();
+    bed.vppctl("lb conf buckets 16384 timeout 1000 half-open 1 udp 3");
+    let half_open: Vec<Vec<u8>> = (0..100).map(flow).collect();
+    let established: Vec<Vec<u8>> = (100..200).map(flow).collect();
+    let datagrams: Vec<Vec<u8>> = (0..100).map(|port| udp(ip([10, 9, 0, 1], VIP), 1024 + port, 53, 0)).collect();
+    for frames in [&half_open, &established, &established, &datagrams] {
+        assert_eq!(bed.reaching_servers(frames.clone()).len(), 100);
+    }
+    let shown = bed.vppctl("show lb");
+    assert!(shown.contains("  timeout: 3s\n") && shown.contains("  tcp timeouts: half-open 1s established 1000s\n"));
+    let states = |bed: &mut Bed| {
+        let text = bed.vppctl("show lb flows max 1000");
+        ["half-open", "established", "plain"].map(|state| text.matches(&format!(" {state} ")).count())
+    };
+    assert_eq!(states(&mut bed), [100, 100, 100]);
+    std::thread::sleep(Duration::from_millis(2300));
+    // Time goes on with the next pass.
+    bed.send(Vec::<Vec<u8>>::new());
+    assert_eq!(states(&mut bed)[..2], [0, 100]);
+    std::thread::sleep(Duration::from_millis(2300));
+    bed.send(Vec::<Vec<u8>>::new());
+    assert_eq!(states(&mut bed), [0, 100, 0]);
+    for (line, sentence) in [
+        ("lb conf half-open 0", "lb conf: expected a number of seconds from 1 to 524288, got `0'"),
+        ("lb conf established 524289", "lb conf: expected a number of seconds from 1 to 524288, got `524289'"),
+        ("lb conf udp 1 udp 2", "lb conf: `udp' is given twice"),
+    ] {
+        assert_eq!(bed.refused(line).trim_end(), sentence);
+    }
 }

@@ -29,17 +29,17 @@ fn flows_are_listed() {
     let mut bed = busy();
     let text = bed.vppctl("show lb flows");
     let head = "Limiting display to 50 flows. To display more specify max.\n\
-                Thread VIP                                         Server           State       Idle  Identity\n";
+                Thread VIP                                         Server           AS       State          Idle  Identity\n";
     assert!(text.starts_with(head), "{text}");
     assert_eq!(rows(&text).len(), 50);
     let all = rows(&bed.vppctl("show lb flows max 120"));
     assert_eq!(all.len(), 120);
-    let mut identities: Vec<&String> = all.iter().map(|row| &row[5]).collect();
+    let mut identities: Vec<&String> = all.iter().map(|row| &row[6]).collect();
     identities.sort();
     identities.dedup();
     assert!(identities.len() == 120 && identities.iter().all(|identity| identity.len() == 16));
-    assert!(all.iter().all(|row| row[..2] == ["0", "90.0.0.1/32"] && row[3] == "active"), "{all:?}");
-    assert!(all.iter().all(|row| row[4].strip_suffix('s').is_some_and(|idle| idle.parse::<u32>().unwrap() < 60)));
+    assert!(all.iter().all(|row| row[..2] == ["0", "90.0.0.1/32"] && row[3..5] == ["active", "half-open"]), "{all:?}");
+    assert!(all.iter().all(|row| row[5].strip_suffix('s').is_some_and(|idle| idle.parse::<u32>().unwrap() < 60)));
     // Those of one server, and of one VIP.
     let of = |server: &str| all.iter().filter(|row| row[2] == server).count();
     let own = rows(&bed.vppctl("show lb flows as 10.0.2.3 max 1000"));
@@ -65,7 +65,8 @@ fn one_flow_is_looked_up() {
     let text = bed.vppctl(line);
     assert!(text.starts_with("vip[1] 90.0.0.1/32 scheduler:maglev slot:"), "{text}");
     assert!(text.contains("  thread 0: identity ") && text.contains("/65536 entry:"), "{text}");
-    assert!(text.ends_with(&format!(", known: {known}\n")), "{text}");
+    // That was its second packet.
+    assert!(text.contains(" established idle:") && text.ends_with(&format!(", known: {known}\n")), "{text}");
     // It is in the list.
     let identity = text.split("identity ").nth(1).unwrap().split(' ').next().unwrap().to_string();
     assert!(bed.vppctl("show lb flows max 1000").contains(&identity));

@@ -109,7 +109,7 @@ impl World {
                 Step::DelRoute { prefix, target } => assert_eq!(self.routes.remove(&prefix), Some(target)),
                 Step::Track { server, address } => assert_eq!(self.tracked.insert(server, address), None),
                 Step::Untrack { server, address } => assert_eq!(self.tracked.remove(&server), Some(address)),
-                Step::Timeout(seconds) => self.workers.iter_mut().for_each(|one| one.set_timeout(seconds).unwrap()),
+                Step::Timeouts(timeouts) => self.workers.iter_mut().for_each(|one| one.set_timeouts(timeouts).unwrap()),
                 Step::Buckets(buckets) => {
                     let resize = |one: &mut FlowTable| one.resize(FlowMemory::new(buckets).unwrap()).is_ok();
                     assert!(self.workers.iter_mut().all(resize));
