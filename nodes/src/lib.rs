@@ -14,6 +14,7 @@ mod ethernet;
 pub mod frame_trace;
 pub mod gre;
 pub mod ip4;
+pub mod ipip;
 pub mod links;
 mod mac;
 pub mod offload;
@@ -23,6 +24,7 @@ pub mod pg;
 pub mod ping;
 pub mod sys;
 pub mod tap;
+pub mod tunnel;
 
 use vnet::Builder;
 
@@ -52,5 +54,6 @@ pub fn register_nodes(builder: &mut Builder) {
     arp::register(builder);
     ip4::register(builder);
     gre::register(builder);
+    ipip::register(builder);
     pg::register(builder);
 }

@@ -11,3 +11,4 @@ mod load_balancer;
 mod pcap_trace;
 mod reassembly;
 mod support;
+mod tunnels;

@@ -1,11 +1,11 @@
 //! Commands that belong to no device: tunnels and `ping`.
 
-mod gre;
 mod ping;
+mod tunnel;
 
 use cli::App;
 
 pub(crate) fn register(app: &mut App) {
-    gre::register(app);
+    tunnel::register(app);
     ping::register(app);
 }

@@ -3,13 +3,11 @@
 //! Uses: the outer IPv4 and GRE headers. Sets: the tunnel's interface as the one the packet came in by. Next:
 //! `ip4-input`.
 
-use std::net::Ipv4Addr;
-
-use trace::{Record, Text};
 use vnet::wire::{Ip4Header, checksum, ethernet, gre};
 use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
-use super::TunnelTable;
+use super::Gre;
+use crate::tunnel::{TunnelTable, TunnelTrace};
 
 next_nodes! {
     /// Where `gre4-input` sends packets.
@@ -49,29 +47,13 @@ pub(super) fn node() -> NodeSpec {
 
 struct GreInput;
 
-/// `GRE: tunnel N len N src A dst A`
-#[derive(serde::Serialize)]
-pub struct GreTrace {
-    tunnel: Option<u32>,
-    len: u16,
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
-}
-
-impl Record for GreTrace {
-    fn text(&self, text: &mut Text) {
-        let tunnel = self.tunnel.map_or("none".into(), |tunnel| tunnel.to_string());
-        text.line(format_args!("GRE: tunnel {tunnel} len {} src {} dst {}", self.len, self.source, self.destination));
-    }
-}
-
 impl PacketNode for GreInput {
     type Next = Next;
     type Error = Error;
-    type Shared = TunnelTable;
+    type Shared = TunnelTable<Gre>;
     type Local = ();
     type Staged = ();
-    type Trace = GreTrace;
+    type Trace = TunnelTrace;
     const TRACE_ON_ENTRY: bool = true;
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
@@ -106,12 +88,7 @@ impl PacketNode for GreInput {
         Next::Ip4
     }
 
-    fn trace(&self, scope: &Scope<'_, TunnelTable, ()>, packet: &Packet<'_>, (): ()) -> GreTrace {
-        let (len, source, destination) = match Ip4Header::ref_from_prefix(packet.data()) {
-            Ok((ip, _)) => (ip.total_len.get(), ip.source_address(), ip.destination_address()),
-            Err(_) => (0, Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED),
-        };
-        let tunnel = scope.shared.find(destination.into(), source.into()).map(|tunnel| tunnel.instance);
-        GreTrace { tunnel, len, source, destination }
+    fn trace(&self, scope: &Scope<'_, TunnelTable<Gre>, ()>, packet: &Packet<'_>, (): ()) -> TunnelTrace {
+        TunnelTrace::new(scope.shared, packet)
     }
 }

@@ -1,50 +1,23 @@
-//! GRE tunnels over IPv4 (RFC 2784): `gre4-input` takes the outer headers off, `NAME-tx` puts them on.
+//! GRE tunnels over IPv4 (RFC 2784): `gre4-input` takes the outer headers off, `greN-tx` puts them on.
 
 mod input;
-mod tunnel;
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+use vnet::Builder;
+use vnet::wire::ip4::protocol;
 
-use ahash::AHashMap;
-use vnet::{Builder, IfIndex};
+use crate::tunnel::{self, Kind};
 
-pub use tunnel::{TunnelError, Tunnels};
+/// GRE without checksum, key and sequence numbers.
+pub struct Gre;
 
-/// A tunnel, as workers know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tunnel {
-    /// Its interface.
-    pub interface: IfIndex,
-    /// The instance number, as in `gre0`.
-    pub instance: u32,
-    /// Our end.
-    pub source: Ipv4Addr,
-    /// The other end; `None`: any (multipoint).
-    pub destination: Option<Ipv4Addr>,
-}
-
-/// All tunnels, as workers know them.
-#[derive(Clone, Debug, Default)]
-pub struct TunnelTable {
-    /// By our end and the other; 0.0.0.0 where any other end will do.
-    by_ends: Arc<AHashMap<(u32, u32), Tunnel>>,
-}
-
-impl TunnelTable {
-    fn new(tunnels: &[Tunnel]) -> TunnelTable {
-        let ends = |t: &Tunnel| (u32::from(t.source), t.destination.map_or(0, u32::from));
-        TunnelTable { by_ends: Arc::new(tunnels.iter().map(|t| (ends(t), *t)).collect()) }
-    }
-
-    /// The tunnel of a packet from `remote` to `local`: the one with just these ends, or else a multipoint one.
-    pub fn find(&self, local: u32, remote: u32) -> Option<Tunnel> {
-        self.by_ends.get(&(local, remote)).or_else(|| self.by_ends.get(&(local, 0))).copied()
-    }
+impl Kind for Gre {
+    const WORD: &'static str = "gre";
+    const NAME: &'static str = "GRE";
+    const A_NAME: &'static str = "a GRE";
+    const PROTOCOL: u8 = protocol::GRE;
+    const SHIM: &'static [u8] = &[0, 0, 8, 0];
 }
 
 pub(crate) fn register(builder: &mut Builder) {
-    builder.extension(TunnelTable::default());
-    builder.state(Tunnels::default());
-    builder.node(input::node());
+    tunnel::register::<Gre>(builder, input::node());
 }

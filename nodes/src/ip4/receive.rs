@@ -1,6 +1,6 @@
 //! `ip4-receive`: packets for our own addresses.
 //!
-//! Uses: the protocol. Sets: nothing. Next: `ip4-icmp-input`, `gre4-input`; `ip4-full-reassembly` for pieces;
+//! Uses: the protocol. Sets: nothing. Next: `ip4-icmp-input`, `gre4-input`, `ipip4-input`; `ip4-full-reassembly` for pieces;
 //! `ip4-icmp-error` for what nobody here takes.
 
 use vnet::wire::icmp4::{self, Problem};
@@ -19,6 +19,8 @@ next_nodes! {
         Icmp => "ip4-icmp-input",
         /// GRE.
         Gre => "gre4-input",
+        /// IPv4.
+        Ipip => "ipip4-input",
         /// A piece.
         Reassembly => "ip4-full-reassembly",
         /// Tell the sender that nobody is here.
@@ -64,6 +66,7 @@ impl PacketNode for Receive {
         let (error, code) = match header.protocol {
             protocol::ICMP => return Next::Icmp,
             protocol::GRE => return Next::Gre,
+            protocol::IP_IN_IP => return Next::Ipip,
             protocol::UDP | protocol::TCP => (Error::NoListener, icmp4::PORT),
             _ => (Error::UnknownProtocol, icmp4::PROTOCOL),
         };

@@ -1,4 +1,4 @@
-//! `create gre tunnel`, `show gre tunnel`.
+//! `create gre tunnel`, `show gre tunnel`; the same with `ipip`.
 
 use std::fmt;
 
@@ -6,15 +6,20 @@ use cli::{App, Args, CliError, Reply};
 use serde::Serialize;
 use vnet::Router;
 
-use crate::gre::Tunnels;
+use crate::gre::Gre;
+use crate::ipip::Ipip;
+use crate::tunnel::{Kind, Tunnels};
 
 pub(super) fn register(app: &mut App) {
     let help = "create gre tunnel src <addr> {dst <addr> | multipoint} [instance <n>] [del]";
-    app.command("create gre tunnel", help, create);
-    app.command("show gre tunnel", "show gre tunnel", show);
+    app.command("create gre tunnel", help, create::<Gre>);
+    app.command("show gre tunnel", "show gre tunnel", show::<Gre>);
+    let help = "create ipip tunnel src <addr> {dst <addr> | multipoint} [instance <n>] [del]";
+    app.command("create ipip tunnel", help, create::<Ipip>);
+    app.command("show ipip tunnel", "show ipip tunnel", show::<Ipip>);
 }
 
-fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+fn create<K: Kind>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let (mut source, mut destination, mut instance) = (None, None, None);
     let (mut multipoint, mut delete) = (false, false);
     while let Some(word) = args.peek() {
@@ -24,7 +29,7 @@ fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             "src" => source = Some(args.ip4("our end of the tunnel")?),
             "dst" => destination = Some(args.ip4("the other end of the tunnel")?),
             "instance" => instance = Some(args.number("an instance", 0..=16383)?),
-            "multipoint" => multipoint = true,
+            "multipoint" | "p2mp" => multipoint = true,
             "del" => delete = true,
             _ => return Err(unknown),
         }
@@ -35,9 +40,9 @@ fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         (false, None) => return Err(CliError::at("expected dst <addr> or multipoint")),
         _ => (),
     }
-    let missing = || CliError::at("GRE tunnels are not registered");
+    let missing = || CliError::at(format!("{} tunnels are not registered", K::NAME));
     router
-        .with_state::<Tunnels, _>(|tunnels, router| {
+        .with_state::<Tunnels<K>, _>(|tunnels, router| {
             if delete {
                 tunnels.remove(router, source, destination).map_err(CliError::at)?;
                 return Ok(Reply::none());
@@ -50,7 +55,12 @@ fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
 
 /// The tunnels.
 #[derive(Serialize)]
-struct Rows(Vec<Row>);
+#[serde(transparent)]
+struct Rows {
+    #[serde(skip)]
+    kind: &'static str,
+    tunnels: Vec<Row>,
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -63,10 +73,10 @@ struct Row {
 
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return writeln!(f, "No GRE tunnels configured...");
+        if self.tunnels.is_empty() {
+            return writeln!(f, "No {} tunnels configured...", self.kind);
         }
-        for row in &self.0 {
+        for row in &self.tunnels {
             let mode = if row.multipoint { "multi-point" } else { "point-to-point" };
             writeln!(
                 f,
@@ -78,9 +88,9 @@ impl fmt::Display for Rows {
     }
 }
 
-fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+fn show<K: Kind>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     args.end()?;
-    let tunnels = router.state::<Tunnels>().map(|tunnels| tunnels.list().to_vec()).unwrap_or_default();
+    let tunnels = router.state::<Tunnels<K>>().map(|tunnels| tunnels.list().to_vec()).unwrap_or_default();
     let rows = tunnels.iter().map(|tunnel| Row {
         instance: tunnel.instance,
         source: tunnel.source.to_string(),
@@ -88,5 +98,5 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         multipoint: tunnel.destination.is_none(),
         sw_if_index: tunnel.interface.0,
     });
-    Ok(Reply::new(Rows(rows.collect())))
+    Ok(Reply::new(Rows { kind: K::NAME, tunnels: rows.collect() }))
 }
