@@ -150,6 +150,10 @@ fn what_cannot_be_is_refused() {
             "lb vip: VIP 90.0.0.1/32 already exists, with flows told apart by ports too: src_ip_sticky cannot be changed",
         ),
         (
+            "lb vip 90.0.0.1/32 scheduler lc encap ipip4",
+            "lb vip: VIP 90.0.0.1/32 already exists, with encap gre4: encap cannot be changed",
+        ),
+        (
             "lb vip 90.0.0.1/32 new_len 1000",
             "lb vip: new_len must be a power of two or a prime, at most 33554432, not 1000",
         ),

@@ -4,6 +4,7 @@
 mod plain;
 mod world;
 
+use lb::config::Scheduler;
 use proptest::prelude::*;
 
 use plain::{PREFIXES, SERVERS};
@@ -13,6 +14,7 @@ use world::World;
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     AddVip { vip: usize, new_len: u32, sticky: bool },
+    SetVip { vip: usize, scheduler: Option<Scheduler>, new_len: Option<u32> },
     DelVip(usize),
     FlushVip(usize),
     AddServers { vip: usize, servers: Vec<usize>, weight: Option<u32>, flush: bool },
@@ -29,10 +31,13 @@ pub(crate) enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let vip = || 0..PREFIXES.len() * 3;
     let servers = || prop::collection::vec(0..SERVERS.len(), 0..4);
-    let new_len = prop_oneof![4 => Just(1024), 1 => Just(8), 1 => Just(31), 1 => Just(2), 1 => Just(1000)];
+    let new_len = || prop_oneof![4 => Just(1024), 1 => Just(8), 1 => Just(31), 1 => Just(2), 1 => Just(1000)];
+    let scheduler = prop::option::of(prop::sample::select(&Scheduler::ALL[..]));
     let weight = || prop_oneof![2 => Just(100u32), 2 => 0u32..=100, 1 => Just(50u32), 1 => Just(101u32)];
     prop_oneof![
-        4 => (vip(), new_len, any::<bool>()).prop_map(|(vip, new_len, sticky)| Event::AddVip { vip, new_len, sticky }),
+        4 => (vip(), new_len(), any::<bool>()).prop_map(|(vip, new_len, sticky)| Event::AddVip { vip, new_len, sticky }),
+        2 => (vip(), scheduler, prop::option::of(new_len()))
+            .prop_map(|(vip, scheduler, new_len)| Event::SetVip { vip, scheduler, new_len }),
         1 => vip().prop_map(Event::DelVip),
         1 => vip().prop_map(Event::FlushVip),
         6 => (vip(), servers(), prop::option::of(weight()), any::<bool>())

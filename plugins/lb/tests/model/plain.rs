@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use lb::config::{IpPrefix, Protocol, Service, VipKey};
-use lb::maglev::{MaglevTable, Member};
+use lb::config::{IpPrefix, Protocol, Scheduler, Service, VipKey};
+use lb::maglev::Member;
+use lb::schedule::list;
 use lb::slot_hash::{KeyMask, slot_hash, slot_of};
 
 /// One inside the other, and one apart.
@@ -63,6 +64,7 @@ pub type FlowKey = (usize, [u64; 2]);
 pub struct Vip {
     pub key: VipKey,
     pub new_len: u32,
+    pub scheduler: Scheduler,
     pub mask: KeyMask,
     pub servers: BTreeMap<IpAddr, Server>,
     pub flows: BTreeMap<FlowKey, Flow>,
@@ -70,7 +72,8 @@ pub struct Vip {
 }
 
 impl Vip {
-    /// The server of a new flow: tables are made from the servers in the order of their addresses.
+    /// The server of a new flow by its hash (what workers remember is not modelled): tables are made from the servers in
+    /// the order of their addresses.
     pub fn choice(&self, words: [u64; 2]) -> Option<IpAddr> {
         let used: Vec<(IpAddr, Server)> = self
             .servers
@@ -85,8 +88,9 @@ impl Vip {
             weight: server.weight,
         };
         let members: Vec<Member> = used.iter().enumerate().map(member).collect();
-        let table = MaglevTable::build(self.new_len, &members).unwrap();
-        let slot = table.slots()[slot_of(slot_hash(words), self.new_len as usize)];
+        let table = list(self.scheduler, self.new_len, &members).unwrap();
+        let words = if self.scheduler == Scheduler::Sh { KeyMask::SOURCE.apply(words) } else { words };
+        let slot = *table.get(slot_of(slot_hash(words), table.len()))?;
         (slot > 0).then(|| used[slot as usize - 1].0)
     }
 

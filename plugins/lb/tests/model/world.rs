@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use lb::config::{Change, ConfUpdate, IpPrefix, LbConfig, LbError, RouteTarget, Service, State, Step, VipOptions};
+use lb::config::{
+    Change, ConfUpdate, IpPrefix, LbConfig, LbError, RouteTarget, Scheduler, Service, State, Step, VipOptions,
+    VipUpdate,
+};
 use lb::flow_table::{FlowMemory, FlowTable, HashKeys, MAX_OLD, Verdict};
 use lb::maglev::is_valid_len;
 use lb::slot_hash::KeyMask;
@@ -70,6 +73,7 @@ impl World {
                 assert_eq!(self.change(|config| config.set_conf(update)), Ok(()));
             }
             Event::AddVip { vip, new_len, sticky } => self.add_vip(vip, new_len, sticky),
+            Event::SetVip { vip, scheduler, new_len } => self.set_vip(vip, VipUpdate { scheduler, new_len }),
             Event::DelVip(vip) => {
                 let done = self.change(|config| config.del_vip(&key(vip)));
                 assert_eq!(done.is_ok(), self.index(vip).is_some(), "{done:?}");
@@ -150,8 +154,26 @@ impl World {
         if let Some(index) = index {
             let mask = if src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
             let (servers, flows) = Default::default();
-            let before = self.model.insert(index, Vip { key, new_len, mask, servers, flows, removed: false });
+            let before = self.model.insert(
+                index,
+                Vip { key, new_len, scheduler: Scheduler::Maglev, mask, servers, flows, removed: false },
+            );
             assert!(before.is_none(), "{before:?} is still there");
+        }
+    }
+
+    fn set_vip(&mut self, number: usize, update: VipUpdate) {
+        let vip_key = key(number);
+        let done = self.change(|config| config.set_vip(&vip_key, update).map(|(_, change)| change));
+        let fine = self.index(number).is_some() && update.new_len.is_none_or(is_valid_len);
+        if let Err(LbError::NoRoom { needed, .. }) = done {
+            assert!(fine && is_valid_len(needed));
+            return;
+        }
+        assert_eq!(done.is_ok(), fine, "{done:?}");
+        if let (true, Some(vip)) = (fine, self.vip(number)) {
+            vip.scheduler = update.scheduler.unwrap_or(vip.scheduler);
+            vip.new_len = update.new_len.unwrap_or(vip.new_len);
         }
     }
 
