@@ -219,7 +219,7 @@ impl LbLocal {
         if elapsed > 0 {
             self.swept = now;
             let buckets = u64::from(self.flows.buckets());
-            let more = (buckets * 2 * u64::from(elapsed)).div_ceil(u64::from(self.flows.timeouts().shortest().max(1)));
+            let more = (buckets * 2 * u64::from(elapsed)).div_ceil(u64::from(self.flows.timeouts().to_sweep().max(1)));
             let owed = (self.owed as u64 + more).min(buckets) as usize;
             self.owed = if self.flows.used() == 0 { 0 } else { owed };
         }

@@ -72,9 +72,10 @@ impl Timeouts {
         }
     }
 
-    /// The shortest.
-    pub fn shortest(&self) -> u32 {
-        self.plain.min(self.half_open).min(self.established)
+    /// What decides how often a table is swept. Not how long half-open flows may be silent, which is a short time: their
+    /// entries give way by themselves.
+    pub fn to_sweep(&self) -> u32 {
+        self.plain.min(self.established)
     }
 
     /// Checks the ranges.

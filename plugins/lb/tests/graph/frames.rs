@@ -100,3 +100,13 @@ pub fn checked(packet: &[u8]) -> Vec<u8> {
         other => panic!("neither TCP nor UDP: {other:?}"),
     }
 }
+
+/// The SYN of a connection with this number, none of which [`flow`] has.
+pub fn syn(number: u32) -> Vec<u8> {
+    let source = (0x0b00_0000 + (number >> 8)).to_be_bytes();
+    let ip = IpHeaders::Ipv4(ip(source, VIP), Default::default());
+    let builder = PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ip(ip);
+    let mut frame = Vec::new();
+    builder.tcp(1024 + (number & 0xff) as u16, 80, number, 64240).syn().write(&mut frame, &[]).unwrap();
+    frame
+}

@@ -6,6 +6,7 @@ mod frames;
 mod balancing;
 mod drops;
 mod encaps;
+mod flood;
 mod leaving;
 mod lengths;
 mod listing;
