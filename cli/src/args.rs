@@ -1,7 +1,7 @@
 //! The words after a command's path.
 
 use std::fmt::Display;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -11,6 +11,7 @@ use nom::character::complete::{char, multispace0};
 use nom::combinator::{opt, recognize};
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
+use vnet::fib::Address;
 use vnet::wire::Mac;
 use vnet::{IfIndex, NodeId, Router};
 
@@ -125,21 +126,50 @@ impl<'l> Args<'l> {
         self.parse(&format!("{what}, an IPv4 address"))
     }
 
+    /// Takes an address of either family.
+    ///
+    /// # Errors
+    /// Names the word.
+    pub fn ip(&mut self, what: &str) -> Result<IpAddr, CliError> {
+        if self.is_ip6() { self.address_of::<Ipv6Addr>(what).map(IpAddr::V6) } else { self.ip4(what).map(IpAddr::V4) }
+    }
+
+    /// Takes an address of the family.
+    ///
+    /// # Errors
+    /// Names the word.
+    pub fn address_of<A: Address>(&mut self, what: &str) -> Result<A, CliError> {
+        self.parse(&format!("{what}, an {} address", family::<A>()))
+    }
+
+    /// Whether the next word is meant to be IPv6: it has a colon.
+    pub fn is_ip6(&self) -> bool {
+        self.peek().is_some_and(|word| word.contains(':'))
+    }
+
     /// Takes an IPv4 address with a prefix length, `A/L`; host bits stay.
     ///
     /// # Errors
     /// Names the word; a length over 32 in VPP's words.
     pub fn ip4_prefix(&mut self) -> Result<(Ipv4Addr, u8), CliError> {
+        self.prefix_of()
+    }
+
+    /// Takes an address of the family with a prefix length, `A/L`; host bits stay.
+    ///
+    /// # Errors
+    /// Names the word; a length beyond the family's bits in VPP's words.
+    pub fn prefix_of<A: Address>(&mut self) -> Result<(A, u8), CliError> {
         let mut ahead = self.clone();
-        let word = ahead.word("an IPv4 address/length")?;
-        let bad = || CliError::at(format!("expected an IPv4 address/length, got `{word}'"));
+        let word = ahead.word(&format!("an {} address/length", family::<A>()))?;
+        let bad = || CliError::at(format!("expected an {} address/length, got `{word}'", family::<A>()));
         let (address, length) = word.split_once('/').ok_or_else(bad)?;
         let address = address.parse().map_err(|_| bad())?;
         let length: u32 = Some(length)
             .filter(|length| length.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|length| length.parse().ok())
             .ok_or_else(bad)?;
-        if length > 32 {
+        if length > u32::from(A::BITS) {
             return Err(CliError::bare(format!("Invalid prefix len: {length}")));
         }
         *self = ahead;
@@ -197,6 +227,10 @@ impl<'l> Args<'l> {
     pub fn end(&self) -> Result<(), CliError> {
         if self.is_empty() { Ok(()) } else { Err(self.unknown()) }
     }
+}
+
+fn family<A: Address>() -> &'static str {
+    if A::BITS == 32 { "IPv4" } else { "IPv6" }
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
-//! Where packets end that go nowhere: `ip4-drop` and `error-drop` before `drop`, `ip4-punt` and `error-punt` before `punt`.
+//! Where packets end that go nowhere: `ip4-drop` or `ip6-drop`, and `error-drop`, before `drop`; the same
+//! of `punt`.
 //!
 //! Uses: the reason that a node noted. Sets: the reason's count, the interface's `drops` or `punt`. Next: none.
 
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use trace::{Record, Text};
 use vnet::{Cx, NoErrors, NodeSpec, Packet, PacketNode, Scope, SinkCx, SinkNode, Vector, next_nodes};
 
+use crate::ip::Ip;
 use crate::ip4::HeaderTrace;
 
 next_nodes! {
@@ -26,16 +30,16 @@ next_nodes! {
 }
 
 next_nodes! {
-    /// Where `ip4-drop` sends packets.
-    pub enum Ip4DropNext {
+    /// Where `ip4-drop` and `ip6-drop` send packets.
+    pub enum IpDropNext {
         /// On to the end.
         Drop => "error-drop",
     }
 }
 
 next_nodes! {
-    /// Where `ip4-punt` sends packets.
-    pub enum Ip4PuntNext {
+    /// Where `ip4-punt` and `ip6-punt` send packets.
+    pub enum IpPuntNext {
         /// On to the end.
         Punt => "error-punt",
     }
@@ -48,8 +52,10 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
         NodeSpec::sink("punt", |_| End { punt: true }),
         NodeSpec::packet("error-drop", |_| Before(DropNext::Drop)),
         NodeSpec::packet("error-punt", |_| Before(PuntNext::Punt)),
-        NodeSpec::packet("ip4-drop", |_| Ip4End(Ip4DropNext::Drop)),
-        NodeSpec::packet("ip4-punt", |_| Ip4End(Ip4PuntNext::Punt)),
+        NodeSpec::packet("ip4-drop", |_| IpEnd::<_, Ipv4Addr>(IpDropNext::Drop, PhantomData)),
+        NodeSpec::packet("ip4-punt", |_| IpEnd::<_, Ipv4Addr>(IpPuntNext::Punt, PhantomData)),
+        NodeSpec::packet("ip6-drop", |_| IpEnd::<_, Ipv6Addr>(IpDropNext::Drop, PhantomData)),
+        NodeSpec::packet("ip6-punt", |_| IpEnd::<_, Ipv6Addr>(IpPuntNext::Punt, PhantomData)),
     ]
 }
 
@@ -83,10 +89,10 @@ impl<X: vnet::NextNodes + Send + 'static> PacketNode for Before<X> {
     }
 }
 
-/// The IPv4 steps before the end: they show the packet once more.
-struct Ip4End<X>(X);
+/// The IP steps before the end: they show the packet once more.
+struct IpEnd<X, A>(X, PhantomData<A>);
 
-impl<X: vnet::NextNodes + Send + 'static> PacketNode for Ip4End<X> {
+impl<X: vnet::NextNodes + Send + 'static, A: Ip> PacketNode for IpEnd<X, A> {
     type Next = X;
     type Error = NoErrors;
     type Shared = ();
@@ -97,11 +103,11 @@ impl<X: vnet::NextNodes + Send + 'static> PacketNode for Ip4End<X> {
         self.0
     }
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
-        AdjacencyTrace::new(packet)
+        AdjacencyTrace::of::<A>(packet)
     }
 }
 
-/// `fib:N adj:N flow:0x…` and the IP header, as VPP prints them at the ends of IPv4 forwarding.
+/// `fib:N adj:N flow:0x…` and the IP header, as VPP prints them at the ends of IP forwarding.
 #[derive(serde::Serialize)]
 pub struct AdjacencyTrace {
     fib: u32,
@@ -111,10 +117,15 @@ pub struct AdjacencyTrace {
 }
 
 impl AdjacencyTrace {
-    /// What stands in the packet now.
+    /// What stands in an IPv4 packet now.
     pub fn new(packet: &Packet<'_>) -> AdjacencyTrace {
+        Self::of::<Ipv4Addr>(packet)
+    }
+
+    /// What stands in a packet of the family now.
+    pub fn of<A: Ip>(packet: &Packet<'_>) -> AdjacencyTrace {
         let meta = packet.meta();
-        AdjacencyTrace { fib: 0, adj: meta.forward, flow: meta.flow_hash, header: HeaderTrace::new(packet) }
+        AdjacencyTrace { fib: 0, adj: meta.forward, flow: meta.flow_hash, header: HeaderTrace::of::<A>(packet) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ethernet-input`: from frames to packets.
 //!
-//! Uses: the Ethernet header, the interface's MAC. Sets: the marks of both headers. Next: `ip4-input`, `arp-input`;
+//! Uses: the Ethernet header, the interface's MAC. Sets: the marks of both headers. Next: `ip4-input`, `ip6-input`, `arp-input`;
 //! `error-drop` for all else.
 
 use trace::{Record, Text};
@@ -16,6 +16,8 @@ next_nodes! {
         Drop => "error-drop",
         /// IPv4.
         Ip4 => "ip4-input",
+        /// IPv6.
+        Ip6 => "ip6-input",
         /// ARP.
         Arp => "arp-input",
     }
@@ -32,8 +34,6 @@ node_errors! {
         UnknownType => error "unknown ethernet type",
         /// IEEE 802.1Q or 802.1ad.
         Vlan => error "VLAN tagged frames are not supported",
-        /// IPv6, for which there are no nodes yet.
-        Ip6 => error "IPv6 is not supported",
         /// The interface is not set up.
         Down => error "interface is down",
         /// An IEEE 802.3 frame with a length where the type stands.
@@ -56,35 +56,43 @@ struct From {
     rx: IfIndex,
     /// The interface's own address, in the upper bits with its first byte lowest.
     mac: u64,
+    /// The type of the run's first packet if that is IPv6, or else IPv4.
+    kind: u16,
 }
 
 /// Before the first run: no packet comes in by an interface of this number.
-const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0 };
+const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0, kind: ethernet::IP4 };
 /// The group bit (IEEE 802.3 section 3.2.3), of broadcast and multicast.
 const GROUP_BIT: u64 = 1 << 16;
 
 impl From {
-    /// Takes the Ethernet header off a packet of the run that is IPv4 and for this station alone; of others, `false`, it
+    /// Takes the Ethernet header off a packet of the run that is of its kind and for this station alone; of others, `false`, it
     /// only notes where the header is.
     #[inline(always)]
     fn takes(self, packet: &mut Packet<'_>) -> bool {
         packet.mark_l2();
         let Some(header) = packet.data().first_chunk() else { return false };
-        let common = packet.meta().rx == self.rx && facts(header) == (self.mac, ethernet::IP4);
+        let common = packet.meta().rx == self.rx && facts(header) == (self.mac, self.kind);
         if common {
             packet.pull(size_of::<EthernetHeader>());
             packet.mark_l3();
         }
         common
     }
+
+    /// Where the packets of the run go.
+    #[inline(always)]
+    fn next(self) -> Next {
+        if self.kind == ethernet::IP6 { Next::Ip6 } else { Next::Ip4 }
+    }
 }
 
 impl EthernetInput {
-    /// The first packet of a run; one that is not IPv4, not to us alone, or to be dropped.
+    /// The first packet of a run; one that is not of its kind, not to us alone, or to be dropped.
     #[inline(never)]
     fn uncommon(&mut self, cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
         let rx = packet.meta().rx;
-        if rx != self.from.rx && !self.change(cx.tables, rx) {
+        if rx != self.from.rx && !self.change(cx.tables, packet) {
             return cx.drop(packet, Error::Down);
         }
         let Some(header) = packet.data().first_chunk() else {
@@ -98,15 +106,19 @@ impl EthernetInput {
         packet.mark_l3();
         match kind {
             ethernet::IP4 => Next::Ip4,
+            ethernet::IP6 => Next::Ip6,
             ethernet::ARP => Next::Arp,
             _ => cx.drop(packet, other(kind)),
         }
     }
 
     /// Begins a run; `false`: the interface takes no packets.
-    fn change(&mut self, tables: &Tables, rx: IfIndex) -> bool {
+    fn change(&mut self, tables: &Tables, first: &Packet<'_>) -> bool {
+        let rx = first.meta().rx;
         let interface = tables.interface(rx);
-        self.from = if interface.is_up() { From { rx, mac: upper(interface.mac) } } else { NOBODY };
+        let ip6 = first.data().first_chunk().is_some_and(|header| facts(header).1 == ethernet::IP6);
+        let kind = if ip6 { ethernet::IP6 } else { ethernet::IP4 };
+        self.from = if interface.is_up() { From { rx, mac: upper(interface.mac), kind } } else { NOBODY };
         interface.is_up()
     }
 }
@@ -143,14 +155,14 @@ impl PacketNode for EthernetInput {
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
-        self.change(cx.tables, vector.packet(0).meta().rx);
+        self.change(cx.tables, &vector.packet(0));
         let from = self.from;
-        (vector.head(|packet| from.takes(packet)), Next::Ip4)
+        (vector.head(|packet| from.takes(packet)), from.next())
     }
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        if self.from.takes(packet) { Next::Ip4 } else { self.uncommon(cx, &mut packet.again()) }
+        if self.from.takes(packet) { self.from.next() } else { self.uncommon(cx, &mut packet.again()) }
     }
 
     #[inline(always)]
@@ -175,7 +187,6 @@ fn facts(header: &[u8; 14]) -> (u64, u16) {
 fn other(ethertype: u16) -> Error {
     match ethertype {
         ethernet::VLAN | ethernet::VLAN_AD => Error::Vlan,
-        ethernet::IP6 => Error::Ip6,
         // IEEE 802.3 section 3.2.6: up to 1500 it is a length.
         0..=1500 => Error::Llc,
         _ => Error::UnknownType,

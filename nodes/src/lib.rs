@@ -1,4 +1,4 @@
-//! The nodes that every router needs: Ethernet, ARP, IPv4, GRE tunnels, and the devices.
+//! The nodes that every router needs: Ethernet, ARP, IPv4, IPv6, GRE tunnels, and the devices.
 //!
 //! One file or folder per node, node family or device; each node's documentation tells what it Uses, Sets and where
 //! packets go Next.
@@ -13,7 +13,9 @@ pub mod drop;
 mod ethernet;
 pub mod frame_trace;
 pub mod gre;
+pub mod ip;
 pub mod ip4;
+pub mod ip6;
 pub mod ipip;
 pub mod links;
 mod mac;
@@ -53,6 +55,7 @@ pub fn register_nodes(builder: &mut Builder) {
     builder.state(ping::Pings::default());
     arp::register(builder);
     ip4::register(builder);
+    ip6::register(builder);
     gre::register(builder);
     ipip::register(builder);
     pg::register(builder);

@@ -1,7 +1,7 @@
 //! `NAME-output`: the last node before a device.
 //!
 //! Uses: `meta.tx`, the work left to do. Sets: `tx` counters. Next: features of the interface, then `NAME-tx`;
-//! `ip4-gso-cut` where the device does not take large segments; `error-drop` where the interface is down.
+//! `ip4-gso-cut` or `ip6-gso-cut` where the device does not take large segments; `error-drop` where the interface is down.
 
 use std::sync::Arc;
 
@@ -18,7 +18,9 @@ next_nodes! {
         /// The interface is down.
         Drop => "error-drop",
         /// The device takes no large segments.
-        Cut => "ip4-gso-cut",
+        Cut4 => "ip4-gso-cut",
+        /// The same of IPv6.
+        Cut6 => "ip6-gso-cut",
         ; To
     }
 }
@@ -145,7 +147,8 @@ impl PacketNode for Output {
 fn unfinished(packet: &mut Packet<'_>, caps: Caps, this: NodeId) -> Option<Next> {
     if packet.meta().offload.intersects(Offload::GSO) && !caps.contains(Caps::GSO) {
         crate::ip4::gso::come_back_to(packet, this);
-        return Some(Next::Cut);
+        let ip6 = packet.l3_bytes().first().is_some_and(|first| first >> 4 == 6);
+        return Some(if ip6 { Next::Cut6 } else { Next::Cut4 });
     }
     if !caps.contains(Caps::CHECKSUM) {
         crate::checksum::complete(packet);

@@ -1,16 +1,15 @@
 //! `ping`: echo requests from the control thread, and the replies that packet threads see.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Instant;
 
-use vnet::wire::Ip4Header;
-use vnet::{Cx, Notice, Packet, PacketNode, Router};
+use vnet::{Cx, Notice, PacketNode, Router};
 
 /// An echo reply that came back.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
     /// From whom.
-    pub from: Ipv4Addr,
+    pub from: IpAddr,
     /// The identifier of the request.
     pub id: u16,
     /// The sequence number of the request.
@@ -55,11 +54,20 @@ impl Pings {
 /// Replies that may be kept for those who wait.
 const MOST_REPLIES: usize = 1024;
 
-/// A reply came for one of our own addresses; `at` is where its message begins.
-pub(crate) fn answered<N: PacketNode>(cx: &mut Cx<'_, '_, N>, packet: &Packet<'_>, at: usize, id: u16, sequence: u16) {
-    let Ok((ip, _)) = Ip4Header::ref_from_prefix(packet.data()) else { return };
-    let (from, ttl, len) = (ip.source_address(), ip.ttl, packet.len().saturating_sub(at));
-    let reply = Reply { from, id, sequence, ttl, len, at: cx.now().instant };
+/// What a node saw of a reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// From whom.
+    pub(crate) from: IpAddr,
+    /// Hops left.
+    pub(crate) ttl: u8,
+    /// Bytes of the ICMP message.
+    pub(crate) len: usize,
+}
+
+/// A reply came for one of our own addresses.
+pub(crate) fn answered<N: PacketNode>(cx: &mut Cx<'_, '_, N>, seen: Seen, id: u16, sequence: u16) {
+    let reply = Reply { from: seen.from, id, sequence, ttl: seen.ttl, len: seen.len, at: cx.now().instant };
     cx.notify(Notice::Call(Box::new(move |router: &mut Router| {
         if let Some(pings) = router.state::<Pings>()
             && pings.waiting.contains(&id)

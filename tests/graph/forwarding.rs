@@ -78,7 +78,7 @@ fn every_kind_of_broken_packet_has_its_own_count() {
         ("ip4-input", "ip4 source address is not a host"),
         ("ethernet-input", "l3 mac mismatch"),
         ("ethernet-input", "VLAN tagged frames are not"),
-        ("ethernet-input", "IPv6 is not supported"),
+        ("ip6-input", "ip6 is not enabled on the interf"),
         ("ip4-lookup", "no route"),
     ] {
         let line = errors.lines().find(|line| line.contains(node) && line.contains(reason));

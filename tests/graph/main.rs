@@ -7,6 +7,8 @@ mod commands;
 mod forwarding;
 mod fragments;
 mod golden;
+mod ip6;
+mod ip6_commands;
 mod load_balancer;
 mod pcap_trace;
 mod reassembly;

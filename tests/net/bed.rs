@@ -197,13 +197,19 @@ fn agent(number: usize, namespace: &str, dir: &Path, net: &Namespaces) -> Daemon
 }
 
 /// A folder for sockets, scripts and logs, removed when dropped.
-struct Dir(PathBuf);
+pub struct Dir(PathBuf);
 
 impl Dir {
-    fn new(purpose: &str) -> Dir {
+    /// An empty one.
+    pub fn new(purpose: &str) -> Dir {
         let dir = std::env::temp_dir().join(format!("maglane-net-{}-{purpose}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Dir(dir)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -9,6 +9,7 @@ mod daemon;
 mod demo;
 mod flood;
 mod http;
+mod ip6;
 mod packet;
 mod restart;
 mod routes;

@@ -13,6 +13,8 @@ pub struct ArcIndex(pub u8);
 pub const IP4_UNICAST: ArcIndex = ArcIndex(0);
 /// Between `NAME-output` and `NAME-tx`, by the interface the packet goes out by.
 pub const INTERFACE_OUTPUT: ArcIndex = ArcIndex(1);
+/// Between `ip6-input` and `ip6-lookup`, by the interface the packet came in by.
+pub const IP6_UNICAST: ArcIndex = ArcIndex(2);
 
 /// Positions in an arc fit into this many bits of a packet's metadata.
 const POSITION_BITS: u16 = 12;

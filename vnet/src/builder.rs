@@ -13,7 +13,7 @@ use crate::ids::{IfIndex, NodeId};
 use crate::interface::{Caps, Interface};
 use crate::mem::{Packet, PageSize, Pool};
 use crate::registry::{NodeSpec, Registry};
-use crate::router::{Router, RouterParts};
+use crate::router::{Control, Router, RouterParts};
 use crate::tables::{Connected, OwnAddresses, Published, Tables};
 use crate::worker::{Worker, WorkerShared};
 
@@ -85,7 +85,7 @@ impl Default for Builder {
     fn default() -> Self {
         let mut builder = Builder {
             nodes: Vec::new(),
-            arcs: vec![("ip4-unicast".into(), Vec::new()), ("interface-output".into(), Vec::new())],
+            arcs: ["ip4-unicast", "interface-output", "ip6-unicast"].map(|name| (name.into(), Vec::new())).into(),
             unknown: Vec::new(),
             locals: Vec::new(),
             extensions: Vec::new(),
@@ -183,15 +183,19 @@ impl Builder {
 
         let start = Instant::now();
         let outbox = Arc::new(Outbox::new(4096));
-        let fib_nodes = Router::fib_nodes(&registry);
-        let mut rib = crate::fib::Rib4::new(fib_nodes);
-        rib.set_workers(workers);
+        let (nodes4, nodes6) = Router::fib_nodes(&registry);
+        let (mut ip4, mut ip6) = (Control::new(nodes4), Control::new(nodes6));
+        ip4.rib.set_workers(workers);
+        ip6.rib.set_workers(workers);
         let tables = Tables {
             version: 0,
-            fib4: rib.publish(),
+            fib4: ip4.rib.publish(),
+            fib6: ip6.rib.publish(),
             interfaces: vec![local0()],
             own4: OwnAddresses::default(),
+            own6: OwnAddresses::default(),
             connected4: Connected::default(),
+            connected6: Connected::default(),
             arcs: vec![Default::default(); arcs.len()],
             extensions: self.extensions,
         };
@@ -218,7 +222,8 @@ impl Builder {
         let mut router = Router::assemble(RouterParts {
             registry,
             arcs,
-            rib,
+            ip4,
+            ip6,
             tables,
             published,
             outbox,
@@ -251,6 +256,7 @@ fn local0() -> Interface {
         output: NodeId(0),
         tx: NodeId(0),
         ip4: false,
+        ip6: false,
     }
 }
 

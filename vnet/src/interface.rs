@@ -1,9 +1,10 @@
 //! Interfaces: what workers know of them, what they count, and what a device must be able to do.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::counters::{Combined, Counter};
+use crate::fib::Address;
 pub use crate::fib::LinkKind;
 use crate::ids::{IfIndex, NodeId};
 
@@ -107,9 +108,16 @@ pub struct Interface {
     pub tx: NodeId,
     /// Whether it has an IPv4 address (or borrows one), so that IPv4 is accepted.
     pub ip4: bool,
+    /// Whether it has an IPv6 address, or was told to take IPv6 without one, so that it is accepted.
+    pub ip6: bool,
 }
 
 impl Interface {
+    /// The IPv6 address that it has on its link alone, if it takes IPv6.
+    pub fn link_local(&self) -> Ipv6Addr {
+        crate::wire::ip6::link_local(crate::wire::Mac(self.mac))
+    }
+
     /// The largest IPv4 packet that may go out in one piece.
     pub fn ip4_mtu(&self) -> u16 {
         if self.mtu_ip4 == 0 { self.mtu } else { self.mtu.min(self.mtu_ip4) }
@@ -179,32 +187,31 @@ pub trait Device: Send {
     fn as_any(&mut self) -> &mut dyn std::any::Any;
 }
 
-/// An IPv4 address of an interface.
+/// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct InterfaceAddress {
+pub struct InterfaceAddress<A = Ipv4Addr> {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: A,
     /// Length of the connected prefix.
     pub length: u8,
 }
 
-impl std::fmt::Display for InterfaceAddress {
+impl<A: std::fmt::Display> std::fmt::Display for InterfaceAddress<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.address, self.length)
     }
 }
 
-impl InterfaceAddress {
+impl<A: Address> InterfaceAddress<A> {
     /// Whether the address is the network's or the broadcast address of its prefix, which no host can have (RFC 1122,
-    /// section 3.2.1.3; prefixes of 31 bits have neither, RFC 3021).
+    /// section 3.2.1.3; prefixes of 31 bits have neither, RFC 3021; nor has IPv6).
     pub fn is_end(&self) -> bool {
-        let hosts = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-        hosts > 1 && [0, hosts].contains(&(u32::from(self.address) & hosts))
+        let ends = [self.address.masked(self.length), self.address.last(self.length)];
+        A::reserves_ends(self.length) && ends.contains(&self.address)
     }
 
     /// Whether the address is in the connected prefix.
-    pub fn covers(&self, address: Ipv4Addr) -> bool {
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0);
-        (u32::from(self.address) ^ u32::from(address)) & mask == 0
+    pub fn covers(&self, address: A) -> bool {
+        self.address.masked(self.length) == address.masked(self.length)
     }
 }

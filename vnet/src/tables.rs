@@ -1,13 +1,14 @@
 //! What workers read: one immutable value, replaced as a whole.
 
 use std::any::{Any, TypeId};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
 use crate::arcs::{ArcIndex, ArcTable};
-use crate::fib::Fib4Snapshot;
+use crate::fib::{Address, Fib4Snapshot, Fib6Snapshot};
 use crate::ids::IfIndex;
 use crate::interface::{Interface, InterfaceAddress};
 
@@ -18,12 +19,18 @@ pub struct Tables {
     pub version: u64,
     /// IPv4 forwarding.
     pub fib4: Fib4Snapshot,
+    /// IPv6 forwarding.
+    pub fib6: Fib6Snapshot,
     /// The interfaces, by number; deleted ones leave an entry that is down.
     pub interfaces: Vec<Interface>,
-    /// Addresses that are our own.
+    /// IPv4 addresses that are our own.
     pub own4: OwnAddresses,
-    /// The connected prefixes of each interface.
+    /// IPv6 addresses that are our own, link-local ones among them.
+    pub own6: OwnAddresses<Ipv6Addr>,
+    /// The connected IPv4 prefixes of each interface.
     pub connected4: Connected,
+    /// The connected IPv6 prefixes of each interface.
+    pub connected6: Connected<Ipv6Addr>,
     pub(crate) arcs: Vec<ArcTable>,
     pub(crate) extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
@@ -53,23 +60,47 @@ impl Tables {
     }
 }
 
-/// The router's own IPv4 addresses: a sorted list behind a filter, so that the common "no" costs one load.
+/// The router's own addresses of a family: a sorted list behind a filter, so that the common "no" costs one load. IPv4's are
+/// numbers in host order.
 #[derive(Clone, Debug)]
-pub struct OwnAddresses {
+pub struct OwnAddresses<T = u32> {
     /// By [`OwnAddresses::place`] of an address. A byte for each, because a bit takes four instructions more to find.
     filter: [bool; 256],
-    sorted: Arc<[u32]>,
+    sorted: Arc<[T]>,
 }
 
-impl Default for OwnAddresses {
+/// What [`OwnAddresses`] can hold.
+pub trait OwnAddress: Copy + Ord {
+    /// 32 bits that say as much of the address as 32 bits can.
+    fn digest(self) -> u32;
+}
+
+impl OwnAddress for u32 {
+    /// Its bytes in the order of this machine, so that nothing is turned around.
+    #[inline(always)]
+    fn digest(self) -> u32 {
+        self.to_be()
+    }
+}
+
+impl OwnAddress for Ipv6Addr {
+    #[inline(always)]
+    fn digest(self) -> u32 {
+        let bits = self.to_bits();
+        let halves = (bits >> 64) as u64 ^ bits as u64;
+        (halves >> 32) as u32 ^ halves as u32
+    }
+}
+
+impl<T: OwnAddress> Default for OwnAddresses<T> {
     fn default() -> Self {
         OwnAddresses::new([])
     }
 }
 
-impl OwnAddresses {
-    pub(crate) fn new(addresses: impl IntoIterator<Item = u32>) -> OwnAddresses {
-        let mut sorted: Vec<u32> = addresses.into_iter().collect();
+impl<T: OwnAddress> OwnAddresses<T> {
+    pub(crate) fn new(addresses: impl IntoIterator<Item = T>) -> OwnAddresses<T> {
+        let mut sorted: Vec<T> = addresses.into_iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
         let mut filter = [false; 256];
@@ -79,46 +110,56 @@ impl OwnAddresses {
         OwnAddresses { filter, sorted: sorted.into() }
     }
 
-    /// Where an address stands in the filter: the top eight bits of a multiplicative hash, taken of its bytes in the order
-    /// of this machine.
+    /// Where an address stands in the filter: the top eight bits of a multiplicative hash.
     #[inline(always)]
-    fn place(address: u32) -> usize {
-        (address.to_be().wrapping_mul(0x9e37_79b1) >> 24) as usize
+    fn place(address: T) -> usize {
+        (address.digest().wrapping_mul(0x9e37_79b1) >> 24) as usize
     }
 
     /// Whether the address is one of ours.
     #[inline(always)]
-    pub fn contains(&self, address: u32) -> bool {
+    pub fn contains(&self, address: T) -> bool {
         self.filter[Self::place(address) & 255] && self.is_listed(address)
     }
 
     #[inline(never)]
-    fn is_listed(&self, address: u32) -> bool {
+    fn is_listed(&self, address: T) -> bool {
         self.sorted.binary_search(&address).is_ok()
     }
 }
 
 /// Which addresses can be reached directly over which interface.
-#[derive(Clone, Debug, Default)]
-pub struct Connected {
-    by_interface: Arc<[Vec<InterfaceAddress>]>,
+#[derive(Clone, Debug)]
+pub struct Connected<A = Ipv4Addr> {
+    by_interface: Arc<[Vec<InterfaceAddress<A>>]>,
 }
 
-impl Connected {
-    pub(crate) fn new(by_interface: impl Iterator<Item = Vec<InterfaceAddress>>) -> Connected {
+impl<A: Address> Default for Connected<A> {
+    fn default() -> Self {
+        Connected::new(std::iter::empty())
+    }
+}
+
+impl<A: Address> Connected<A> {
+    pub(crate) fn new(by_interface: impl Iterator<Item = Vec<InterfaceAddress<A>>>) -> Connected<A> {
         Connected { by_interface: by_interface.collect() }
     }
 
+    /// Our addresses on an interface.
+    pub fn on(&self, interface: IfIndex) -> &[InterfaceAddress<A>] {
+        self.by_interface.get(interface.index()).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether a connected prefix of the interface covers the address.
-    pub fn covers(&self, interface: IfIndex, address: u32) -> bool {
-        let addresses = self.by_interface.get(interface.index());
-        addresses.is_some_and(|addresses| addresses.iter().any(|own| own.covers(address.into())))
+    pub fn covers(&self, interface: IfIndex, address: impl Into<A>) -> bool {
+        let address = address.into();
+        self.on(interface).iter().any(|own| own.covers(address))
     }
 
     /// Our own address nearest to `address` on an interface: one whose prefix covers it, or else the first.
-    pub fn source(&self, interface: IfIndex, address: u32) -> Option<std::net::Ipv4Addr> {
-        let own = self.by_interface.get(interface.index())?;
-        own.iter().find(|own| own.covers(address.into())).or(own.first()).map(|own| own.address)
+    pub fn source(&self, interface: IfIndex, address: impl Into<A>) -> Option<A> {
+        let (own, address) = (self.on(interface), address.into());
+        own.iter().find(|own| own.covers(address)).or(own.first()).map(|own| own.address)
     }
 }
 
@@ -159,8 +200,11 @@ mod tests {
     #[test]
     fn own_addresses_are_found_and_others_are_not() {
         let own = OwnAddresses::new((0..100).map(|i| i * 7919));
+        let wide = |i: u32| Ipv6Addr::from_bits(0x2001 << 112 | u128::from(i) << 40);
+        let own6 = OwnAddresses::new((0..100).map(|i| wide(i * 7919)));
         for address in 0..800_000u32 {
-            assert_eq!(own.contains(address), address % 7919 == 0 && address / 7919 < 100, "{address}");
+            let ours = address % 7919 == 0 && address / 7919 < 100;
+            assert_eq!((own.contains(address), own6.contains(wide(address))), (ours, ours), "{address}");
         }
     }
 }

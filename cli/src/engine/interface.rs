@@ -1,9 +1,11 @@
 //! `set interface …`, `show interface …`, `show hardware-interfaces`.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 use vnet::interface::Hardware;
+use vnet::router::Family;
 use vnet::{IfIndex, Router};
 
 use crate::app::App;
@@ -136,12 +138,12 @@ fn show_addresses(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, Cli
     let chosen = chosen(router, args)?;
     let row = |index: &IfIndex| {
         let interface = router.tables().interface(*index);
-        let addresses = router.record(*index).map(|record| record.addresses().to_vec()).unwrap_or_default();
-        AddressRow {
-            name: interface.name.to_string(),
-            up: interface.admin_up,
-            addresses: addresses.iter().map(ToString::to_string).collect(),
-        }
+        let text = |record: &vnet::router::InterfaceRecord| {
+            let ip4 = record.addresses().iter().map(ToString::to_string);
+            ip4.chain(record.addresses6().iter().map(ToString::to_string)).collect()
+        };
+        let addresses = router.record(*index).map(text).unwrap_or_default();
+        AddressRow { name: interface.name.to_string(), up: interface.admin_up, addresses }
     };
     Ok(Reply::new(Addresses(chosen.iter().map(row).collect())))
 }
@@ -279,22 +281,50 @@ fn set_address(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliErr
     let index = changeable(args, router)?;
     if delete && args.keyword("all") {
         args.end()?;
-        let all = router.record(index).map(|record| record.addresses().to_vec()).unwrap_or_default();
-        for own in all {
+        let record = router.record(index).map(|record| (record.addresses().to_vec(), record.addresses6().to_vec()));
+        let (ip4, ip6) = record.unwrap_or_default();
+        for own in ip4 {
+            router.del_address(index, own.address, own.length).map_err(CliError::at)?;
+        }
+        for own in ip6 {
             router.del_address(index, own.address, own.length).map_err(CliError::at)?;
         }
         return Ok(Reply::none());
     }
     let expected = CliError::at(format!("expected IP4/IP6 address/length `{}'", args.rest()));
-    let (address, length) = args.ip4_prefix().map_err(|error| match error {
-        CliError::Bare(_) => error,
-        CliError::At(_) => expected,
-    })?;
-    args.end()?;
-    if delete {
-        router.del_address(index, address, length).map_err(CliError::at)?;
+    let six = args.is_ip6();
+    if six {
+        address::<Ipv6Addr>(router, args, index, delete)
     } else {
-        router.add_address(index, address, length).map_err(CliError::at)?;
+        address::<Ipv4Addr>(router, args, index, delete)
+    }
+    .map_err(|error| if let Unfit::Word(CliError::At(_)) = error { expected } else { error.into() })
+}
+
+/// Why an address was not changed.
+enum Unfit {
+    /// It is none.
+    Word(CliError),
+    /// The router refused.
+    Refused(CliError),
+}
+
+impl From<Unfit> for CliError {
+    fn from(unfit: Unfit) -> CliError {
+        match unfit {
+            Unfit::Word(error) | Unfit::Refused(error) => error,
+        }
+    }
+}
+
+fn address<A: Family>(router: &mut Router, args: &mut Args<'_>, index: IfIndex, delete: bool) -> Result<Reply, Unfit> {
+    let (address, length) = args.prefix_of::<A>().map_err(Unfit::Word)?;
+    args.end().map_err(Unfit::Refused)?;
+    let refused = |error| Unfit::Refused(CliError::at(error));
+    if delete {
+        router.del_address(index, address, length).map_err(refused)?;
+    } else {
+        router.add_address(index, address, length).map_err(refused)?;
     }
     Ok(Reply::none())
 }

@@ -1,11 +1,12 @@
 //! `ip route`, `show ip fib`, `show adj`.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use vnet::fib::{Path, Prefix, Source, Target};
+use vnet::router::Family;
 use vnet::{IfIndex, NodeId, Router};
 
 use crate::app::App;
@@ -17,8 +18,9 @@ pub(super) fn register(app: &mut App) {
     let route = "ip route [add|del] [count <n>] <dst-ip-addr>/<width> [table <id>] via <next-hop> [<interface>] \
                  [weight <w>] [preference <p>] | via <interface> | drop [via ...]";
     app.command("ip route", route, ip_route)
-        .command("show ip fib", "show ip fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib)
-        .command("show ip4 fib", "show ip4 fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib)
+        .command("show ip fib", "show ip fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib4)
+        .command("show ip4 fib", "show ip4 fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib4)
+        .command("show ip6 fib", "show ip6 fib [summary] [table <id>] [<ip6-addr>[/<mask>]] [detail]", show_fib6)
         .command("show adj", "show adj [<adj-index>] [<interface>]", show_adj);
 }
 
@@ -29,26 +31,63 @@ fn ip_route(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
     if args.keyword("count") {
         count = args.number("a number of routes", 1..=16_777_216u32)?;
     }
-    let (address, length) = args.ip4_prefix()?;
+    if args.is_ip6() {
+        routes::<Ipv6Addr>(router, args, count, delete)
+    } else {
+        routes::<Ipv4Addr>(router, args, count, delete)
+    }
+}
+
+/// What an address family needs for routes that follow each other.
+trait Numbered: Family {
+    fn from_number(bits: u128) -> Self;
+    fn number(self) -> u128;
+}
+
+impl Numbered for Ipv4Addr {
+    fn from_number(bits: u128) -> Self {
+        Ipv4Addr::from_bits(bits as u32)
+    }
+
+    fn number(self) -> u128 {
+        self.to_bits().into()
+    }
+}
+
+impl Numbered for Ipv6Addr {
+    fn from_number(bits: u128) -> Self {
+        Ipv6Addr::from_bits(bits)
+    }
+
+    fn number(self) -> u128 {
+        self.to_bits()
+    }
+}
+
+fn routes<A: Numbered>(router: &mut Router, args: &mut Args<'_>, count: u32, delete: bool) -> Result<Reply, CliError> {
+    let (address, length) = args.prefix_of::<A>()?;
     let first = Prefix::new(address, length).ok_or_else(|| CliError::bare(format!("Invalid prefix len: {length}")))?;
     if args.keyword("table") {
         table(args)?;
     }
     let mut paths = Vec::new();
     while args.keyword("via") || args.peek() == Some("drop") {
-        paths.push(path(router, args)?);
+        paths.push(path::<A>(router, args)?);
     }
     args.end()?;
     if paths.is_empty() && !delete {
         return Err(CliError::bare("expected paths."));
     }
     // The prefixes of `count` follow each other without a gap.
-    let step = 1u64 << (32 - u32::from(length));
-    let base = u64::from(u32::from(first.address()));
-    if base + step * u64::from(count - 1) > u64::from(u32::MAX) {
-        return Err(CliError::at(format!("{count} prefixes of length {length} from {first} do not fit into IPv4")));
+    let (most, base) = (u128::MAX >> (128 - u32::from(A::BITS)), first.address().number());
+    // Of length 0 there is but one, whose step is nobody's.
+    let step = 1u128.checked_shl(u32::from(A::BITS - length)).unwrap_or(0);
+    let room = if length == 0 { 0 } else { (most - base) / step };
+    if room < u128::from(count - 1) {
+        let family = if A::BITS == 32 { "IPv4" } else { "IPv6" };
+        return Err(CliError::at(format!("{count} prefixes of length {length} from {first} do not fit into {family}")));
     }
-    let mut bulk = Bulk { base, step, length, next: 0, count: u64::from(count), paths, delete };
+    let mut bulk = Bulk { base, step, length, next: 0, count, paths, delete };
     if count <= AT_ONCE {
         bulk.go_on(router, AT_ONCE)?;
         return Ok(Reply::none());
@@ -62,22 +101,22 @@ const AT_ONCE: u32 = 1000;
 const SLICE: Duration = Duration::from_millis(20);
 
 /// Routes that follow each other, to be added or deleted.
-struct Bulk {
-    base: u64,
-    step: u64,
+struct Bulk<A> {
+    base: u128,
+    step: u128,
     length: u8,
-    next: u64,
-    count: u64,
-    paths: Vec<Path<Ipv4Addr>>,
+    next: u32,
+    count: u32,
+    paths: Vec<Path<A>>,
     delete: bool,
 }
 
-impl Bulk {
+impl<A: Numbered> Bulk<A> {
     /// Changes the next routes; the first that cannot be changed ends it.
     fn go_on(&mut self, router: &mut Router, most: u32) -> Result<(), CliError> {
-        let end = self.count.min(self.next + u64::from(most));
+        let end = self.count.min(self.next + most);
         for number in self.next..end {
-            let address = Ipv4Addr::from((self.base + number * self.step) as u32);
+            let address = A::from_number(self.base + u128::from(number) * self.step);
             let Some(prefix) = Prefix::new(address, self.length) else { continue };
             change(router, prefix, &self.paths, self.delete).map_err(CliError::at)?;
         }
@@ -86,7 +125,7 @@ impl Bulk {
     }
 }
 
-impl Job for Bulk {
+impl<A: Numbered> Job for Bulk<A> {
     fn poll(&mut self, router: &mut Router) -> Step {
         let begun = Instant::now();
         while self.next < self.count {
@@ -101,10 +140,10 @@ impl Job for Bulk {
     }
 }
 
-fn change(
+fn change<A: Family>(
     router: &mut Router,
-    prefix: Prefix<Ipv4Addr>,
-    paths: &[Path<Ipv4Addr>],
+    prefix: Prefix<A>,
+    paths: &[Path<A>],
     delete: bool,
 ) -> Result<(), vnet::fib::FibError> {
     if delete && paths.is_empty() {
@@ -128,15 +167,22 @@ fn table(args: &mut Args<'_>) -> Result<(), CliError> {
 }
 
 /// What follows `via`.
-fn path(router: &Router, args: &mut Args<'_>) -> Result<Path<Ipv4Addr>, CliError> {
+fn path<A: Family>(router: &Router, args: &mut Args<'_>) -> Result<Path<A>, CliError> {
     let mut path = if args.keyword("drop") {
         Path::new(Target::Drop)
-    } else if let Some(Ok(address)) = args.peek().map(str::parse::<Ipv4Addr>) {
-        if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+    } else if let Some(Ok(address)) = args.peek().map(str::parse::<A>) {
+        let ip = address.to_ip();
+        if ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST {
             return Err(CliError::at(format!("`{address}' is not the address of one next hop")));
         }
         args.next();
-        Path::via(address, way_out(router, args)?)
+        let interface = way_out(router, args)?;
+        if address.is_link_local() && interface.is_none() {
+            return Err(CliError::at(format!("`{address}' is link-local: expected an interface after it")));
+        }
+        Path::via(address, interface)
+    } else if let Some(Ok(other)) = args.peek().map(str::parse::<IpAddr>) {
+        return Err(CliError::at(format!("next hop `{other}' is not of the family of the route")));
     } else if let Some(interface) = way_out(router, args)? {
         Path::new(Target::Attached(interface))
     } else {
@@ -177,19 +223,27 @@ fn plugin_text(router: &Router) -> impl Fn(NodeId, u32) -> String + '_ {
 
 /// A part of the forwarding table, as text and as data.
 #[derive(Serialize)]
-struct Routes {
+struct Routes<A> {
     #[serde(skip)]
     text: String,
-    routes: Vec<vnet::fib::RouteView<Ipv4Addr>>,
+    routes: Vec<vnet::fib::RouteView<A>>,
 }
 
-impl fmt::Display for Routes {
+impl<A> fmt::Display for Routes<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-fn show_fib(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+fn show_fib4(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    show_fib::<Ipv4Addr>(router, args)
+}
+
+fn show_fib6(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
+    show_fib::<Ipv6Addr>(router, args)
+}
+
+fn show_fib<A: Family>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let (mut summary, mut detail, mut wanted) = (false, false, None);
     while let Some(word) = args.peek() {
         if args.keyword("summary") {
@@ -199,15 +253,15 @@ fn show_fib(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
         } else if args.keyword("table") {
             table(args)?;
         } else if word.contains('/') && wanted.is_none() {
-            let (address, length) = args.ip4_prefix()?;
+            let (address, length) = args.prefix_of::<A>()?;
             wanted = Prefix::new(address, length).map(|prefix| (prefix, true));
-        } else if wanted.is_none() && word.parse::<Ipv4Addr>().is_ok() {
-            wanted = Some((Prefix::host(args.ip4("an address")?), false));
+        } else if wanted.is_none() && word.parse::<A>().is_ok() {
+            wanted = Some((Prefix::host(args.address_of::<A>("an address")?), false));
         } else {
             return Err(args.unknown());
         }
     }
-    let rib = router.rib();
+    let rib = router.rib_of::<A>();
     let mut text = rib.heading_text();
     if summary {
         text += &rib.summary().to_string();
@@ -241,10 +295,8 @@ fn show_adj(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError>
             return Err(args.unknown());
         }
     }
-    let rows: Vec<_> = router
-        .rib()
-        .adjacency_rows()
-        .into_iter()
+    let rows: Vec<_> = (router.rib().adjacency_rows().into_iter())
+        .chain(router.rib6().adjacency_rows())
         .filter(|row| index.is_none_or(|index| row.index.0 == index))
         .filter(|row| interface.is_none_or(|interface| row.adjacency.interface == interface))
         .collect();

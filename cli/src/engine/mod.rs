@@ -1,9 +1,10 @@
-//! The engine's own commands: interfaces, IPv4, traces, counters, and what the router tells about itself.
+//! The engine's own commands: interfaces, IP, traces, counters, and what the router tells about itself.
 
 mod errors;
 mod graph;
 mod interface;
 mod ip;
+mod ip6;
 mod neighbor;
 mod runtime;
 mod system;
@@ -14,6 +15,7 @@ use crate::app::App;
 pub(crate) fn register(app: &mut App) {
     interface::register(app);
     ip::register(app);
+    ip6::register(app);
     neighbor::register(app);
     trace::register(app);
     errors::register(app);

@@ -98,6 +98,7 @@ impl PacketDevice {
         let mut control = Control { socket, device: link.index, promiscuous: false, mac: None };
         if !link.loopback {
             control.set_mac(options.mac.filter(|mac| *mac != link.mac))?;
+            control.socket.accept_groups()?;
         }
         let rx = open_rx(options, &link)?;
         let tx = (0..options.tx_queues.clamp(1, MAX_QUEUES)).map(|_| open_tx(options, &link));

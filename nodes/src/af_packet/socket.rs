@@ -194,6 +194,14 @@ impl PacketSocket {
         self.membership(on, libc::PACKET_MR_UNICAST as u16, Some(mac))
     }
 
+    /// Has the device let in the frames of all groups, for as long as the socket is open: IPv6 neighbours ask through them.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn accept_groups(&self) -> Result<(), DeviceError> {
+        self.membership(true, libc::PACKET_MR_ALLMULTI as u16, None)
+    }
+
     /// What the kernel counted since the socket was opened.
     pub fn kernel_counts(&mut self) -> KernelCounts {
         if let Ok([packets, drops, freezes]) = raw::packet_option::<[u32; 3]>(self.as_fd(), PacketOption::Statistics) {

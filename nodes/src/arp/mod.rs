@@ -1,14 +1,17 @@
-//! ARP (RFC 826): answering, learning, and packets that wait for a link address.
+//! ARP (RFC 826): answering, learning; and packets of either family that wait for a link address.
 
 mod input;
 mod waiting;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vnet::{Builder, NodeSpec};
 
 pub use waiting::Waiting;
 
 pub(crate) fn register(builder: &mut Builder) {
-    builder.local(|_| Waiting::default());
+    builder.local(|_| Waiting::<Ipv4Addr>::default());
+    builder.local(|_| Waiting::<Ipv6Addr>::default());
     for node in nodes() {
         builder.node(node);
     }

@@ -1,21 +1,22 @@
-//! `ip4-glean`, `ip4-arp` and `arp-wait`: packets whose next hop's link address is not known yet.
+//! `ip4-glean`, `ip4-arp` and `arp-wait`, `ip6-glean`, `ip6-discover-neighbor` and `nd-wait`: packets whose next hop's link address is not known yet.
 //!
 //! The first packets of a flow are not lost: they wait, a few per neighbour, until the neighbour answers or the time is
 //! over. Uses: `meta.forward`, an adjacency. Sets: nothing. Next: `ip4-lookup`, once more, when the neighbour is known.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ahash::AHashMap;
 use smallvec::SmallVec;
 use trace::Text;
 use vnet::fib::{AdjacencyKind, ForwardKind};
 use vnet::{
-    AdjIndex, Cx, Held, IfIndex, InputCx, InputNode, NodeSpec, Notice, Packet, PacketNode, Poll, Scope, Tables,
-    next_nodes, node_errors,
+    AdjIndex, Cx, ErrorCodes, ErrorInfo, Held, IfIndex, InputCx, InputNode, NodeSpec, Notice, Packet, PacketNode, Poll,
+    Scope, Tables, node_errors,
 };
 
 use crate::drop::AdjacencyTrace;
-use crate::ip4::destination;
+use crate::ip::{Ip, next_nodes_of};
 
 /// Packets that wait for one neighbour.
 const PER_NEIGHBOR: usize = 16;
@@ -26,14 +27,15 @@ const PATIENCE_NANOS: u64 = 3_500_000_000;
 /// Between two reminders to the control thread about the same neighbour.
 const REMIND_NANOS: u64 = 1_000_000_000;
 
-next_nodes! {
+next_nodes_of! {
     /// Where packets go that do not wait.
     pub enum Next {
         /// The queue is full, or nobody can be asked.
-        Drop => "ip4-drop",
+        Drop => DROP,
         /// The neighbour is known by now.
-        Lookup => "ip4-lookup",
-        ; Hold
+        Lookup => LOOKUP,
+        ; /// The packet waits.
+        Hold
     }
 }
 
@@ -55,11 +57,50 @@ node_errors! {
     }
 }
 
+node_errors! {
+    /// The same for IPv6: in other words where they name the protocol.
+    pub enum Error6 {
+        /// See [`Error`].
+        QueueFull => error "too many packets wait for the neighbour",
+        /// See [`Error`].
+        TooMany => error "too many unresolved neighbours",
+        /// See [`Error`].
+        Expired => error "neighbour did not answer",
+        /// See [`Error`].
+        NoTarget => error "no address to ask for",
+        /// Solicitations that the control thread was asked to send.
+        Asked => info "neighbor solicitations asked for",
+        /// See [`Error`].
+        Released => info "packets released",
+    }
+}
+
+/// An [`Error`] in the words of the family.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorOf<A>(Error, PhantomData<A>);
+
+impl<A: Ip> ErrorCodes for ErrorOf<A> {
+    const LIST: &'static [ErrorInfo] = if A::BITS == 32 { Error::LIST } else { Error6::LIST };
+
+    fn code(self) -> u16 {
+        self.0.code()
+    }
+}
+
+impl<A> From<Error> for ErrorOf<A> {
+    fn from(error: Error) -> Self {
+        ErrorOf(error, PhantomData)
+    }
+}
+
 pub(super) fn nodes() -> Vec<NodeSpec> {
     vec![
-        NodeSpec::packet("ip4-glean", |_| Resolve::default()),
-        NodeSpec::packet("ip4-arp", |_| Resolve::default()),
-        NodeSpec::input("arp-wait", |_| Waiter { version: 0, next_look: 0 }),
+        NodeSpec::packet("ip4-glean", |_| Resolve::<Ipv4Addr>::default()),
+        NodeSpec::packet("ip4-arp", |_| Resolve::<Ipv4Addr>::default()),
+        NodeSpec::input("arp-wait", |_| Waiter::<Ipv4Addr>::default()),
+        NodeSpec::packet("ip6-glean", |_| Resolve::<Ipv6Addr>::default()),
+        NodeSpec::packet("ip6-discover-neighbor", |_| Resolve::<Ipv6Addr>::default()),
+        NodeSpec::input("nd-wait", |_| Waiter::<Ipv6Addr>::default()),
     ]
 }
 
@@ -72,36 +113,45 @@ struct Queue {
 }
 
 /// Packets of one worker that wait.
-#[derive(Default)]
-pub struct Waiting {
-    queues: AHashMap<(IfIndex, Ipv4Addr), Queue>,
+pub struct Waiting<A> {
+    queues: AHashMap<(IfIndex, A), Queue>,
+}
+
+impl<A> Default for Waiting<A> {
+    fn default() -> Self {
+        Waiting { queues: AHashMap::new() }
+    }
 }
 
 /// Queues a packet and asks for the neighbour.
-#[derive(Default)]
-struct Resolve {
+struct Resolve<A> {
     /// Whose queue the packets of this vector belong to, in the order in which they will be handed over.
-    chosen: std::collections::VecDeque<(IfIndex, Ipv4Addr)>,
+    chosen: std::collections::VecDeque<(IfIndex, A)>,
 }
 
-impl PacketNode for Resolve {
-    type Next = Next;
-    type Error = Error;
+impl<A> Default for Resolve<A> {
+    fn default() -> Self {
+        Resolve { chosen: Default::default() }
+    }
+}
+
+impl<A: Ip> PacketNode for Resolve<A> {
+    type Next = Next<A>;
+    type Error = ErrorOf<A>;
     type Shared = ();
-    type Local = Waiting;
+    type Local = Waiting<A>;
     type Staged = ();
     type Trace = AdjacencyTrace;
 
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next<A> {
         let index = AdjIndex(packet.meta().forward);
-        let adjacency = cx.tables.fib4.adjacency(index);
+        let adjacency = A::fib(cx.tables).adjacency(index);
         let target = match (adjacency.kind, adjacency.next_hop) {
-            (AdjacencyKind::Glean, _) => destination(packet.data()).map(Ipv4Addr::from),
-            (_, IpAddr::V4(next_hop)) => Some(next_hop),
-            _ => None,
+            (AdjacencyKind::Glean, _) => A::destination(packet.data()),
+            (_, next_hop) => A::of_ip(next_hop),
         };
         let Some(target) = target else {
-            return cx.drop(packet, Error::NoTarget);
+            return cx.drop(packet, Error::NoTarget.into());
         };
         let (key, now) = ((adjacency.interface, target), cx.now().nanos);
         let waited_for = cx.local.queues.len();
@@ -112,7 +162,7 @@ impl PacketNode for Resolve {
                 queue.reminded = if ask { now } else { queue.reminded };
                 (ask, queue.packets.len() + pending >= PER_NEIGHBOR)
             }
-            None if waited_for >= NEIGHBORS => return cx.drop(packet, Error::TooMany),
+            None if waited_for >= NEIGHBORS => return cx.drop(packet, Error::TooMany.into()),
             None => {
                 let queue = Queue { adjacency: index, since: now, reminded: now, packets: SmallVec::new() };
                 cx.local.queues.insert(key, queue);
@@ -120,11 +170,11 @@ impl PacketNode for Resolve {
             }
         };
         if ask {
-            cx.notify(Notice::Want { interface: key.0, target });
-            cx.count(Error::Asked);
+            cx.notify(Notice::Want { interface: key.0, target: target.to_ip() });
+            cx.count(Error::Asked.into());
         }
         if full {
-            return cx.drop(packet, Error::QueueFull);
+            return cx.drop(packet, Error::QueueFull.into());
         }
         self.chosen.push_back(key);
         Next::Hold
@@ -137,15 +187,22 @@ impl PacketNode for Resolve {
         }
     }
 
-    fn trace(&self, _: &Scope<'_, (), Waiting>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
-        AdjacencyTrace::new(packet)
+    fn trace(&self, _: &Scope<'_, (), Waiting<A>>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
+        AdjacencyTrace::of::<A>(packet)
     }
 }
 
 /// Lets packets go on when their neighbour is known, and drops them when it does not answer.
-struct Waiter {
+struct Waiter<A> {
     version: u64,
     next_look: u64,
+    family: PhantomData<A>,
+}
+
+impl<A> Default for Waiter<A> {
+    fn default() -> Self {
+        Waiter { version: 0, next_look: 0, family: PhantomData }
+    }
 }
 
 /// The waiting place brings in no packets of its own.
@@ -155,10 +212,10 @@ impl trace::Record for NoTrace {
     fn text(&self, _: &mut Text) {}
 }
 
-impl InputNode for Waiter {
-    type Next = Next;
-    type Error = Error;
-    type Local = Waiting;
+impl<A: Ip> InputNode for Waiter<A> {
+    type Next = Next<A>;
+    type Error = ErrorOf<A>;
+    type Local = Waiting<A>;
     type Trace = NoTrace;
 
     fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
@@ -183,13 +240,13 @@ impl InputNode for Waiter {
         for key in ready {
             for packet in cx.local.queues.remove(&key).map(|queue| queue.packets).unwrap_or_default() {
                 cx.release(packet, |_| Next::Lookup);
-                cx.count(Error::Released, 1);
+                cx.count(Error::Released.into(), 1);
                 packets += 1;
             }
         }
         for key in late {
             for packet in cx.local.queues.remove(&key).map(|queue| queue.packets).unwrap_or_default() {
-                cx.release_as(packet, Error::Expired);
+                cx.release_as(packet, Error::Expired.into());
                 packets += 1;
             }
         }
@@ -198,11 +255,13 @@ impl InputNode for Waiter {
 }
 
 /// Whether a packet for this neighbour can leave now.
-fn is_known(tables: &Tables, (interface, target): (IfIndex, Ipv4Addr), adjacency: AdjIndex) -> bool {
-    let adjacency = tables.fib4.adjacency(adjacency);
-    if adjacency.kind == AdjacencyKind::Complete && adjacency.next_hop == target && adjacency.interface == interface {
+fn is_known<A: Ip>(tables: &Tables, (interface, target): (IfIndex, A), adjacency: AdjIndex) -> bool {
+    let fib = A::fib(tables);
+    let adjacency = fib.adjacency(adjacency);
+    let ours = adjacency.next_hop == target.to_ip() && adjacency.interface == interface;
+    if adjacency.kind == AdjacencyKind::Complete && ours {
         return true;
     }
-    let forward = tables.fib4.forward(tables.fib4.lookup(target.into()));
+    let forward = fib.forward(fib.find(target));
     matches!(forward.kind, ForwardKind::Rewrite | ForwardKind::Local | ForwardKind::Drop)
 }

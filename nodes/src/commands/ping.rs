@@ -1,15 +1,15 @@
 //! `ping`: echo requests, and how long the answers took.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use cli::columns::plain;
 use cli::{App, Args, CliError, Job, Reply, Step};
 use vnet::fib::ForwardKind;
-use vnet::interface::InterfaceAddress;
-use vnet::wire::icmp4::Echo;
+use vnet::wire::{Short, icmp4, icmp6};
 use vnet::{IfIndex, Offload, Router};
 
+use crate::ip::Ip;
 use crate::ping::Pings;
 
 pub(super) fn register(app: &mut App) {
@@ -17,18 +17,20 @@ pub(super) fn register(app: &mut App) {
     app.command("ping", help, ping);
 }
 
-/// IPv4 and ICMP headers.
-const HEADERS: usize = 28;
+/// The longer of the two families' IP and ICMP headers.
+const HEADERS: usize = 48;
+/// The most bytes that both families can carry.
+const MOST: usize = 65_535 - 28;
 
 fn ping(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let to = args.ip4("whom to ask")?;
+    let to = args.ip("whom to ask")?;
     let (mut source, mut size, mut interval, mut repeat) = (None, 56, 1.0, 5);
     while let Some(word) = args.peek() {
         let unknown = args.unknown();
         args.next();
         match word {
             "source" => source = Some(args.interface(router)?),
-            "size" => size = args.number("a number of bytes", 0..=65_535 - HEADERS)?,
+            "size" => size = args.number("a number of bytes", 0..=MOST)?,
             "interval" => {
                 interval = args.parse::<f64>("an interval in seconds")?;
                 if !(0.001..=3600.0).contains(&interval) {
@@ -42,45 +44,62 @@ fn ping(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         }
     }
     let from = own_address(router, source, to)?;
-    if router.node("ip4-lookup").is_none() {
-        return Err(CliError::at("there is no IPv4 in this router"));
+    if router.node(lookup(to)).is_none() {
+        return Err(CliError::at("there is no IP in this router"));
     }
-    let id =
-        router.state::<Pings>().map(Pings::begin).ok_or_else(|| CliError::at("there is no IPv4 in this router"))?;
+    let id = router.state::<Pings>().map(Pings::begin).ok_or_else(|| CliError::at("there is no IP in this router"))?;
     let interval = Duration::from_secs_f64(interval);
     Ok(Reply::later(Ping { from, to, size, interval, repeat, id, sent: 0, received: 0, asked: None, done: false }))
 }
 
+/// The node that requests to an address begin at.
+fn lookup(to: IpAddr) -> &'static str {
+    if to.is_ipv4() { Ipv4Addr::LOOKUP } else { Ipv6Addr::LOOKUP }
+}
+
 /// The address that requests come from: the interface's, or that of the way to `to`.
-fn own_address(router: &Router, source: Option<IfIndex>, to: Ipv4Addr) -> Result<Ipv4Addr, CliError> {
+fn own_address(router: &Router, source: Option<IfIndex>, to: IpAddr) -> Result<IpAddr, CliError> {
+    match to {
+        IpAddr::V4(to) => own_address_of(router, source, to).map(IpAddr::V4),
+        IpAddr::V6(to) if to.is_unicast_link_local() || to.is_multicast() => {
+            Err(CliError::at(format!("`{to}' is of one link: expected an address that can be routed")))
+        }
+        IpAddr::V6(to) => own_address_of(router, source, to).map(IpAddr::V6),
+    }
+}
+
+fn own_address_of<A: Ip>(router: &Router, source: Option<IfIndex>, to: A) -> Result<A, CliError> {
     let tables = router.tables();
     let nowhere = || CliError::at(format!("no route to {to}"));
     let interface = match source {
         Some(interface) => interface,
-        None if tables.own4.contains(to.into()) => return Ok(to),
+        None if to.is_own(tables) => return Ok(to),
         None => {
-            let mut way = tables.fib4.forward(tables.fib4.lookup(to.into()));
+            let fib = A::fib(tables);
+            let mut way = fib.forward(fib.find(to));
             if let ForwardKind::LoadBalance = way.kind {
-                way = tables.fib4.pick(way.index, 0);
+                way = fib.pick(way.index, 0);
             }
             let adjacency = way.adjacency().ok_or_else(nowhere)?;
-            tables.fib4.adjacency(adjacency).interface
+            fib.adjacency(adjacency).interface
         }
     };
     let nameless = || CliError::at(format!("interface {} has no address", tables.interface(interface).name));
-    if let Some(own) = tables.connected4.source(interface, to.into()) {
-        return Ok(own);
+    let own = router.rib_of::<A>().interface_addresses(interface);
+    let near = own.iter().find(|(own, len)| own.masked(*len) == to.masked(*len)).or(own.first());
+    if let Some((own, _)) = near {
+        return Ok(*own);
     }
     // A tunnel borrows an address.
-    let mut all = router.records().flat_map(|record| record.addresses());
-    let any = all.next().map(|InterfaceAddress { address, .. }| *address);
+    let mut all = router.records().flat_map(|record| router.rib_of::<A>().interface_addresses(record.index()));
+    let any = all.next().map(|(address, _)| address);
     any.filter(|_| source.is_none()).ok_or_else(nameless)
 }
 
 /// The job: a request, its answer or the end of patience, the next request.
 struct Ping {
-    from: Ipv4Addr,
-    to: Ipv4Addr,
+    from: IpAddr,
+    to: IpAddr,
     size: usize,
     interval: Duration,
     repeat: u16,
@@ -134,12 +153,21 @@ impl Job for Ping {
 
 impl Ping {
     fn ask(&mut self, router: &mut Router) -> bool {
-        let Some(lookup) = router.node("ip4-lookup") else { return false };
+        let Some(lookup) = router.node(lookup(self.to)) else { return false };
         self.sent += 1;
         let payload: Vec<u8> = (0..self.size).map(|at| at as u8).collect();
         let mut packet = vec![0; HEADERS + self.size];
-        let echo = Echo { request: true, id: self.id, sequence: self.sent };
-        let Ok(len) = echo.emit(self.from, self.to, 64, &payload, &mut packet) else { return false };
+        let (id, sequence) = (self.id, self.sent);
+        let made = match (self.from, self.to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                icmp4::Echo { request: true, id, sequence }.emit(from, to, 64, &payload, &mut packet)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                icmp6::Echo { request: true, id, sequence }.emit(from, to, 64, &payload, &mut packet)
+            }
+            _ => Err(Short),
+        };
+        let Ok(len) = made else { return false };
         packet.truncate(len);
         self.asked = Some((Instant::now(), false));
         router.ask(0, move |worker| {

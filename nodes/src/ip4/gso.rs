@@ -1,6 +1,6 @@
-//! `ip4-gso-cut`: cuts large segments into packets, where a tunnel or a device does not take them whole.
+//! `ip4-gso-cut` and `ip6-gso-cut`: cut large segments into packets, where a tunnel or a device does not take them whole.
 //!
-//! Uses: `meta.gso_size`, the IPv4 and transport headers at the mark of the network header, and the node that the packet
+//! Uses: `meta.gso_size`, the IP and transport headers at the mark of the network header, and the node that the packet
 //! came from, which [`come_back_to`] noted. Sets: every piece's headers, with complete checksums. Next: back to that node.
 
 use vnet::wire::checksum;
@@ -11,7 +11,7 @@ use super::frag::range;
 use crate::frame_trace::FrameTrace;
 
 next_nodes! {
-    /// Where `ip4-gso-cut` sends packets.
+    /// Where `ip4-gso-cut` and `ip6-gso-cut` send packets.
     pub enum Next {
         /// Not to be cut.
         Drop => "error-drop",
@@ -38,8 +38,9 @@ pub fn come_back_to(packet: &mut Packet<'_>, node: NodeId) {
     packet.meta_mut().opaque[0] = u32::from(node.0);
 }
 
-pub(super) fn node() -> NodeSpec {
-    NodeSpec::packet("ip4-gso-cut", |_| Cut)
+pub(super) fn nodes() -> [NodeSpec; 2] {
+    // Of the families, only their headers differ, and how these are cut is in `vnet::wire::gso`.
+    ["ip4-gso-cut", "ip6-gso-cut"].map(|name| NodeSpec::packet(name, |_| Cut))
 }
 
 struct Cut;
@@ -93,19 +94,22 @@ impl PacketNode for Cut {
 /// The longest headers that are cut: an empty packet has more room in front.
 const MAX_HEADERS: usize = 192;
 
-/// How a large segment whose IPv4 header begins at `ip` is cut.
+/// How a large segment whose IP header begins at `ip` is cut.
 fn plan(packet: &Packet<'_>, ip: usize) -> Option<Plan> {
     let meta = packet.meta();
-    let kind = match meta.offload & Offload::GSO {
-        Offload::GSO_TCP4 => Kind::Tcp4,
-        Offload::GSO_UDP => Kind::Udp4,
+    let version = packet.data().get(ip)? >> 4;
+    let kind = match (meta.offload & Offload::GSO, version) {
+        (Offload::GSO_TCP4, 4) => Kind::Tcp4,
+        (Offload::GSO_UDP, 4) => Kind::Udp4,
+        (Offload::GSO_TCP6, 6) => Kind::Tcp6,
+        (Offload::GSO_UDP, 6) => Kind::Udp6,
         _ => return None,
     };
     let plan = Plan::new(packet.data(), ip, kind, meta.gso_size, packet.len()).ok();
     plan.filter(|plan| plan.headers_len() <= MAX_HEADERS)
 }
 
-/// Bytes of the longest piece that a large segment, which begins with its IPv4 header, will be cut into; `None` for
+/// Bytes of the longest piece that a large segment, which begins with its IP header, will be cut into; `None` for
 /// what cannot be cut.
 pub fn gso_piece_len(packet: &Packet<'_>) -> Option<usize> {
     plan(packet, 0).map(|plan| plan.longest())

@@ -2,12 +2,14 @@
 //!
 //! Uses: the message. Sets: the reply, in place. Next: `ip4-lookup` for replies; `ip4-punt` for what nobody waits for.
 
+use std::net::IpAddr;
+
 use vnet::wire::ip4::Ip4Header;
 use vnet::wire::{Icmp4Header, checksum, icmp4};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
-use crate::ping;
+use crate::ping::{self, Seen};
 
 next_nodes! {
     /// Where `ip4-icmp-input` sends packets.
@@ -71,7 +73,10 @@ impl PacketNode for Input {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> InputNext {
         let bytes = packet.data();
-        let at = Ip4Header::ref_from_prefix(bytes).map_or(0, |(ip, _)| ip.header_len());
+        let Ok((ip, _)) = Ip4Header::ref_from_prefix(bytes) else {
+            return cx.drop(packet, Error::Short);
+        };
+        let (at, from, ttl) = (ip.header_len(), ip.source_address(), ip.ttl);
         let Some(Ok((icmp, _))) = bytes.get(at..).map(Icmp4Header::ref_from_prefix) else {
             return cx.drop(packet, Error::Short);
         };
@@ -82,7 +87,7 @@ impl PacketNode for Input {
         match kind {
             icmp4::ECHO_REQUEST => InputNext::Echo,
             icmp4::ECHO_REPLY => {
-                ping::answered(cx, packet, at, id, sequence);
+                ping::answered(cx, Seen { from: IpAddr::V4(from), ttl, len: packet.len() - at }, id, sequence);
                 cx.drop(packet, Error::EchoReply)
             }
             _ => {

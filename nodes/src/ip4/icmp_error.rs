@@ -52,7 +52,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    fn take(&mut self, second: u32) -> bool {
+    pub(crate) fn take(&mut self, second: u32) -> bool {
         if self.second != second {
             *self = RateLimit { second, sent: 0 };
         }
@@ -102,7 +102,7 @@ impl PacketNode for IcmpErrors {
         }
         let Ok((about, _)) = Ip4Header::ref_from_prefix(packet.data()) else { return Next::Drop };
         let to = about.source_address();
-        let Some(from) = cx.tables.connected4.source(packet.meta().rx, to.into()) else {
+        let Some(from) = cx.tables.connected4.source(packet.meta().rx, to) else {
             cx.count(Error::NoSource);
             return Next::Drop;
         };

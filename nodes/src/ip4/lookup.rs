@@ -1,20 +1,25 @@
-//! `ip4-lookup` and `ip4-load-balance`: where a packet goes.
+//! `ip4-lookup` and `ip4-load-balance`, `ip6-lookup` and `ip6-load-balance`: where a packet goes.
 //!
 //! Uses: the destination address (`ip4-load-balance`: the flow). Sets: `meta.forward`, `meta.dpo`, `meta.flow_hash`.
 //! Next: the node that the forwarding entry names.
 
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, next_nodes, node_errors};
+use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, node_errors};
 
-use super::{HeaderTrace, destination, flow_hash};
+use super::HeaderTrace;
+use crate::ip::{Ip, next_nodes_of};
 
-next_nodes! {
+next_nodes_of! {
     /// Where the look-up nodes send packets.
     pub enum Next {
-        /// Not an IPv4 packet at all.
-        Drop => "ip4-drop",
-        ; To
+        /// Not a packet of the family at all.
+        Drop => DROP,
+        ; /// The node that the forwarding entry names.
+        To(NodeId)
     }
 }
 
@@ -25,41 +30,46 @@ node_errors! {
         NoRoute => error "no route",
         /// A route says to drop.
         DropRoute => error "blackholed by a route",
-        /// Shorter than an IPv4 header; only a broken node sends one here.
+        /// Shorter than an IP header; only a broken node sends one here.
         Short => error "packet too short",
     }
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
     vec![
-        NodeSpec::packet("ip4-lookup", |_| Lookup { last: NOTHING, packets: 0, bytes: 0 }),
-        NodeSpec::packet("ip4-load-balance", |_| LoadBalance),
+        NodeSpec::packet("ip4-lookup", |_| Lookup::<Ipv4Addr>::new()),
+        NodeSpec::packet("ip4-load-balance", |_| LoadBalance::<Ipv4Addr>(PhantomData)),
+        NodeSpec::packet("ip6-lookup", |_| Lookup::<Ipv6Addr>::new()),
+        NodeSpec::packet("ip6-load-balance", |_| LoadBalance::<Ipv6Addr>(PhantomData)),
     ]
 }
 
 /// Remembers, within a vector, the last destination and what was found: what comes in together often goes to the same
 /// place, above all to a balancer. Where it does not, this is one comparison more.
-struct Lookup {
-    last: Found,
+struct Lookup<A: Ip> {
+    last: Found<A>,
     /// What went there since it was last counted.
     packets: u64,
     bytes: u64,
 }
 
-impl Lookup {
+impl<A: Ip> Lookup<A> {
+    fn new() -> Self {
+        Lookup { last: Found::NOTHING, packets: 0, bytes: 0 }
+    }
+
     /// Counts what went to the last destination, once for a run of packets.
     #[inline(always)]
-    fn settle(&mut self, cx: &Cx<'_, '_, Lookup>) {
-        cx.tables.fib4.count(cx.worker(), ForwardIndex(self.last.dpo), self.packets, self.bytes);
+    fn settle(&mut self, cx: &Cx<'_, '_, Lookup<A>>) {
+        A::fib(cx.tables).count(cx.worker(), ForwardIndex(self.last.dpo), self.packets, self.bytes);
         (self.packets, self.bytes) = (0, 0);
     }
 }
 
 /// What the tables say of a destination.
 #[derive(Clone, Copy)]
-struct Found {
-    /// The address as it stands in the packet.
-    destination: u64,
+struct Found<A: Ip> {
+    destination: A::Word,
     index: u32,
     dpo: u32,
     node: NodeId,
@@ -67,21 +77,21 @@ struct Found {
     why: Reason,
 }
 
-/// Not the destination of any packet: they have 32 bits.
-const NOTHING: Found = Found { destination: u64::MAX, index: 0, dpo: 0, node: NodeId(0), why: Reason::NONE };
+impl<A: Ip> Found<A> {
+    /// Before the first packet.
+    const NOTHING: Self = Found { destination: A::NOTHING, index: 0, dpo: 0, node: NodeId(0), why: Reason::NONE };
 
-impl Found {
     #[inline(always)]
-    fn new(cx: &Cx<'_, '_, Lookup>, destination: [u8; 4]) -> Found {
-        let fib = &cx.tables.fib4;
-        let entry = fib.lookup(u32::from_be_bytes(destination));
+    fn new(cx: &Cx<'_, '_, Lookup<A>>, destination: A) -> Self {
+        let fib = A::fib(cx.tables);
+        let entry = fib.find(destination);
         let forward = fib.forward(entry);
         let why = match forward.kind {
             ForwardKind::Drop => cx.reason(Error::NoRoute),
             ForwardKind::DropRoute => cx.reason(Error::DropRoute),
             _ => Reason::NONE,
         };
-        Found { destination: word(destination), index: forward.index, dpo: entry.0, node: forward.node, why }
+        Found { destination: destination.word(), index: forward.index, dpo: entry.0, node: forward.node, why }
     }
 
     #[inline(always)]
@@ -90,10 +100,6 @@ impl Found {
         (meta.forward, meta.dpo) = (self.index, self.dpo);
         packet.note(self.why);
     }
-}
-
-fn word(destination: [u8; 4]) -> u64 {
-    u32::from_ne_bytes(destination).into()
 }
 
 /// `fib N dpo-idx N flow hash: 0x…` and the IP header.
@@ -106,9 +112,9 @@ pub struct LookupTrace {
 }
 
 impl LookupTrace {
-    fn new(packet: &Packet<'_>) -> Self {
+    fn new<A: Ip>(packet: &Packet<'_>) -> Self {
         let meta = packet.meta();
-        LookupTrace { fib: 0, dpo: meta.dpo, flow_hash: meta.flow_hash, header: HeaderTrace::new(packet) }
+        LookupTrace { fib: 0, dpo: meta.dpo, flow_hash: meta.flow_hash, header: HeaderTrace::of::<A>(packet) }
     }
 }
 
@@ -119,8 +125,8 @@ impl Record for LookupTrace {
     }
 }
 
-impl PacketNode for Lookup {
-    type Next = Next;
+impl<A: Ip> PacketNode for Lookup<A> {
+    type Next = Next<A>;
     type Error = Error;
     type Shared = ();
     type Local = ();
@@ -129,14 +135,14 @@ impl PacketNode for Lookup {
 
     /// The packets for one destination, as a balancer's mostly are.
     #[inline(always)]
-    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
-        let Some(first) = destination(vector.packet(0).data()) else { return (0, Next::Drop) };
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next<A>) {
+        let Some(first) = A::destination(vector.packet(0).data()) else { return (0, Next::Drop) };
         self.settle(cx);
         let found = Found::new(cx, first);
         // 32 bits are enough for a vector, and adding the packet's length in two parts is two instructions.
         let mut bytes = 0u32;
         let same = vector.head(|packet| {
-            let same = destination(packet.data()) == Some(first);
+            let same = A::destination(packet.data()) == Some(first);
             if same {
                 found.note_in(packet);
                 bytes = bytes.wrapping_add(packet.len() as u32);
@@ -148,11 +154,11 @@ impl PacketNode for Lookup {
     }
 
     #[inline(always)]
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let Some(destination) = destination(packet.data()) else {
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next<A> {
+        let Some(destination) = A::destination(packet.data()) else {
             return cx.drop(packet, Error::Short);
         };
-        if word(destination) != self.last.destination {
+        if destination.word() != self.last.destination {
             self.settle(cx);
             self.last = Found::new(cx, destination);
         }
@@ -165,18 +171,18 @@ impl PacketNode for Lookup {
     #[inline(always)]
     fn end(&mut self, cx: &mut Cx<'_, '_, Self>, _: usize) {
         self.settle(cx);
-        self.last = NOTHING;
+        self.last = Found::NOTHING;
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {
-        LookupTrace::new(packet)
+        LookupTrace::new::<A>(packet)
     }
 }
 
-struct LoadBalance;
+struct LoadBalance<A>(PhantomData<A>);
 
-impl PacketNode for LoadBalance {
-    type Next = Next;
+impl<A: Ip> PacketNode for LoadBalance<A> {
+    type Next = Next<A>;
     type Error = Error;
     type Shared = ();
     type Local = ();
@@ -184,9 +190,9 @@ impl PacketNode for LoadBalance {
     type Trace = LookupTrace;
 
     #[inline]
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
-        let hash = flow_hash(packet.data());
-        let forward = cx.tables.fib4.pick(packet.meta().forward, hash);
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next<A> {
+        let hash = A::flow_hash(packet.data());
+        let forward = A::fib(cx.tables).pick(packet.meta().forward, hash);
         let meta = packet.meta_mut();
         (meta.forward, meta.flow_hash) = (forward.index, hash);
         if forward.is_drop() {
@@ -196,6 +202,6 @@ impl PacketNode for LoadBalance {
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {
-        LookupTrace::new(packet)
+        LookupTrace::new::<A>(packet)
     }
 }

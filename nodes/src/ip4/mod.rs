@@ -11,12 +11,14 @@ mod lookup;
 mod places;
 mod reassembly;
 mod receive;
-mod rewrite;
+pub(crate) mod rewrite;
 
 pub use gso::gso_piece_len;
 use trace::{Record, Text};
 use vnet::wire::{FlowKey4, HeaderBytes, Ip4Header, Start};
 use vnet::{Builder, NodeSpec, Packet};
+
+use crate::ip::Ip;
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
@@ -27,8 +29,8 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes =
-        vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node(), gso::node()];
+    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node()];
+    nodes.extend(gso::nodes());
     nodes.push(reassembly::node());
     nodes.extend(expired::nodes());
     nodes.extend(lookup::nodes());
@@ -36,7 +38,7 @@ fn nodes() -> Vec<NodeSpec> {
     nodes
 }
 
-/// An IPv4 header with what follows it.
+/// An IP header with what follows it.
 #[derive(serde::Serialize)]
 #[serde(transparent)]
 pub struct HeaderTrace(HeaderBytes);
@@ -45,6 +47,11 @@ impl HeaderTrace {
     /// The packet begins with its IPv4 header.
     pub fn new(packet: &Packet<'_>) -> HeaderTrace {
         HeaderTrace(HeaderBytes::new(Start::Ip4, packet.data()))
+    }
+
+    /// The packet begins with the header of the family.
+    pub fn of<A: Ip>(packet: &Packet<'_>) -> HeaderTrace {
+        HeaderTrace(HeaderBytes::new(A::START, packet.data()))
     }
 }
 

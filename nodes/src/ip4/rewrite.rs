@@ -7,7 +7,9 @@ use trace::{Record, Text};
 use vnet::fib::Adjacency;
 use vnet::wire::Ip4Header;
 use vnet::wire::icmp4::Problem;
-use vnet::{AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
+use vnet::{
+    AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, Vector, next_nodes, node_errors,
+};
 
 use super::icmp_error;
 
@@ -54,6 +56,20 @@ pub struct RewriteTrace {
     bytes: Vec<u8>,
 }
 
+impl RewriteTrace {
+    pub(crate) fn of(tables: &Tables, adjacency: &Adjacency, packet: &Packet<'_>) -> RewriteTrace {
+        let meta = packet.meta();
+        let name = &tables.interface(adjacency.interface).name;
+        RewriteTrace {
+            tx_sw_if_index: adjacency.interface.0,
+            dpo: meta.forward,
+            adjacency: adjacency.text(name).to_string(),
+            flow_hash: meta.flow_hash,
+            bytes: packet.data()[..packet.data().len().min(60)].to_vec(),
+        }
+    }
+}
+
 impl Record for RewriteTrace {
     fn text(&self, text: &mut Text) {
         text.line(format_args!(
@@ -98,16 +114,7 @@ impl PacketNode for Rewrite {
     }
 
     fn trace(&self, scope: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> RewriteTrace {
-        let meta = packet.meta();
-        let adjacency = scope.tables.fib4.adjacency(AdjIndex(meta.forward));
-        let name = &scope.tables.interface(adjacency.interface).name;
-        RewriteTrace {
-            tx_sw_if_index: adjacency.interface.0,
-            dpo: meta.forward,
-            adjacency: adjacency.text(name).to_string(),
-            flow_hash: meta.flow_hash,
-            bytes: packet.data()[..packet.data().len().min(60)].to_vec(),
-        }
+        RewriteTrace::of(scope.tables, scope.tables.fib4.adjacency(AdjIndex(packet.meta().forward)), packet)
     }
 }
 

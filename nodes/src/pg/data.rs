@@ -1,21 +1,21 @@
 //! The text between the braces of `data { … }`: headers, then payload.
 //!
 //! A header is `NAME: FROM -> TO`, where `NAME` is that of what follows it, as in VPP; whether it is an Ethernet, an
-//! IPv4 or a transport header shows in its addresses.
+//! IPv4, an IPv6 or a transport header shows in its addresses.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ethernet::{ARP, IP4, IP6, Mac};
 use vnet::wire::ip4::protocol;
 
 use super::fields::Span;
 use super::pcap::MAX_PACKET;
-use super::template::{Edit, Ip4Layer, Template, TransportLayer};
+use super::template::{Edit, IpLayer, IpVersion, Template, TransportLayer};
 use super::words::{Parsed, Words, number, refuse};
 
 /// Understands a description; `size` is what the operator asked for.
 pub(super) fn template(words: &mut Words<'_>, size: Option<Span>) -> Parsed<Template> {
-    let empty = Template { bytes: Vec::new(), edits: Vec::new(), size: Span::fixed(0), ip4: None, transport: None };
+    let empty = Template { bytes: Vec::new(), edits: Vec::new(), size: Span::fixed(0), ip: None, transport: None };
     let mut reader = Reader { made: empty, inside: None };
     while let Some(word) = words.next() {
         match word.strip_suffix(':') {
@@ -30,6 +30,7 @@ pub(super) fn template(words: &mut Words<'_>, size: Option<Span>) -> Parsed<Temp
 #[derive(Clone, Copy, PartialEq)]
 enum Inside {
     Ip4,
+    Ip6,
     Protocol(u8),
     Nothing,
 }
@@ -46,13 +47,15 @@ impl Reader {
         match self.inside {
             None if address.parse::<Mac>().is_ok() => self.ethernet(name, words),
             None | Some(Inside::Ip4) if first.parse::<Ipv4Addr>().is_ok() => self.ip4(name, words),
+            None | Some(Inside::Ip6) if first.parse::<Ipv6Addr>().is_ok() => self.ip6(name, words),
             Some(Inside::Protocol(number @ (protocol::TCP | protocol::UDP))) => {
                 if protocol_number(name) != Some(number) {
                     return refuse(format_args!("`{name}:' does not follow the header before it"));
                 }
                 self.transport(number, words)
             }
-            None => refuse(format_args!("expected a MAC or IPv4 address, got `{address}'")),
+            None => refuse(format_args!("expected a MAC or IP address, got `{address}'")),
+            Some(Inside::Ip6) => refuse(format_args!("expected an IPv6 address, got `{address}'")),
             Some(Inside::Ip4) => refuse(format_args!("expected an IPv4 address, got `{address}'")),
             _ => refuse(format_args!("`{name}:' does not follow the header before it")),
         }
@@ -66,7 +69,11 @@ impl Reader {
         self.field(destination, 6);
         self.field(source, 6);
         self.field(Span::fixed(ethertype.into()), 2);
-        self.inside = Some(if ethertype == IP4 { Inside::Ip4 } else { Inside::Nothing });
+        self.inside = Some(match ethertype {
+            IP4 => Inside::Ip4,
+            IP6 => Inside::Ip6,
+            _ => Inside::Nothing,
+        });
         Ok(())
     }
 
@@ -98,7 +105,8 @@ impl Reader {
             }
         }
         let offset = self.made.bytes.len();
-        self.made.ip4 = Some(Ip4Layer { offset, length: length.is_none(), checksum: checksum.is_none() });
+        let (length_too, checksum_too) = (length.is_none(), checksum.is_none());
+        self.made.ip = Some(IpLayer { offset, version: IpVersion::V4, length: length_too, checksum: checksum_too });
         self.field(Span::fixed(0x45), 1);
         self.field(tos, 1);
         self.field(length.unwrap_or(Span::fixed(0)), 2);
@@ -109,6 +117,37 @@ impl Reader {
         self.field(checksum.unwrap_or(Span::fixed(0)), 2);
         self.field(source, 4);
         self.field(destination, 4);
+        self.inside = Some(Inside::Protocol(number));
+        Ok(())
+    }
+
+    fn ip6(&mut self, name: &str, words: &mut Words<'_>) -> Parsed<()> {
+        let Some(number) = protocol_number(name) else {
+            return refuse(format_args!("expected the name of what is in the packet, such as UDP, got `{name}'"));
+        };
+        let source = ip6(words)?;
+        arrow(words)?;
+        let destination = ip6(words)?;
+        let (mut class, mut hops, mut label, mut length) = (0, Span::fixed(64), 0, None);
+        loop {
+            match words.peek() {
+                Some("traffic-class") => class = fixed(words, "a traffic class", 0xff)?,
+                Some("flow-label") => label = fixed(words, "a flow label", 0xf_ffff)?,
+                Some("hop-limit") => hops = after(words, "a hop limit", 0xff)?,
+                Some("length") => length = Some(after(words, "a length", 0xffff)?),
+                _ => break,
+            }
+        }
+        let offset = self.made.bytes.len();
+        self.made.ip = Some(IpLayer { offset, version: IpVersion::V6, length: length.is_none(), checksum: false });
+        self.field(Span::fixed(6 << 28 | class << 20 | label), 4);
+        self.field(length.unwrap_or(Span::fixed(0)), 2);
+        self.field(Span::fixed(number.into()), 1);
+        self.field(hops, 1);
+        for (high, low) in [source, destination] {
+            self.field(Span::fixed(high), 8);
+            self.field(low, 8);
+        }
         self.inside = Some(Inside::Protocol(number));
         Ok(())
     }
@@ -158,11 +197,12 @@ impl Reader {
         Ok(())
     }
 
-    /// `ICMP TYPE`: VPP's header of four bytes; what an echo has behind it counts as payload.
-    fn icmp(&mut self, words: &mut Words<'_>) -> Parsed<()> {
+    /// `ICMP TYPE`, of either version: VPP's header of four bytes; what an echo has behind it counts as payload.
+    fn icmp(&mut self, number_of: u8, words: &mut Words<'_>) -> Parsed<()> {
+        let six = number_of == protocol::ICMP6;
         let kind = words.value("an ICMP type such as echo_request", |word| match word {
-            "echo_request" => Some(8),
-            "echo_reply" => Some(0),
+            "echo_request" => Some(if six { 128 } else { 8 }),
+            "echo_reply" => Some(if six { 129 } else { 0 }),
             _ => number(word).filter(|&kind| kind <= 0xff),
         })?;
         let (mut code, mut checksum) = (Span::fixed(0), None);
@@ -174,7 +214,7 @@ impl Reader {
             }
         }
         let offset = self.made.bytes.len();
-        let made = TransportLayer { offset, protocol: protocol::ICMP, length: false, checksum: checksum.is_none() };
+        let made = TransportLayer { offset, protocol: number_of, length: false, checksum: checksum.is_none() };
         self.made.transport = Some(made);
         self.field(Span::fixed(kind), 1);
         self.field(code, 1);
@@ -186,8 +226,9 @@ impl Reader {
     /// The rest, beginning with `word`; nothing more may follow it.
     fn payload(mut self, word: &str, words: &mut Words<'_>, size: Option<Span>) -> Parsed<Template> {
         let mut word = Some(word).filter(|word| !word.is_empty());
-        if word == Some("ICMP") && self.inside == Some(Inside::Protocol(protocol::ICMP)) {
-            self.icmp(words)?;
+        if let (Some("ICMP"), Some(Inside::Protocol(number @ (protocol::ICMP | protocol::ICMP6)))) = (word, self.inside)
+        {
+            self.icmp(number, words)?;
             word = words.next();
         }
         let headers = self.made.bytes.len();
@@ -234,11 +275,31 @@ const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"
 /// `FROM -> TO`.
 fn pair(words: &mut Words<'_>, what: &str, parse: impl Fn(&str) -> Option<u64>) -> Parsed<(Span, Span)> {
     let from = words.span(what, &parse)?;
-    if !words.take("->") {
-        let got = words.peek().map_or("the end".into(), |word| format!("`{word}'"));
-        return refuse(format_args!("expected `->', got {got}"));
-    }
+    arrow(words)?;
     Ok((from, words.span(what, &parse)?))
+}
+
+fn arrow(words: &mut Words<'_>) -> Parsed<()> {
+    if words.take("->") {
+        return Ok(());
+    }
+    let got = words.peek().map_or("the end".into(), |word| format!("`{word}'"));
+    refuse(format_args!("expected `->', got {got}"))
+}
+
+/// An IPv6 address, or a span of such that differ in their last 64 bits: the first 64, and the last.
+fn ip6(words: &mut Words<'_>) -> Parsed<(u64, Span)> {
+    let halves = |word: &str| word.parse::<Ipv6Addr>().ok().map(|a| ((a.to_bits() >> 64) as u64, a.to_bits() as u64));
+    let first = words.peek().unwrap_or_default().split(['-', '+']).next().unwrap_or_default();
+    let high = halves(first).map_or(0, |(high, _)| high);
+    let low = words.span("an IPv6 address", |word| halves(word).filter(|(h, _)| *h == high).map(|(_, low)| low))?;
+    Ok((high, low))
+}
+
+/// The value after the word at hand, the same for all packets.
+fn fixed(words: &mut Words<'_>, what: &str, max: u64) -> Parsed<u64> {
+    words.next();
+    words.number(what, max)
 }
 
 /// The values after the word at hand.
@@ -274,6 +335,7 @@ fn protocol_number(name: &str) -> Option<u8> {
         "UDP" => Some(protocol::UDP),
         "TCP" => Some(protocol::TCP),
         "ICMP" => Some(protocol::ICMP),
+        "ICMP6" => Some(protocol::ICMP6),
         "GRE" => Some(protocol::GRE),
         _ => number(name)?.try_into().ok(),
     }

@@ -185,8 +185,9 @@ mod tests {
         assert_eq!(refused("data { hex 0x123 }"), "expected hexadecimal digits, got `0x123'");
         assert_eq!(refused("data { UDP: 1.1.1.1 2.2.2.2 }"), "expected `->', got `2.2.2.2'");
         assert_eq!(refused("data { UDP: 1.1.1 -> 2.2.2.2 }"), "expected a MAC address, got `2.2.2.2'");
-        assert_eq!(refused("data { UDP: x -> y }"), "expected a MAC or IPv4 address, got `x'");
-        assert_eq!(refused("data { UDP: fd00::1 -> fd00::2 }"), "expected a MAC or IPv4 address, got `fd00::1'");
+        assert_eq!(refused("data { UDP: x -> y }"), "expected a MAC or IP address, got `x'");
+        assert_eq!(refused("data { UDP: fd00::1 -> fd0:2 }"), "expected an IPv6 address, got `fd0:2'");
+        assert_eq!(refused("data { UDP: fd00::1 - fd01::2 -> fd00::2 }"), "expected an IPv6 address, got `fd01::2'");
         assert_eq!(
             refused("data { UDP: 1.1.1.1 -> 2.2.2.2 TCP: 1 -> 2 }"),
             "`TCP:' does not follow the header before it"

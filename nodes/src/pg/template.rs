@@ -17,23 +17,50 @@ pub struct Edit {
     pub span: Span,
 }
 
-/// An IPv4 header in the packet.
+/// Which IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// 20 bytes, with a checksum.
+    V4,
+    /// 40 bytes.
+    V6,
+}
+
+/// An IP header in the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ip4Layer {
+pub struct IpLayer {
     /// Where it stands.
     pub offset: usize,
-    /// Fill in the total length.
+    /// Its version.
+    pub version: IpVersion,
+    /// Fill in the length.
     pub length: bool,
-    /// Fill in the header's checksum.
+    /// Fill in the checksum of an IPv4 header.
     pub checksum: bool,
 }
 
-/// A TCP, UDP or ICMP header behind the IPv4 header.
+impl IpLayer {
+    fn end(&self) -> usize {
+        self.offset + if self.version == IpVersion::V4 { 20 } else { 40 }
+    }
+
+    /// Where the addresses begin, which are the last of the header.
+    fn addresses(&self) -> usize {
+        self.offset + if self.version == IpVersion::V4 { 12 } else { 8 }
+    }
+
+    /// Where the length stands, and what it does not count.
+    fn length_at(&self) -> (usize, usize) {
+        if self.version == IpVersion::V4 { (self.offset + 2, 0) } else { (self.offset + 4, 40) }
+    }
+}
+
+/// A TCP, UDP or ICMP header behind the IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportLayer {
     /// Where it stands.
     pub offset: usize,
-    /// IPv4's number of it.
+    /// IP's number of it.
     pub protocol: u8,
     /// Fill in UDP's length.
     pub length: bool,
@@ -62,9 +89,9 @@ pub struct Template {
     pub edits: Vec<Edit>,
     /// The size of the packets, in bytes.
     pub size: Span,
-    /// The IPv4 header.
-    pub ip4: Option<Ip4Layer>,
-    /// The header behind it; only with `ip4`.
+    /// The IP header.
+    pub ip: Option<IpLayer>,
+    /// The header behind it; only with `ip`.
     pub transport: Option<TransportLayer>,
 }
 
@@ -93,9 +120,9 @@ impl Maker {
         let shortest = (template.size.low as usize).min(longest);
         let fits = |end: usize| end <= shortest;
         template.edits.retain(|edit| edit.width <= 8 && fits(edit.offset + edit.width));
-        template.ip4 = template.ip4.filter(|ip4| fits(ip4.offset + 20));
+        template.ip = template.ip.filter(|ip| fits(ip.end()));
         template.transport =
-            template.transport.filter(|transport| template.ip4.is_some() && fits(transport.checksum_at() + 2));
+            template.transport.filter(|transport| template.ip.is_some() && fits(transport.checksum_at() + 2));
         for edit in &template.edits {
             scratch[edit.offset..edit.offset + edit.width].fill(0);
         }
@@ -105,16 +132,18 @@ impl Maker {
     }
 
     fn sum_what_stays(&mut self, shortest: usize) {
-        let Some(ip4) = self.template.ip4.clone() else {
+        let Some(ip) = self.template.ip.clone() else {
             self.covered = vec![(false, false); self.template.edits.len()];
             return;
         };
-        let header = ip4.offset..ip4.offset + 20;
-        if ip4.length {
-            self.scratch[ip4.offset + 2..ip4.offset + 4].fill(0);
+        let header = ip.offset..ip.end();
+        let addresses = ip.addresses()..ip.end();
+        if ip.length {
+            let (at, _) = ip.length_at();
+            self.scratch[at..at + 2].fill(0);
         }
-        if ip4.checksum {
-            self.scratch[ip4.offset + 10..ip4.offset + 12].fill(0);
+        if ip.checksum {
+            self.scratch[ip.offset + 10..ip.offset + 12].fill(0);
         }
         self.ip4_sum = sum(&self.scratch[header.clone()], 0);
         let transport = self.template.transport.clone();
@@ -122,7 +151,7 @@ impl Maker {
         let pseudo = transport.as_ref().is_some_and(|transport| transport.protocol != protocol::ICMP);
         self.covered = (self.template.edits.iter())
             .map(|edit| {
-                let address = pseudo && (ip4.offset + 12..header.end).contains(&edit.offset);
+                let address = pseudo && addresses.contains(&edit.offset);
                 let behind = transport.as_ref().is_some_and(|transport| edit.offset >= transport.offset);
                 (header.contains(&edit.offset), address || behind)
             })
@@ -134,8 +163,7 @@ impl Maker {
         let at = transport.checksum_at();
         self.scratch[at..at + 2].fill(0);
         let mut running = sum(&self.scratch[transport.offset..shortest], 0);
-        let addresses =
-            if pseudo { sum(&self.scratch[ip4.offset + 12..header.end], transport.protocol.into()) } else { 0 };
+        let addresses = if pseudo { sum(&self.scratch[addresses], transport.protocol.into()) } else { 0 };
         self.transport_sums.push(fold(running + addresses));
         for end in shortest..self.scratch.len() {
             let high = (end - transport.offset).is_multiple_of(2);
@@ -156,19 +184,20 @@ impl Maker {
             let bytes = &bytes[8 - edit.width..];
             self.scratch[edit.offset..edit.offset + edit.width].copy_from_slice(bytes);
             if *in_ip4 || *in_transport {
-                let part = aligned_sum(bytes, edit.offset, template.ip4.as_ref());
+                let part = aligned_sum(bytes, edit.offset, template.ip.as_ref());
                 ip4_sum += if *in_ip4 { part } else { 0 };
                 edits_sum += if *in_transport { part } else { 0 };
             }
         }
-        if let Some(ip4) = &template.ip4 {
-            let at = ip4.offset;
-            if ip4.length {
-                let total = (len - at) as u16;
-                self.scratch[at + 2..at + 4].copy_from_slice(&total.to_be_bytes());
+        if let Some(ip) = &template.ip {
+            let at = ip.offset;
+            if ip.length {
+                let (place, less) = ip.length_at();
+                let total = (len - at - less) as u16;
+                self.scratch[place..place + 2].copy_from_slice(&total.to_be_bytes());
                 ip4_sum += u64::from(total);
             }
-            if ip4.checksum {
+            if ip.checksum {
                 self.scratch[at + 10..at + 12].copy_from_slice(&finish(ip4_sum).to_be_bytes());
             }
         }
@@ -188,7 +217,7 @@ impl Maker {
                         let counted = u64::from(own) + if transport.length { u64::from(own) } else { 0 };
                         finish_nonzero(sum + counted)
                     }
-                    protocol::TCP => finish(sum + u64::from(own)),
+                    protocol::TCP | protocol::ICMP6 => finish(sum + u64::from(own)),
                     _ => finish(sum),
                 };
                 self.scratch[place..place + 2].copy_from_slice(&field.to_be_bytes());
@@ -198,9 +227,9 @@ impl Maker {
     }
 }
 
-/// The sum of a field, as its bytes count in a checksum that begins at an IPv4 header: both headers have even lengths.
-fn aligned_sum(bytes: &[u8], offset: usize, ip4: Option<&Ip4Layer>) -> u64 {
-    let odd = ip4.is_some_and(|ip4| !offset.abs_diff(ip4.offset).is_multiple_of(2));
+/// The sum of a field, as its bytes count in a checksum that begins at an IP header: all headers have even lengths.
+fn aligned_sum(bytes: &[u8], offset: usize, ip: Option<&IpLayer>) -> u64 {
+    let odd = ip.is_some_and(|ip| !offset.abs_diff(ip.offset).is_multiple_of(2));
     if !odd {
         return sum(bytes, 0);
     }
@@ -241,8 +270,8 @@ mod tests {
         }
         let transport =
             TransportLayer { offset: 34, protocol: number, length: number == protocol::UDP, checksum: true };
-        let ip4 = Ip4Layer { offset: 14, length: true, checksum: true };
-        Template { bytes, edits, size, ip4: Some(ip4), transport: Some(transport) }
+        let ip = IpLayer { offset: 14, version: IpVersion::V4, length: true, checksum: true };
+        Template { bytes, edits, size, ip: Some(ip), transport: Some(transport) }
     }
 
     proptest! {
@@ -284,6 +313,53 @@ mod tests {
                     }
                     TransportHeader::Icmpv4(icmp) => {
                         prop_assert_eq!(icmp.checksum, icmp.icmp_type.calc_checksum(payload));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_ip6_packet_is_correct(
+            number in prop::sample::select(vec![6u8, 17, 58]),
+            source: u64, more in 0u64..3, payload in prop::collection::vec(any::<u8>(), 0..60), longer in 0u64..40,
+        ) {
+            let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, number, 64];
+            bytes.extend([0x20; 32]);
+            bytes.extend(vec![0; if number == 6 { 20 } else { 8 }]);
+            match number {
+                protocol::TCP => bytes[54 + 12] = 0x50,
+                protocol::ICMP6 => bytes[54] = 128,
+                _ => (),
+            }
+            let low = bytes.len() as u64;
+            bytes.extend(payload);
+            let edits = vec![Edit { offset: 30, width: 8, span: span(source >> 1, more, Course::Step) }];
+            let ip = IpLayer { offset: 14, version: IpVersion::V6, length: true, checksum: false };
+            let transport =
+                TransportLayer { offset: 54, protocol: number, length: number == protocol::UDP, checksum: true };
+            let size = span(low, longer, Course::Step);
+            let template = Template { bytes, edits, size, ip: Some(ip), transport: Some(transport) };
+            let (mut maker, mut drawn) = (Maker::new(&template), Random::new(7));
+            for count in 0..6 {
+                let packet = maker.make(count, &mut drawn).to_vec();
+                let parsed = PacketHeaders::from_ethernet_slice(&packet).unwrap();
+                let Some(etherparse::NetHeaders::Ipv6(ip, _)) = &parsed.net else { panic!("no IPv6") };
+                prop_assert_eq!(usize::from(ip.payload_length), packet.len() - 54);
+                let payload = parsed.payload.slice();
+                match parsed.transport.as_ref().unwrap() {
+                    TransportHeader::Udp(udp) => {
+                        prop_assert_eq!(usize::from(udp.length), packet.len() - 54);
+                        prop_assert_eq!(udp.checksum, udp.calc_checksum_ipv6(ip, payload).unwrap());
+                    }
+                    TransportHeader::Tcp(tcp) => {
+                        prop_assert_eq!(tcp.checksum, tcp.calc_checksum_ipv6(ip, payload).unwrap());
+                    }
+                    TransportHeader::Icmpv6(icmp) => {
+                        let right = icmp.icmp_type.calc_checksum(ip.source, ip.destination, payload).unwrap();
+                        prop_assert_eq!(icmp.checksum, right);
                     }
                     other => panic!("{other:?}"),
                 }

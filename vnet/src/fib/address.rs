@@ -37,6 +37,10 @@ pub trait Address:
     fn specials() -> Vec<Prefix<Self>>;
     /// True if a connected prefix keeps its first and last address for itself (network and broadcast).
     fn reserves_ends(len: u8) -> bool;
+    /// The address that an interface has on its link alone, made of its MAC; IPv4 has none.
+    fn link_local(mac: [u8; 6]) -> Option<Self>;
+    /// True if the address means something on one link alone: whoever has it is on the link.
+    fn is_link_local(self) -> bool;
 }
 
 /// A longest-prefix-match structure as the control side writes it.
@@ -54,6 +58,8 @@ pub trait PrefixTrie<A>: Default + Send {
     fn get(&self, address: A) -> ForwardIndex;
     /// The present state for readers.
     fn publish(&self) -> Self::Lookup;
+    /// The entry of the longest prefix that has `address`, in what readers have.
+    fn find(lookup: &Self::Lookup, address: A) -> ForwardIndex;
 }
 
 impl Address for Ipv4Addr {
@@ -89,6 +95,15 @@ impl Address for Ipv4Addr {
     /// RFC 3021: on a /31 both addresses are hosts.
     fn reserves_ends(len: u8) -> bool {
         len < 31
+    }
+
+    fn link_local(_: [u8; 6]) -> Option<Self> {
+        None
+    }
+
+    /// RFC 3927's addresses are treated like all others.
+    fn is_link_local(self) -> bool {
+        false
     }
 }
 

@@ -18,6 +18,13 @@ pub(super) struct Interface<A> {
     pub(super) addresses: Vec<(A, u8)>,
 }
 
+impl<A: Address> Interface<A> {
+    fn has(&self, address: A) -> bool {
+        let given = self.addresses.iter().any(|&(a, _)| a == address);
+        given || (address.is_link_local() && A::link_local(self.facts.mac) == Some(address))
+    }
+}
+
 impl<A: Address> Rib<A> {
     /// Takes note of a new interface, or of what has changed on one: up or down, MTU, link address.
     pub fn interface_changed(&mut self, facts: InterfaceFacts) {
@@ -77,6 +84,9 @@ impl<A: Address> Rib<A> {
         let on = self.interface(index)?.facts.name.to_string();
         let prefix = Prefix::new(address, len).ok_or(FibError::PrefixLength(len))?;
         let ip = address.to_ip();
+        if address.is_link_local() {
+            return Err(FibError::LinkLocal(address.to_string()));
+        }
         if ip.is_unspecified() || ip.is_multicast() || ip == std::net::Ipv4Addr::BROADCAST {
             return Err(FibError::UnusableAddress(address.to_string()));
         }
@@ -125,14 +135,14 @@ impl<A: Address> Rib<A> {
         self.interfaces.get(&index).map(|interface| interface.addresses.clone()).unwrap_or_default()
     }
 
-    /// True if `address` is in a connected prefix of the interface.
+    /// True if `address` is in a connected prefix of the interface, or means something on its link alone.
     pub fn is_on_link(&self, index: IfIndex, address: A) -> bool {
         self.source_towards(index, address).is_some()
     }
 
     /// True if an interface has the address.
     pub fn is_own_address(&self, address: A) -> bool {
-        self.interfaces.values().any(|interface| interface.addresses.iter().any(|&(a, _)| a == address))
+        self.interfaces.values().any(|interface| interface.has(address))
     }
 
     /// True if `address` is the network's or the broadcast address of a connected prefix of the interface.
@@ -315,7 +325,11 @@ impl<A: Address> Rib<A> {
 
     /// The interface's address whose prefix has `address`.
     fn source_towards(&self, index: IfIndex, address: A) -> Option<(A, u8)> {
-        let addresses = &self.interfaces.get(&index)?.addresses;
+        let interface = self.interfaces.get(&index)?;
+        if address.is_link_local() {
+            return A::link_local(interface.facts.mac).map(|own| (own, A::BITS));
+        }
+        let addresses = &interface.addresses;
         addresses.iter().copied().find(|&(a, len)| a.masked(len) == address.masked(len))
     }
 }

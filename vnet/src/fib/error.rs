@@ -56,6 +56,9 @@ pub enum FibError {
     /// An address that no interface can have: unspecified, multicast, broadcast.
     #[error("{0} cannot be an address of an interface")]
     UnusableAddress(String),
+    /// Interfaces make their link-local address of their MAC.
+    #[error("{0} is link-local: an interface with IPv6 has the one that its MAC gives")]
+    LinkLocal(String),
     /// The neighbour is not there.
     #[error("no neighbour {address} on {interface}")]
     NoNeighbour {

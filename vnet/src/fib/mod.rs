@@ -10,6 +10,7 @@
 //! entries of its paths. A change walks these dependents and nothing else.
 
 mod address;
+mod address6;
 mod adjacency;
 mod attach;
 mod balance;
@@ -25,6 +26,7 @@ mod rib;
 mod slots;
 mod snapshot;
 mod trie4;
+mod trie6;
 mod view;
 
 #[cfg(test)]
@@ -38,7 +40,8 @@ pub use error::FibError;
 pub use forward::{Forward, ForwardKind};
 pub use interface::{FibNodes, InterfaceFacts, LinkKind};
 pub use path::{Path, Source, Target};
-pub use rib::{Rib, Rib4};
-pub use snapshot::{Fib4Snapshot, Snapshot, TrackIndex};
+pub use rib::{Rib, Rib4, Rib6};
+pub use snapshot::{Fib4Snapshot, Fib6Snapshot, Snapshot, TrackIndex};
 pub use trie4::{Fib4, Trie4};
+pub use trie6::{Fib6, Trie6};
 pub use view::{AdjacencyRow, PathView, RouteView, SourceView, Summary};

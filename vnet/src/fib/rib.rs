@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ahash::AHashMap;
 use smallvec::SmallVec;
@@ -46,6 +46,9 @@ pub struct Rib<A: Address> {
 
 /// IPv4 routes.
 pub type Rib4 = Rib<Ipv4Addr>;
+
+/// IPv6 routes.
+pub type Rib6 = Rib<Ipv6Addr>;
 
 /// A prefix that somebody has a route for.
 #[derive(Debug)]

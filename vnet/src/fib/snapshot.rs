@@ -1,6 +1,6 @@
 //! What workers read.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::address::{Address, PrefixTrie};
 use super::adjacency::Adjacency;
@@ -52,6 +52,9 @@ impl<A: Address> Clone for Snapshot<A> {
 /// IPv4 forwarding at one moment.
 pub type Fib4Snapshot = Snapshot<Ipv4Addr>;
 
+/// IPv6 forwarding at one moment.
+pub type Fib6Snapshot = Snapshot<Ipv6Addr>;
+
 impl Snapshot<Ipv4Addr> {
     /// The entry for a destination address, given in host byte order (`Ipv4Addr::to_bits`). Entry 0 is "no route".
     #[inline(always)]
@@ -60,7 +63,21 @@ impl Snapshot<Ipv4Addr> {
     }
 }
 
+impl Snapshot<Ipv6Addr> {
+    /// The entry for a destination address, given as it stands in a packet. Entry 0 is "no route".
+    #[inline(always)]
+    pub fn lookup(&self, address: [u8; 16]) -> ForwardIndex {
+        self.lookup.lookup(u128::from_be_bytes(address))
+    }
+}
+
 impl<A: Address> Snapshot<A> {
+    /// The entry for a destination address of either family.
+    #[inline(always)]
+    pub fn find(&self, address: A) -> ForwardIndex {
+        A::Trie::find(&self.lookup, address)
+    }
+
     /// What an entry says. An index that is not from this snapshot's own look-ups may give any entry or a drop.
     #[inline(always)]
     pub fn forward(&self, index: ForwardIndex) -> Forward {

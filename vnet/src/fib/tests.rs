@@ -1,5 +1,6 @@
 //! The whole: routes in, forwards out.
 
+mod ip6;
 mod model;
 mod routes;
 mod scale;

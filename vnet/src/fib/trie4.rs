@@ -120,6 +120,11 @@ impl PrefixTrie<Ipv4Addr> for Trie4 {
     fn publish(&self) -> Fib4 {
         self.fib.clone()
     }
+
+    #[inline(always)]
+    fn find(lookup: &Fib4, address: Ipv4Addr) -> ForwardIndex {
+        lookup.lookup(address.to_bits())
+    }
 }
 
 impl Trie4 {

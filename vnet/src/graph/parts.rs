@@ -1,7 +1,7 @@
 //! The parts of a worker that nodes reach while they run.
 
 use std::any::{Any, TypeId};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
@@ -32,12 +32,14 @@ pub struct Now {
 pub enum Notice {
     /// An address was seen at a MAC.
     Learn(Learn),
+    /// An IPv6 address was seen at a MAC.
+    Learn6(Learn<Ipv6Addr>),
     /// Packets wait for a neighbour's link address.
     Want {
         /// On this interface.
         interface: IfIndex,
         /// The neighbour.
-        target: Ipv4Addr,
+        target: IpAddr,
     },
     /// Anything else; rare, as it costs an allocation.
     Call(Box<dyn FnOnce(&mut Router) + Send>),

@@ -25,6 +25,14 @@ pub struct NeighborRow<A> {
     pub name: String,
 }
 
+impl<A> NeighborRow<A> {
+    /// The same with another kind of address.
+    pub fn map<B>(self, change: impl FnOnce(A) -> B) -> NeighborRow<B> {
+        let NeighborRow { age, address, flags, mac, interface, name } = self;
+        NeighborRow { age, address: change(address), flags, mac, interface, name }
+    }
+}
+
 /// Neighbours by interface, then address; prints as VPP's table.
 #[derive(Clone, PartialEq, Debug, serde::Serialize)]
 pub struct NeighborRows<A>(pub Vec<NeighborRow<A>>);
@@ -45,7 +53,7 @@ impl<A: Address> Neighbors<A> {
     }
 }
 
-impl<A: Address> fmt::Display for NeighborRows<A> {
+impl<A: fmt::Display> fmt::Display for NeighborRows<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = [("Age", 12), ("IP", 40), ("Flags", 6), ("Ethernet", 20), ("Interface", 24)];
         head.iter().try_for_each(|(text, width)| centred(f, text, *width))?;

@@ -17,6 +17,9 @@ pub enum How {
     Reply,
     /// Anything else that names a sender, such as an announcement (RFC 5227, section 3): it only updates who is known.
     Announcement,
+    /// It does not insist: it makes known who is asked for, and does not replace another link address (RFC 4861 section
+    /// 7.2.5, an advertisement without the override flag).
+    Hint,
 }
 
 /// What a node saw: the sender of a packet gives itself a link address.
@@ -78,6 +81,8 @@ refusals! {
     Static: "conflict with a static neighbour",
     /// Another link address was confirmed less than a moment ago.
     TooSoon: "link address changes too often",
+    /// Another link address is known, and this one is offered without insisting.
+    Hint: "link address offered without insisting",
     /// An announcement of an address that nobody asked for.
     Unasked: "announcement of an unknown neighbour",
     /// More changes in a second than are allowed.
@@ -129,11 +134,12 @@ impl<A: Address> Neighbors<A> {
             Some(entry) if entry.flags.state == State::Incomplete => Learned::New,
             Some(entry) if entry.mac == seen.mac => return Learned::Confirmed,
             Some(entry) if entry.flags.fixed => return refused(Refusal::Static),
+            Some(_) if seen.how == How::Hint => return refused(Refusal::Hint),
             Some(entry) if now.saturating_duration_since(entry.confirmed) < self.limits.lock => {
                 return refused(Refusal::TooSoon);
             }
             Some(_) => Learned::Changed,
-            None if seen.how == How::Announcement => return refused(Refusal::Unasked),
+            None if matches!(seen.how, How::Announcement | How::Hint) => return refused(Refusal::Unasked),
             None if self.len() >= self.limits.most => return refused(Refusal::Full),
             None => Learned::New,
         };

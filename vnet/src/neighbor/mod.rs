@@ -15,4 +15,4 @@ mod tests;
 pub use entry::{Flags, State};
 pub use format::{NeighborRow, NeighborRows};
 pub use learn::{How, Learn, Learned, Refusal};
-pub use table::{Action, Limits, NeighborError, Neighbors, Neighbors4, Ticked};
+pub use table::{Action, Limits, NeighborError, Neighbors, Neighbors4, Neighbors6, Ticked};

@@ -1,7 +1,7 @@
 //! The table of neighbours, and what happens in it as time passes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
@@ -118,6 +118,9 @@ pub struct Neighbors<A> {
 
 /// The IPv4 neighbours.
 pub type Neighbors4 = Neighbors<Ipv4Addr>;
+
+/// The IPv6 neighbours.
+pub type Neighbors6 = Neighbors<Ipv6Addr>;
 
 impl<A: Address> Default for Neighbors<A> {
     fn default() -> Self {

@@ -1,8 +1,9 @@
 //! Interfaces: made by devices, configured by the operator.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::Router;
+use super::{Family, Router};
 use crate::fib::{InterfaceFacts, LinkKind};
 use crate::ids::IfIndex;
 use crate::interface::{Caps, Device, Hardware, IfStats, Interface, InterfaceAddress};
@@ -33,6 +34,9 @@ pub struct InterfaceRecord {
     pub(super) index: IfIndex,
     pub(super) device: Box<dyn Device>,
     pub(super) addresses: Vec<InterfaceAddress>,
+    pub(super) addresses6: Vec<InterfaceAddress<Ipv6Addr>>,
+    /// It takes IPv6 even without an address beyond its link-local one.
+    pub(super) ip6_enabled: bool,
     pub(super) stats: Vec<Arc<IfStats>>,
 }
 
@@ -44,6 +48,10 @@ impl InterfaceRecord {
     /// Its IPv4 addresses, in the order in which they were set.
     pub fn addresses(&self) -> &[InterfaceAddress] {
         &self.addresses
+    }
+    /// Its IPv6 addresses but the link-local one, in the order in which they were set.
+    pub fn addresses6(&self) -> &[InterfaceAddress<Ipv6Addr>] {
+        &self.addresses6
     }
     /// Its counters, summed over the workers.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
@@ -142,9 +150,17 @@ impl Router {
             output,
             tx,
             ip4: false,
+            ip6: false,
         };
         let stats = self.install_stats(number);
-        let record = InterfaceRecord { index, device: spec.device, addresses: Vec::new(), stats };
+        let record = InterfaceRecord {
+            index,
+            device: spec.device,
+            addresses: Vec::new(),
+            addresses6: Vec::new(),
+            ip6_enabled: false,
+            stats,
+        };
         if number < self.interfaces.len() {
             self.interfaces[number] = Some(record);
             self.tables.interfaces[number] = interface;
@@ -164,9 +180,11 @@ impl Router {
     pub fn remove_interface(&mut self, index: IfIndex) -> Result<(), InterfaceError> {
         let record = self.interfaces.get_mut(index.index()).and_then(Option::take);
         let record = record.ok_or(InterfaceError::Unknown(index))?;
-        self.forget_neighbors(index);
+        self.forget_neighbors::<Ipv4Addr>(index);
+        self.forget_neighbors::<Ipv6Addr>(index);
         // Routing knows every interface that has a record.
-        let _ = self.rib.interface_removed(index);
+        let _ = self.ip4.rib.interface_removed(index);
+        let _ = self.ip6.rib.interface_removed(index);
         let gone = Interface { index, name: "deleted".into(), ..self.tables.interfaces[0].clone() };
         let Interface { output, tx, .. } = std::mem::replace(&mut self.tables.interfaces[index.index()], gone);
         for arc in &mut self.tables.arcs {
@@ -291,18 +309,24 @@ impl Router {
 
     /// Tells routing what has become of an interface.
     pub(super) fn interface_changed(&mut self, index: IfIndex) {
+        self.interface_changed_of::<Ipv4Addr>(index);
+        self.interface_changed_of::<Ipv6Addr>(index);
+        self.touch();
+    }
+
+    fn interface_changed_of<A: Family>(&mut self, index: IfIndex) {
         let interface = &self.tables.interfaces[index.index()];
-        self.rib.interface_changed(InterfaceFacts {
+        let facts = InterfaceFacts {
             index,
             name: interface.name.clone(),
             output_node: interface.output,
-            mtu: u32::from(interface.ip4_mtu()),
+            mtu: A::mtu(interface),
             mac: interface.mac,
             link: interface.link,
             up: interface.is_up(),
-        });
-        let down = !self.tables.interface(index).is_up();
-        self.neighbors_of_changed(index, down);
-        self.touch();
+        };
+        let down = !facts.up;
+        A::control_mut(self).rib.interface_changed(facts);
+        self.neighbors_of_changed::<A>(index, down);
     }
 }

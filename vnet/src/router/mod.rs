@@ -1,8 +1,9 @@
 //! The router: one value that owns everything, driven by one control thread.
 
 mod announce;
+mod family;
 mod interfaces;
-mod ip4;
+mod ip;
 mod log;
 mod neighbors;
 mod nodes;
@@ -11,22 +12,23 @@ mod threads;
 
 use std::any::{Any, TypeId};
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
-use crate::fib::Rib4;
 use crate::graph::{Notice, Outbox};
 use crate::ids::NodeId;
 use crate::mem::PoolStats;
-use crate::neighbor::Neighbors4;
 use crate::registry::Registry;
 use crate::tables::{Published, Tables};
 use crate::worker::{Worker, WorkerShared};
 
+pub(crate) use family::Control;
+pub use family::Family;
 pub use interfaces::{InterfaceError, InterfaceRecord, InterfaceSpec};
-pub use ip4::Ip4Error;
+pub use ip::IpError;
 pub use log::{Level, Log, LogLine};
 use threads::Thread;
 
@@ -34,7 +36,8 @@ use threads::Thread;
 pub(crate) struct RouterParts {
     pub(crate) registry: Registry,
     pub(crate) arcs: Vec<(String, Vec<NodeId>)>,
-    pub(crate) rib: Rib4,
+    pub(crate) ip4: Control<Ipv4Addr>,
+    pub(crate) ip6: Control<Ipv6Addr>,
     pub(crate) tables: Tables,
     pub(crate) published: Arc<Published>,
     pub(crate) outbox: Arc<Outbox>,
@@ -68,14 +71,12 @@ struct Timer {
 pub struct Router {
     registry: Registry,
     arcs: Vec<(String, Vec<NodeId>)>,
-    rib: Rib4,
-    neighbors: Neighbors4,
+    ip4: Control<Ipv4Addr>,
+    ip6: Control<Ipv6Addr>,
     interfaces: Vec<Option<InterfaceRecord>>,
-    own_extra: Vec<(TypeId, u32)>,
     /// The next version to be published.
     tables: Tables,
     dirty: bool,
-    announcements: announce::Announcements,
     published: Arc<Published>,
     /// Versions that a worker may still use.
     retired: VecDeque<Arc<Tables>>,
@@ -98,13 +99,11 @@ impl Router {
         let mut router = Router {
             registry: parts.registry,
             arcs: parts.arcs,
-            rib: parts.rib,
-            neighbors: Neighbors4::default(),
+            ip4: parts.ip4,
+            ip6: parts.ip6,
             interfaces: Vec::new(),
-            own_extra: Vec::new(),
             tables: parts.tables,
             dirty: false,
-            announcements: announce::Announcements::default(),
             published: parts.published,
             retired: VecDeque::new(),
             outbox: parts.outbox,
@@ -149,7 +148,11 @@ impl Router {
         for _ in 0..self.outbox.queue.len() {
             match self.outbox.queue.pop() {
                 Some(Notice::Learn(learn)) => self.learn(learn),
-                Some(Notice::Want { interface, target }) => self.want_neighbor(interface, target),
+                Some(Notice::Learn6(learn)) => self.learn(learn),
+                Some(Notice::Want { interface, target }) => match target {
+                    IpAddr::V4(target) => self.want_neighbor(interface, target),
+                    IpAddr::V6(target) => self.want_neighbor(interface, target),
+                },
                 Some(Notice::Call(call)) => call(self),
                 None => break,
             }
@@ -167,7 +170,8 @@ impl Router {
     /// When [`Router::poll`] must be called next at the latest.
     pub fn deadline(&self) -> Instant {
         let timers = self.timers.iter().map(|timer| timer.next);
-        timers.chain(self.announcements.due()).fold(self.next_ageing, Instant::min)
+        let announcements = [self.ip4.announcements.due(), self.ip6.announcements.due()];
+        timers.chain(announcements.into_iter().flatten()).fold(self.next_ageing, Instant::min)
     }
 
     /// Calls `work` again and again, an interval apart.

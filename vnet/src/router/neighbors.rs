@@ -1,35 +1,47 @@
 //! Neighbours: what packet threads learn and miss, what the operator sets, and what becomes of it in time.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use super::Router;
+use super::family::Control;
+use super::{Family, Router};
 use crate::fib::LinkKind;
 use crate::ids::IfIndex;
-use crate::neighbor::{Action, Learn, NeighborError, Neighbors4};
-use crate::wire::{Mac, arp};
+use crate::neighbor::{Action, Learn, NeighborError, Neighbors, Neighbors4, Neighbors6};
+use crate::wire::Mac;
 
 /// Neighbours are looked through at least this often, so that a change of the clock's pace cannot strand them.
 const AGEING: Duration = Duration::from_secs(1);
 
 impl Router {
-    /// The neighbours.
+    /// The IPv4 neighbours.
     pub fn neighbors(&self) -> &Neighbors4 {
-        &self.neighbors
+        &self.ip4.neighbors
+    }
+
+    /// The IPv6 neighbours.
+    pub fn neighbors6(&self) -> &Neighbors6 {
+        &self.ip6.neighbors
+    }
+
+    /// The neighbours of either family.
+    pub fn neighbors_of<A: Family>(&self) -> &Neighbors<A> {
+        &A::control(self).neighbors
     }
 
     /// Sets a neighbour; a `fixed` one is never replaced by what the network says.
     ///
     /// # Errors
     /// An impossible MAC, one of our own addresses, an unknown interface.
-    pub fn set_neighbor(
+    pub fn set_neighbor<A: Family>(
         &mut self,
         interface: IfIndex,
-        address: Ipv4Addr,
+        address: A,
         mac: [u8; 6],
         fixed: bool,
     ) -> Result<(), NeighborError> {
-        self.neighbors.set(&mut self.rib, Instant::now(), interface, address, mac, fixed, false)?;
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        neighbors.set(rib, Instant::now(), interface, address, mac, fixed, false)?;
         self.touch();
         Ok(())
     }
@@ -38,64 +50,88 @@ impl Router {
     ///
     /// # Errors
     /// When there is none.
-    pub fn del_neighbor(&mut self, interface: IfIndex, address: Ipv4Addr) -> Result<(), NeighborError> {
-        self.neighbors.remove(&mut self.rib, interface, address)?;
+    pub fn del_neighbor<A: Family>(&mut self, interface: IfIndex, address: A) -> Result<(), NeighborError> {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        neighbors.remove(rib, interface, address)?;
         self.touch();
         Ok(())
     }
 
-    pub(super) fn learn(&mut self, learn: Learn) {
-        if self.neighbors.learn(&mut self.rib, Instant::now(), learn).changes_forwarding() {
+    pub(super) fn learn<A: Family>(&mut self, learn: Learn<A>) {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        if neighbors.learn(rib, Instant::now(), learn).changes_forwarding() {
             self.touch();
         }
     }
 
     /// Packets wait for the link address of `target`.
-    pub fn want_neighbor(&mut self, interface: IfIndex, target: Ipv4Addr) {
-        let action = self.neighbors.want(&self.rib, Instant::now(), interface, target);
+    pub fn want_neighbor<A: Family>(&mut self, interface: IfIndex, target: A) {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        let action = neighbors.want(rib, Instant::now(), interface, target);
         self.act(action);
     }
 
     pub(super) fn age_neighbors(&mut self, now: Instant) {
-        let ticked = self.neighbors.tick(&mut self.rib, now);
+        let next = self.age_neighbors_of::<Ipv4Addr>(now).min(self.age_neighbors_of::<Ipv6Addr>(now));
+        self.next_ageing = next.clamp(now + Duration::from_millis(10), now + AGEING);
+    }
+
+    fn age_neighbors_of<A: Family>(&mut self, now: Instant) -> Instant {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        let ticked = neighbors.tick(rib, now);
         if ticked.changed {
             self.touch();
         }
         self.act(ticked.actions);
-        let next = self.neighbors.next_tick().unwrap_or(now + AGEING);
-        self.next_ageing = next.clamp(now + Duration::from_millis(10), now + AGEING);
+        A::control(self).neighbors.next_tick().unwrap_or(now + AGEING)
     }
 
     /// The interface went away, or down.
-    pub(super) fn forget_neighbors(&mut self, interface: IfIndex) {
-        if self.neighbors.interface_removed(&mut self.rib, interface) {
+    pub(super) fn forget_neighbors<A: Family>(&mut self, interface: IfIndex) {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        if neighbors.interface_removed(rib, interface) {
             self.touch();
         }
     }
 
-    pub(super) fn neighbors_of_changed(&mut self, interface: IfIndex, down: bool) {
-        if self.neighbors.interface_changed(&mut self.rib, interface, down) {
+    pub(super) fn neighbors_of_changed<A: Family>(&mut self, interface: IfIndex, down: bool) {
+        let Control { neighbors, rib, .. } = A::control_mut(self);
+        if neighbors.interface_changed(rib, interface, down) {
             self.touch();
         }
     }
 
-    fn act(&mut self, actions: impl IntoIterator<Item = Action>) {
+    fn act<A: Family>(&mut self, actions: impl IntoIterator<Item = Action<A>>) {
         for Action::SendRequest { interface, target } in actions {
             self.send_request(interface, target);
         }
     }
 
-    /// Sends an ARP request from our address in the target's prefix, or else from our first on the interface.
-    fn send_request(&mut self, index: IfIndex, target: Ipv4Addr) {
-        let Some(interface) = self.interface(index).filter(|i| i.is_up() && i.link == LinkKind::Ethernet).cloned()
-        else {
-            return;
-        };
-        let addresses = self.record(index).map(|record| record.addresses().to_vec()).unwrap_or_default();
-        let near = addresses.iter().find(|address| address.covers(target)).or(addresses.first());
-        let Some(source) = near.map(|address| address.address) else { return };
-        let frame = arp::request(Mac(interface.mac), source, target);
-        self.send_frame(index, frame.to_vec());
+    /// Asks for a neighbour from our address in the target's prefix, or else from our first on the interface; from the
+    /// link-local one where the target is such or there is no other.
+    fn send_request<A: Family>(&mut self, index: IfIndex, target: A) {
+        let Some(mac) = self.mac_of_link(index) else { return };
+        let own = self.record(index).map(A::addresses).unwrap_or_default();
+        let near = own.iter().find(|address| address.covers(target)).or(own.first()).map(|own| own.address);
+        let link_local = A::own_link_local(self.tables.interface(index));
+        let source = if target.is_link_local() { link_local } else { near.or(link_local) };
+        if let Some(source) = source {
+            self.send_frame(index, A::request(mac, source, target));
+        }
+    }
+
+    /// The MAC of an interface on a link with others, if it is up.
+    pub(super) fn mac_of_link(&self, index: IfIndex) -> Option<Mac> {
+        let link = self.interface(index).filter(|i| i.is_up() && i.link == LinkKind::Ethernet);
+        link.map(|interface| Mac(interface.mac))
+    }
+
+    /// The MAC of a neighbour that is known.
+    pub fn neighbor_mac(&self, interface: IfIndex, address: IpAddr) -> Option<[u8; 6]> {
+        match address {
+            IpAddr::V4(address) => self.ip4.neighbors.mac(interface, address),
+            IpAddr::V6(address) => self.ip6.neighbors.mac(interface, address),
+        }
     }
 
     /// Sends a whole frame out of an interface, from the control thread.

@@ -11,17 +11,26 @@ use crate::registry::{NodeInfo, NodeSpec, Registry};
 use crate::tables::Tables;
 
 impl Router {
-    /// The nodes that forwarding entries name; those that nobody registered are `null-node`.
-    pub(crate) fn fib_nodes(registry: &Registry) -> FibNodes {
+    /// The nodes that forwarding entries of IPv4 and IPv6 name; those that nobody registered are `null-node`.
+    pub(crate) fn fib_nodes(registry: &Registry) -> (FibNodes, FibNodes) {
         let find = |name| registry.find(name).unwrap_or_default();
-        FibNodes {
+        let ip4 = FibNodes {
             drop: find("ip4-drop"),
             receive: find("ip4-receive"),
             glean: find("ip4-glean"),
             arp: find("ip4-arp"),
             rewrite: find("ip4-rewrite"),
             load_balance: find("ip4-load-balance"),
-        }
+        };
+        let ip6 = FibNodes {
+            drop: find("ip6-drop"),
+            receive: find("ip6-receive"),
+            glean: find("ip6-glean"),
+            arp: find("ip6-discover-neighbor"),
+            rewrite: find("ip6-rewrite"),
+            load_balance: find("ip6-load-balance"),
+        };
+        (ip4, ip6)
     }
 
     /// Makes a worker's copy of a node.

@@ -1,10 +1,11 @@
 //! From one version of the tables to the next.
 
 use std::any::TypeId;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Router;
+use super::{Family, Router};
 use crate::arcs::ArcIndex;
 use crate::ids::IfIndex;
 use crate::tables::{Connected, OwnAddresses, Tables};
@@ -27,7 +28,7 @@ impl Router {
         }
         // Observers may change routes themselves; that belongs to the same version.
         let mut observers = std::mem::take(&mut self.observers);
-        self.tables.fib4 = self.rib.publish();
+        self.publish_routes();
         self.dirty = false;
         for observer in &mut observers {
             observer(self);
@@ -36,7 +37,7 @@ impl Router {
         self.observers = observers;
         // Seldom: each costs a pointer for every part of the table.
         if self.dirty {
-            self.tables.fib4 = self.rib.publish();
+            self.publish_routes();
             self.dirty = false;
         }
         self.tables.version += 1;
@@ -48,6 +49,11 @@ impl Router {
         // Not earlier: by the tables of before, the interface may be down.
         self.send_announcements();
         self.reclaim();
+    }
+
+    fn publish_routes(&mut self) {
+        self.tables.fib4 = self.ip4.rib.publish();
+        self.tables.fib6 = self.ip6.rib.publish();
     }
 
     /// Frees versions that no worker uses any more: on this thread, never on a packet thread.
@@ -83,24 +89,40 @@ impl Router {
         self.touch();
     }
 
-    /// Adds our own addresses beyond those of interfaces (sources of tunnels): packets that claim to come from them are
-    /// dropped. What the same owner type set before is replaced.
+    /// Adds our own IPv4 addresses beyond those of interfaces (sources of tunnels), in host order: packets that claim to come
+    /// from them are dropped. What the same owner type set before is replaced.
     pub fn set_own_addresses<Owner: 'static>(&mut self, addresses: impl IntoIterator<Item = u32>) {
-        let owner = TypeId::of::<Owner>();
-        self.own_extra.retain(|(other, _)| *other != owner);
-        self.own_extra.extend(addresses.into_iter().map(|address| (owner, address)));
+        self.set_own_addresses_of::<Owner, Ipv4Addr>(addresses.into_iter().map(Ipv4Addr::from));
+    }
+
+    /// The same for either family.
+    pub fn set_own_addresses_of<Owner: 'static, A: Family>(&mut self, addresses: impl IntoIterator<Item = A>) {
+        let (owner, control) = (TypeId::of::<Owner>(), A::control_mut(self));
+        control.own_extra.retain(|(other, _)| *other != owner);
+        control.own_extra.extend(addresses.into_iter().map(|address| (owner, address)));
         self.refresh_own_addresses();
     }
 
     pub(super) fn refresh_own_addresses(&mut self) {
-        let interfaces = self.interfaces.iter().flatten().flat_map(|record| &record.addresses);
-        let own = interfaces.map(|a| u32::from(a.address)).chain(self.own_extra.iter().map(|(_, a)| *a));
-        self.tables.own4 = OwnAddresses::new(own);
-        let connected = |record: &Option<super::InterfaceRecord>| {
-            record.as_ref().map(|record| record.addresses.clone()).unwrap_or_default()
-        };
-        self.tables.connected4 = Connected::new(self.interfaces.iter().map(connected));
+        self.tables.own4 = OwnAddresses::new(self.own::<Ipv4Addr>().into_iter().map(u32::from));
+        self.tables.own6 = OwnAddresses::new(self.own::<Ipv6Addr>());
+        self.tables.connected4 = self.connected();
+        self.tables.connected6 = self.connected();
         self.touch();
+    }
+
+    fn own<A: Family>(&self) -> Vec<A> {
+        let given = self.records().flat_map(A::addresses).map(|own| own.address);
+        let extra = A::control(self).own_extra.iter().map(|(_, address)| *address);
+        let on_links = self.records().filter_map(|record| A::own_link_local(self.tables.interface(record.index())));
+        given.chain(extra).chain(on_links).collect()
+    }
+
+    fn connected<A: Family>(&self) -> Connected<A> {
+        let of_record = |record: &Option<super::InterfaceRecord>| {
+            record.as_ref().map(|record| A::addresses(record).to_vec()).unwrap_or_default()
+        };
+        Connected::new(self.interfaces.iter().map(of_record))
     }
 
     /// Puts a feature into an interface's way, or takes it out.

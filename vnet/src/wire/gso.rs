@@ -4,6 +4,8 @@
 //! sums the payload and has the headers completed.
 
 use super::ip4::{self, Ip4Header, protocol};
+use super::ip6::Ip6Header;
+use super::ip6_ext;
 use super::tcp::{TcpFlags, TcpHeader};
 use super::udp::UdpHeader;
 use super::{Short, checksum};
@@ -15,6 +17,36 @@ pub enum Kind {
     Tcp4,
     /// UDP datagrams over IPv4 under one header; every piece becomes a datagram.
     Udp4,
+    /// One TCP segment over IPv6 that stands for several.
+    Tcp6,
+    /// UDP datagrams over IPv6 under one header.
+    Udp6,
+}
+
+impl Kind {
+    /// Whether it is over TCP; otherwise it is over UDP.
+    fn is_tcp(self) -> bool {
+        matches!(self, Kind::Tcp4 | Kind::Tcp6)
+    }
+
+    /// Where the transport header begins behind an IP header that fits the kind: the family, whole, of that protocol.
+    fn transport_at(self, packet: &[u8]) -> Result<usize, GsoError> {
+        let number = if self.is_tcp() { protocol::TCP } else { protocol::UDP };
+        let (at, fits) = match self {
+            Kind::Tcp4 | Kind::Udp4 => {
+                let (header, _) = Ip4Header::ref_from_prefix(packet)?;
+                let sound = header.version() == 4 && header.header_len() >= Ip4Header::LEN && !header.is_fragment();
+                (header.header_len(), sound && header.protocol == number)
+            }
+            Kind::Tcp6 | Kind::Udp6 => {
+                let (header, _) = Ip6Header::ref_from_prefix(packet)?;
+                let upper = ip6_ext::walk(packet).map_err(|_| GsoError::WrongHeaders)?;
+                let sound = header.version() == 6 && upper.piece.is_none();
+                (upper.offset, sound && upper.protocol == number)
+            }
+        };
+        if fits { Ok(at) } else { Err(GsoError::WrongHeaders) }
+    }
 }
 
 /// Why a large segment cannot be cut.
@@ -26,7 +58,7 @@ pub enum GsoError {
     /// The headers are not those of the kind, or are broken.
     #[error("headers do not fit the kind of segment")]
     WrongHeaders,
-    /// Pieces of no payload, or longer than IPv4 allows.
+    /// Pieces of no payload, or longer than IP allows.
     #[error("impossible size of pieces")]
     PieceSize,
 }
@@ -41,7 +73,7 @@ impl From<Short> for GsoError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     kind: Kind,
-    /// Where the IPv4 header begins.
+    /// Where the IP header begins.
     ip: usize,
     /// Where the transport header begins.
     transport: usize,
@@ -66,28 +98,17 @@ pub struct Piece {
 
 impl Plan {
     /// Plans the cut of a packet of `packet_len` bytes in all. `headers` begins where the packet does and holds at
-    /// least all headers; `ip` is where IPv4's begins (0 without a link header, 14 behind Ethernet); `gso_size` is the
-    /// payload of a piece in bytes. The total length in the IPv4 header is not trusted: 64 KB do not fit into it.
+    /// least all headers; `ip` is where the IP header begins (0 without a link header, 14 behind Ethernet); `gso_size` is the
+    /// payload of a piece in bytes. The length in the IP header is not trusted: 64 KB do not fit into it.
     ///
     /// # Errors
     /// See [`GsoError`].
     pub fn new(headers: &[u8], ip: usize, kind: Kind, gso_size: u16, packet_len: usize) -> Result<Self, GsoError> {
-        let (header, _) = Ip4Header::ref_from_prefix(headers.get(ip..).ok_or(GsoError::Short)?)?;
-        let number = match kind {
-            Kind::Tcp4 => protocol::TCP,
-            Kind::Udp4 => protocol::UDP,
-        };
-        let sound = header.version() == 4 && header.header_len() >= Ip4Header::LEN && !header.is_fragment();
-        if !sound || header.protocol != number {
-            return Err(GsoError::WrongHeaders);
-        }
-        let transport = ip + header.header_len();
+        let transport = ip + kind.transport_at(headers.get(ip..).ok_or(GsoError::Short)?)?;
         let rest = headers.get(transport..).ok_or(GsoError::Short)?;
-        let transport_len = match kind {
-            Kind::Tcp4 => TcpHeader::ref_from_prefix(rest)?.0.header_len(),
-            Kind::Udp4 => UdpHeader::LEN,
-        };
-        if kind == Kind::Tcp4 && transport_len < TcpHeader::LEN {
+        let transport_len =
+            if kind.is_tcp() { TcpHeader::ref_from_prefix(rest)?.0.header_len() } else { UdpHeader::LEN };
+        if kind.is_tcp() && transport_len < TcpHeader::LEN {
             return Err(GsoError::WrongHeaders);
         }
         let end = transport + transport_len;
@@ -106,7 +127,7 @@ impl Plan {
         self.end
     }
 
-    /// Bytes of the IPv4 packet that the longest piece becomes: what an MTU is compared with.
+    /// Bytes of the IP packet that the longest piece becomes: what an MTU is compared with.
     pub fn longest(&self) -> usize {
         self.end - self.ip + self.size.min(self.payload)
     }
@@ -134,29 +155,44 @@ impl Plan {
         let headers = headers.get_mut(..self.end).ok_or(Short)?;
         let (front, transport) = headers.split_at_mut(self.transport);
         let front = &mut front[self.ip..];
-        let (ip, _) = Ip4Header::mut_from_prefix(front)?;
         let transport_len = u16::try_from(transport.len() + piece.len).map_err(|_| Short)?;
-        ip.total_len.set(ip.header_len() as u16 + transport_len);
-        // RFC 6864 section 4.1 asks for this only where DF is clear; the kernel counts up always.
-        ip.id.set(ip.id.get().wrapping_add(piece.number as u16));
-        let pseudo = ip.pseudo_sum(transport_len);
-        ip4::write_checksum(front)?;
-        let (field_at, finish): (_, fn(u64) -> u16) = match self.kind {
-            Kind::Tcp4 => {
-                self.complete_tcp(TcpHeader::mut_from_prefix(transport)?.0, piece);
-                (TcpHeader::CHECKSUM_OFFSET, checksum::finish)
-            }
-            Kind::Udp4 => {
-                let (udp, _) = UdpHeader::mut_from_prefix(transport)?;
-                udp.len.set(transport_len);
-                udp.checksum.set(0);
-                (UdpHeader::CHECKSUM_OFFSET, checksum::finish_nonzero)
-            }
+        let pseudo = match self.kind {
+            Kind::Tcp4 | Kind::Udp4 => Self::complete_ip4(front, transport_len, piece)?,
+            Kind::Tcp6 | Kind::Udp6 => self.complete_ip6(front, transport_len)?,
+        };
+        let (field_at, finish): (_, fn(u64) -> u16) = if self.kind.is_tcp() {
+            self.complete_tcp(TcpHeader::mut_from_prefix(transport)?.0, piece);
+            (TcpHeader::CHECKSUM_OFFSET, checksum::finish)
+        } else {
+            let (udp, _) = UdpHeader::mut_from_prefix(transport)?;
+            udp.len.set(transport_len);
+            udp.checksum.set(0);
+            (UdpHeader::CHECKSUM_OFFSET, checksum::finish_nonzero)
         };
         // Transport headers are of even length, so the payload's sum needs no shift.
         let field = finish(checksum::sum(transport, pseudo) + payload_sum);
         transport[field_at..field_at + 2].copy_from_slice(&field.to_be_bytes());
         Ok(())
+    }
+
+    /// Completes an IPv4 header; gives the sum of the pseudo-header.
+    fn complete_ip4(front: &mut [u8], transport_len: u16, piece: Piece) -> Result<u64, Short> {
+        let (ip, _) = Ip4Header::mut_from_prefix(front)?;
+        ip.total_len.set(ip.header_len() as u16 + transport_len);
+        // RFC 6864 section 4.1 asks for this only where DF is clear; the kernel counts up always.
+        ip.id.set(ip.id.get().wrapping_add(piece.number as u16));
+        let pseudo = ip.pseudo_sum(transport_len);
+        ip4::write_checksum(front)?;
+        Ok(pseudo)
+    }
+
+    /// The same of an IPv6 header, extension headers behind it.
+    fn complete_ip6(&self, front: &mut [u8], transport_len: u16) -> Result<u64, Short> {
+        let extensions = front.len() - Ip6Header::LEN;
+        let (ip, _) = Ip6Header::mut_from_prefix(front)?;
+        ip.payload_len.set(u16::try_from(extensions + usize::from(transport_len)).map_err(|_| Short)?);
+        let number = if self.kind.is_tcp() { protocol::TCP } else { protocol::UDP };
+        Ok(ip.pseudo_sum(number, transport_len.into()))
     }
 
     fn complete_tcp(&self, tcp: &mut TcpHeader, piece: Piece) {
@@ -177,3 +213,7 @@ impl Plan {
 #[cfg(test)]
 #[path = "tests/gso.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/gso6.rs"]
+mod tests6;

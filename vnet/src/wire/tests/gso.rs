@@ -13,8 +13,8 @@ fn large(kind: Kind, link: bool, seq: u32, payload: &[u8]) -> Vec<u8> {
         false => PacketBuilder::ipv4(SOURCE, DESTINATION, 64),
     };
     match kind {
-        Kind::Udp4 => ip.udp(1000, 80).write(&mut packet, payload).unwrap(),
-        Kind::Tcp4 => {
+        Kind::Udp4 | Kind::Udp6 => ip.udp(1000, 80).write(&mut packet, payload).unwrap(),
+        Kind::Tcp4 | Kind::Tcp6 => {
             let tcp = ip.tcp(1000, 80, seq, 8192).ack(7).psh().fin().cwr();
             tcp.options(&[TcpOptionElement::Timestamp(1, 2)]).unwrap().write(&mut packet, payload).unwrap();
         }

@@ -1,0 +1,153 @@
+//! What the nodes of IPv4 and IPv6 have in common: one implementation with the family as its type parameter.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vnet::Tables;
+use vnet::fib::Snapshot;
+use vnet::router::Family;
+use vnet::wire::{Ip6Header, Start};
+
+use crate::{ip4, ip6};
+
+/// An address family as nodes see it.
+pub trait Ip: Family {
+    /// How its packets are kept for traces.
+    const START: Start;
+    /// The node that drops its packets.
+    const DROP: &'static str;
+    /// The node that looks up where its packets go.
+    const LOOKUP: &'static str;
+    /// A destination as the look-up compares it with the one before.
+    type Word: Copy + PartialEq + Send;
+    /// Not the destination of any packet.
+    const NOTHING: Self::Word;
+
+    /// Its forwarding.
+    fn fib(tables: &Tables) -> &Snapshot<Self>;
+    /// The destination of a packet that begins with the family's header.
+    fn destination(bytes: &[u8]) -> Option<Self>;
+    /// The destination for comparing.
+    fn word(self) -> Self::Word;
+    /// The hash that spreads flows over several paths.
+    fn flow_hash(bytes: &[u8]) -> u32;
+    /// Whether the address is one of ours.
+    fn is_own(self, tables: &Tables) -> bool;
+    /// An address of this family.
+    fn of_ip(address: IpAddr) -> Option<Self>;
+}
+
+impl Ip for Ipv4Addr {
+    const START: Start = Start::Ip4;
+    const DROP: &'static str = "ip4-drop";
+    const LOOKUP: &'static str = "ip4-lookup";
+    /// As it stands in the packet, in more bits than it has.
+    type Word = u64;
+    const NOTHING: u64 = u64::MAX;
+
+    #[inline(always)]
+    fn fib(tables: &Tables) -> &Snapshot<Self> {
+        &tables.fib4
+    }
+
+    #[inline(always)]
+    fn destination(bytes: &[u8]) -> Option<Self> {
+        ip4::destination(bytes).map(Ipv4Addr::from)
+    }
+
+    #[inline(always)]
+    fn word(self) -> u64 {
+        u32::from_ne_bytes(self.octets()).into()
+    }
+
+    fn flow_hash(bytes: &[u8]) -> u32 {
+        ip4::flow_hash(bytes)
+    }
+
+    fn is_own(self, tables: &Tables) -> bool {
+        tables.own4.contains(self.into())
+    }
+
+    fn of_ip(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+}
+
+impl Ip for Ipv6Addr {
+    const START: Start = Start::Ip6;
+    const DROP: &'static str = "ip6-drop";
+    const LOOKUP: &'static str = "ip6-lookup";
+    type Word = Option<Ipv6Addr>;
+    const NOTHING: Option<Ipv6Addr> = None;
+
+    #[inline(always)]
+    fn fib(tables: &Tables) -> &Snapshot<Self> {
+        &tables.fib6
+    }
+
+    #[inline(always)]
+    fn destination(bytes: &[u8]) -> Option<Self> {
+        Ip6Header::ref_from_prefix(bytes).ok().map(|(header, _)| header.destination_address())
+    }
+
+    #[inline(always)]
+    fn word(self) -> Option<Ipv6Addr> {
+        Some(self)
+    }
+
+    fn flow_hash(bytes: &[u8]) -> u32 {
+        ip6::flow_hash(bytes)
+    }
+
+    fn is_own(self, tables: &Tables) -> bool {
+        tables.own6.contains(self)
+    }
+
+    fn of_ip(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address),
+        }
+    }
+}
+
+/// Declares next nodes as [`vnet::next_nodes!`] does, named by constants of the address family `A: Ip`.
+macro_rules! next_nodes_of {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$doc:meta])* $variant:ident => $node:ident,)* ; $($(#[$xdoc:meta])* $extra:ident $(($inner:ty))?),*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name<A> {
+            $($(#[$doc])* $variant,)*
+            $($(#[$xdoc])* $extra $(($inner))?,)*
+            #[doc(hidden)]
+            #[expect(dead_code, reason = "it stands for the type parameter")]
+            Family(std::marker::PhantomData<A>, std::convert::Infallible),
+        }
+        impl<A: $crate::ip::Ip> vnet::NextNodes for $name<A> {
+            const NAMES: &'static [&'static str] = &[$(A::$node),*];
+            #[inline(always)]
+            fn target(self) -> vnet::Target {
+                #[repr(u8)]
+                enum Slot { $($variant,)* }
+                match self {
+                    $($name::$variant => vnet::Target::Static(Slot::$variant as u8),)*
+                    $($crate::ip::next_nodes_of!(@pattern $name $extra to $(($inner))?) =>
+                        $crate::ip::next_nodes_of!(@target $extra to $(($inner))?),)*
+                    $name::Family(_, never) => match never {},
+                }
+            }
+            #[inline(always)]
+            fn drop() -> Self { $crate::ip::next_nodes_of!(@first $name $($variant)*) }
+        }
+    };
+    (@pattern $name:ident $extra:ident $to:ident ($inner:ty)) => { $name::$extra($to) };
+    (@pattern $name:ident $extra:ident $to:ident) => { $name::$extra };
+    (@target $extra:ident $to:ident ($inner:ty)) => { vnet::Target::$extra($to) };
+    (@target $extra:ident $to:ident) => { vnet::Target::$extra };
+    (@first $name:ident $first:ident $($rest:ident)*) => { $name::$first };
+}
+pub(crate) use next_nodes_of;

@@ -1,0 +1,179 @@
+//! `ip6-icmp-input` and `ip6-icmp-echo-request`: ICMPv6 for our own addresses and groups.
+//!
+//! Uses: the message. Sets: the reply, in place. Next: the nodes of neighbour discovery; `ip6-lookup` for replies, or the
+//! way that the request came where it came from the link alone; `ip6-punt` for what nobody waits for.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use vnet::wire::ip4::protocol;
+use vnet::wire::{Icmp6Header, Ip6Header, checksum, icmp6, ip6_ext};
+use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+
+use super::send_back;
+use crate::ip4::HeaderTrace;
+use crate::ping::{self, Seen};
+
+next_nodes! {
+    /// Where `ip6-icmp-input` sends packets.
+    pub enum InputNext {
+        /// Broken.
+        Drop => "ip6-drop",
+        /// A question to us.
+        Echo => "ip6-icmp-echo-request",
+        /// Somebody looks for an address.
+        Solicitation => "icmp6-neighbor-solicitation",
+        /// Somebody says where an address is.
+        Advertisement => "icmp6-neighbor-advertisement",
+        /// Somebody looks for a router.
+        RouterSolicitation => "icmp6-router-solicitation",
+        /// Another router speaks.
+        RouterAdvertisement => "icmp6-router-advertisement",
+        /// Nobody waits for it.
+        Punt => "ip6-punt",
+    }
+}
+
+next_nodes! {
+    /// Where `ip6-icmp-echo-request` sends packets.
+    pub enum EchoNext {
+        /// Broken.
+        Drop => "ip6-drop",
+        /// The answer.
+        Lookup => "ip6-lookup",
+        ; To
+    }
+}
+
+node_errors! {
+    /// What `ip6-icmp-input` finds.
+    pub enum Error {
+        /// A type that nobody waits for.
+        UnknownType => error "unknown type",
+        /// Fewer bytes than a message.
+        Short => error "ICMP message too short",
+        /// The message's sum is wrong.
+        Checksum => error "bad ICMP checksum",
+        /// Answers to `ping`.
+        EchoReply => info "echo replies received",
+    }
+}
+
+node_errors! {
+    /// What `ip6-icmp-echo-request` does.
+    pub enum EchoError {
+        /// Answers.
+        Sent => info "echo replies sent",
+        /// Fewer bytes than a message.
+        Short => error "ICMP message too short",
+        /// There is no address to answer from, or no link to answer on.
+        NoSource => error "echo reply not sent: no address",
+    }
+}
+
+pub(super) fn nodes() -> Vec<NodeSpec> {
+    vec![NodeSpec::packet("ip6-icmp-input", |_| Input), NodeSpec::packet("ip6-icmp-echo-request", |_| Echo)]
+}
+
+struct Input;
+
+impl PacketNode for Input {
+    type Next = InputNext;
+    type Error = Error;
+    type Shared = ();
+    type Local = ();
+    type Staged = ();
+    type Trace = HeaderTrace;
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> InputNext {
+        let bytes = packet.data();
+        let Some((ip, at, icmp)) = parts(bytes) else {
+            return cx.drop(packet, Error::Short);
+        };
+        let (kind, id, sequence) = (icmp.kind, (icmp.word.get() >> 16) as u16, icmp.word.get() as u16);
+        let (from, hops, len) = (ip.source_address(), ip.hop_limit, packet.len() - at);
+        let start = ip.pseudo_sum(protocol::ICMP6, len as u32);
+        if checksum::finish(checksum::sum_segments(packet.segments(), at, start)) != 0 {
+            return cx.drop(packet, Error::Checksum);
+        }
+        match kind {
+            icmp6::ECHO_REQUEST => InputNext::Echo,
+            icmp6::NEIGHBOR_SOLICITATION => InputNext::Solicitation,
+            icmp6::NEIGHBOR_ADVERTISEMENT => InputNext::Advertisement,
+            icmp6::ROUTER_SOLICITATION => InputNext::RouterSolicitation,
+            icmp6::ROUTER_ADVERTISEMENT => InputNext::RouterAdvertisement,
+            icmp6::ECHO_REPLY => {
+                ping::answered(cx, Seen { from: IpAddr::V6(from), ttl: hops, len }, id, sequence);
+                cx.drop(packet, Error::EchoReply)
+            }
+            _ => {
+                cx.blame(packet, Error::UnknownType);
+                InputNext::Punt
+            }
+        }
+    }
+
+    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
+        HeaderTrace::of::<Ipv6Addr>(packet)
+    }
+}
+
+/// The IPv6 header, where the message begins, and its first bytes.
+fn parts(bytes: &[u8]) -> Option<(&Ip6Header, usize, &Icmp6Header)> {
+    let (ip, _) = Ip6Header::ref_from_prefix(bytes).ok()?;
+    let at = ip6_ext::walk(bytes).ok()?.offset;
+    let (icmp, _) = Icmp6Header::ref_from_prefix(bytes.get(at..)?).ok()?;
+    Some((ip, at, icmp))
+}
+
+struct Echo;
+
+impl PacketNode for Echo {
+    type Next = EchoNext;
+    type Error = EchoError;
+    type Shared = ();
+    type Local = ();
+    type Staged = ();
+    type Trace = HeaderTrace;
+    const TRACE_ON_ENTRY: bool = true;
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> EchoNext {
+        let Some((ip, at, _)) = parts(packet.data()) else {
+            return cx.drop(packet, EchoError::Short);
+        };
+        let (asker, asked, rx) = (ip.source_address(), ip.destination_address(), packet.meta().rx);
+        let on_link = asker.is_unicast_link_local() || asked.is_multicast();
+        // RFC 4443 section 4.2: the answer to a question to a group is from one of ours.
+        let us = match asked.is_multicast() {
+            false => Some(asked),
+            true if asker.is_unicast_link_local() => Some(cx.tables.interface(rx).link_local()),
+            true => cx.tables.connected6.source(rx, asker),
+        };
+        let Some(us) = us.filter(|_| !asker.is_unspecified()) else {
+            return cx.drop(packet, EchoError::NoSource);
+        };
+        let Some((front, message)) = packet.data_mut().split_at_mut_checked(at) else {
+            return cx.drop(packet, EchoError::Short);
+        };
+        let (Ok((ip, _)), Ok((icmp, _))) = (Ip6Header::mut_from_prefix(front), Icmp6Header::mut_from_prefix(message))
+        else {
+            return cx.drop(packet, EchoError::Short);
+        };
+        icmp.into_reply();
+        // Of the pseudo-header, only this can be another.
+        let sum = checksum::sum(&us.octets(), u64::from(!icmp.checksum.get()));
+        let old = checksum::fold(checksum::sum(&asked.octets(), 0));
+        icmp.checksum.set(checksum::finish(sum + u64::from(!old)));
+        (ip.source, ip.destination, ip.hop_limit) = (us.octets(), asker.octets(), 64);
+        packet.meta_mut().offload = Offload::LOCAL;
+        let next = if on_link { send_back(cx.tables, packet).map(EchoNext::To) } else { Some(EchoNext::Lookup) };
+        let Some(next) = next else {
+            return cx.drop(packet, EchoError::NoSource);
+        };
+        cx.count(EchoError::Sent);
+        next
+    }
+
+    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
+        HeaderTrace::of::<Ipv6Addr>(packet)
+    }
+}

@@ -1,0 +1,61 @@
+//! IPv6: from input to rewrite, and what stands beside the way. The look-up is in [`crate::ip4`], waiting for neighbours in
+//! [`crate::arp`]: one implementation each serves both families.
+
+mod icmp;
+pub mod icmp_error;
+mod input;
+mod nd;
+mod receive;
+mod rewrite;
+
+use vnet::wire::{EthernetHeader, FlowKey6, Ip6Header, Mac, ethernet};
+use vnet::{Builder, NodeId, NodeSpec, Offload, Packet, Tables};
+
+pub(crate) fn register(builder: &mut Builder) {
+    builder.local(|_| icmp_error::RateLimit::default());
+    for node in nodes() {
+        builder.node(node);
+    }
+}
+
+fn nodes() -> Vec<NodeSpec> {
+    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node()];
+    nodes.extend(icmp::nodes());
+    nodes.extend(nd::nodes());
+    nodes
+}
+
+/// The hash that spreads flows over several paths: of addresses, ports and protocol; of addresses and flow label (RFC 6438)
+/// where there are no ports to be read, as in fragments.
+pub fn flow_hash(bytes: &[u8]) -> u32 {
+    let words = match (FlowKey6::read(bytes), Ip6Header::ref_from_prefix(bytes)) {
+        (Ok(key), _) => key.words(),
+        (Err(_), Ok((ip, _))) => {
+            let addresses = FlowKey6 { src: ip.source, dst: ip.destination, ..FlowKey6::default() };
+            let mut words = addresses.words();
+            words[4] = u64::from(ip.flow_label()) << 32;
+            words
+        }
+        _ => [0; 5],
+    };
+    // Multiplying folds every bit into the upper half, rotating brings it down again for the next word.
+    let mixed = words.iter().fold(0x9e37_79b9_7f4a_7c15, |mixed: u64, word| {
+        (mixed ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(29)
+    });
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as u32
+}
+
+/// Sends a packet, whose Ethernet header is still in front of its IPv6 header, back to the station that it came from, which
+/// is on the link: no route is needed, nor is there one for link-local addresses. Gives the interface's output node; `None`
+/// where there is no room for the header.
+fn send_back(tables: &Tables, packet: &mut Packet<'_>) -> Option<NodeId> {
+    let station = EthernetHeader::ref_from_prefix(packet.l2_bytes()).ok()?.0.source;
+    let rx = packet.meta().rx;
+    let interface = tables.interface(rx);
+    let bytes = packet.push(EthernetHeader::LEN)?;
+    EthernetHeader::new(station, Mac(interface.mac), ethernet::IP6).emit(bytes).ok()?;
+    packet.mark_l2();
+    let meta = packet.meta_mut();
+    (meta.tx, meta.offload) = (rx, Offload::LOCAL);
+    Some(interface.output)
+}

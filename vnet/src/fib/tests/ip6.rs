@@ -1,0 +1,201 @@
+//! IPv6: the trie against the obvious list of prefixes, and the table's own parts where the family matters.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fib::address::PrefixTrie;
+use crate::ids::ForwardIndex;
+
+type Model = BTreeMap<Prefix<Ipv6Addr>, u32>;
+
+fn ip6(text: &str) -> Ipv6Addr {
+    text.parse().unwrap()
+}
+
+fn net6(text: &str) -> Prefix<Ipv6Addr> {
+    text.parse().unwrap()
+}
+
+/// Prefixes that meet: few distinct bits, all lengths.
+fn prefix() -> impl Strategy<Value = Prefix<Ipv6Addr>> {
+    let part = || prop_oneof![3 => Just(0u16), 1 => Just(1), 1 => Just(0x8000), 1 => Just(0xffff)];
+    let parts = prop::array::uniform8(part());
+    let len = prop_oneof![3 => 0..=128u8, 1 => Just(0), 1 => Just(48), 1 => Just(64), 1 => 126..=128u8];
+    (parts, len).prop_map(|(parts, len)| Prefix::new(Ipv6Addr::from(parts), len).unwrap())
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Put(Prefix<Ipv6Addr>, u32),
+    Take(usize),
+    TakeUnknown(Prefix<Ipv6Addr>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        6 => (prefix(), 1..1000u32).prop_map(|(p, f)| Change::Put(p, f)),
+        4 => any::<usize>().prop_map(Change::Take),
+        1 => prefix().prop_map(Change::TakeUnknown),
+    ]
+}
+
+fn best(model: &Model, address: Ipv6Addr) -> u32 {
+    let covers = model.iter().filter(|(p, _)| p.contains(address));
+    covers.max_by_key(|(p, _)| p.len()).map_or(0, |(_, &f)| f)
+}
+
+fn remove(trie: &mut Trie6, model: &mut Model, prefix: Prefix<Ipv6Addr>) {
+    model.remove(&prefix);
+    let covers = model.iter().filter(|(p, _)| p.contains(prefix.address()) && p.len() < prefix.len());
+    let (f, len) = covers.max_by_key(|(p, _)| p.len()).map_or((0, 0), |(p, &f)| (f, p.len()));
+    trie.remove(prefix, ForwardIndex(f), len);
+}
+
+/// Addresses at and beside the edges of all prefixes.
+fn probes(model: &Model) -> Vec<Ipv6Addr> {
+    let edges = model.keys().flat_map(|p| [p.address().to_bits(), p.last().to_bits()]);
+    let around = edges.flat_map(|e| [e.wrapping_sub(1), e, e.wrapping_add(1), e ^ 1 << 64]);
+    around.chain([0, !0, 0x2001 << 112]).map(Ipv6Addr::from_bits).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_trie_is_longest_prefix_match(changes in prop::collection::vec(change(), 1..80)) {
+        let mut trie = Trie6::default();
+        let mut model = Model::new();
+        let mut kept = Vec::new();
+        for (i, change) in changes.iter().enumerate() {
+            match *change {
+                Change::Put(p, f) => {
+                    trie.insert(p, ForwardIndex(f));
+                    model.insert(p, f);
+                }
+                Change::Take(n) if !model.is_empty() => {
+                    let p = *model.keys().nth(n % model.len()).unwrap();
+                    remove(&mut trie, &mut model, p);
+                }
+                Change::TakeUnknown(p) if !model.contains_key(&p) => remove(&mut trie, &mut model, p),
+                Change::Take(_) | Change::TakeUnknown(_) => {}
+            }
+            if i % 16 == 0 {
+                kept.push((trie.publish(), model.clone()));
+            }
+        }
+        kept.push((trie.publish(), model.clone()));
+        // Every version answers as it did when it was published.
+        for (version, model) in &kept {
+            for address in probes(model) {
+                prop_assert_eq!(version.lookup(address.to_bits()).0, best(model, address), "{}", address);
+            }
+        }
+        prop_assert!(trie.nodes() <= 2 * model.len() + 1, "nodes stand where prefixes end or part");
+        while let Some(p) = model.keys().next().copied() {
+            remove(&mut trie, &mut model, p);
+        }
+        prop_assert_eq!(trie.nodes(), 1, "an empty trie has its root alone");
+    }
+}
+
+/// host-l0 2001:db8:1::1/64, host-l1 2001:db8:2::1/64.
+fn rib6() -> Rib6 {
+    let mut rib = Rib6::new(NODES);
+    rib.interface_changed(facts(L0, "host-l0", LinkKind::Ethernet, [0x02, 0xfe, 0x24, 0x95, 0x7d, 0x2b]));
+    rib.interface_changed(facts(L1, "host-l1", LinkKind::Ethernet, [0x02, 0xfe, 0xc7, 0xff, 0xb8, 0xe4]));
+    rib.add_interface_address(L0, ip6("2001:db8:1::1"), 64).unwrap();
+    rib.add_interface_address(L1, ip6("2001:db8:2::1"), 64).unwrap();
+    rib
+}
+
+fn goes6(rib: &mut Rib6, address: &str) -> String {
+    let snapshot = rib.publish();
+    let forward = snapshot.forward(snapshot.lookup(ip6(address).octets()));
+    assert_eq!(forward, rib.lookup(ip6(address)), "both sides agree");
+    rib.forward_text(forward, &|node, index| format!("plugin {node} {index}"))
+}
+
+#[test]
+fn routes_of_each_kind() {
+    let mut rib = rib6();
+    assert_eq!(goes6(&mut rib, "2001:db8:1::1"), "dpo-receive: host-l0");
+    assert!(goes6(&mut rib, "2001:db8:1::2").starts_with("ipv6-glean: [src:2001:db8:1::/64] host-l0"));
+    assert_eq!(goes6(&mut rib, "2001:db8:9::2"), "dpo-drop ip6");
+    let add = |rib: &mut Rib6, prefix: &str, path| rib.add_route(Source::Cli, net6(prefix), path).unwrap();
+    add(&mut rib, "2001:db8:9::/48", Path::via(ip6("2001:db8:1::2"), None));
+    assert_eq!(goes6(&mut rib, "2001:db8:9::2"), "nd-ipv6: via 2001:db8:1::2 host-l0");
+    rib.set_neighbour(L0, ip6("2001:db8:1::2"), MAC, true);
+    let text = "ipv6 via 2001:db8:1::2 host-l0: mtu:1500 next:11 flags:[] 2ef83292a83202fe24957d2b86dd";
+    assert_eq!(goes6(&mut rib, "2001:db8:9::2"), text);
+    assert_eq!(goes6(&mut rib, "2001:db8:1::2"), text, "a neighbour has a route of its own");
+    add(&mut rib, "2001:db8:9::/48", Path::via(ip6("2001:db8:2::2"), None));
+    assert!(goes6(&mut rib, "2001:db8:9::2").starts_with("dpo-load-balance: [proto:ip6"));
+    add(&mut rib, "2001:db8:9:1::/64", Path::new(Target::Drop));
+    assert_eq!(goes6(&mut rib, "2001:db8:9:1::5"), "dpo-drop ip6");
+    rib.add_plugin_route(net6("2001::/16"), "lb", NodeId(77), 5).unwrap();
+    assert_eq!(goes6(&mut rib, "2001::1"), "plugin 77 5");
+    let track = rib.track(ip6("2001:db8:9::7"));
+    assert!(rib.publish().tracked(track).kind == ForwardKind::LoadBalance);
+    rib.untrack(track);
+    // A next hop that is known on its link alone.
+    add(&mut rib, "::/0", Path::via(ip6("fe80::1"), Some(L1)));
+    assert_eq!(goes6(&mut rib, "3001::1"), "nd-ipv6: via fe80::1 host-l1");
+    let index = rib.lookup(ip6("3001::1")).adjacency().unwrap();
+    assert_eq!(rib.adjacency(index).source, ip6("fe80::fe:c7ff:feff:b8e4"), "asked from the link-local address");
+    for special in ["ff02::1", "fe80::7", "::1", "::"] {
+        assert_eq!(goes6(&mut rib, special), "dpo-drop ip6", "{special} is not for the default route");
+    }
+}
+
+#[test]
+fn link_local_addresses_are_of_their_links() {
+    let mut rib = rib6();
+    assert!(rib.is_on_link(L0, ip6("fe80::1234")) && rib.is_on_link(L1, ip6("fe80::1234")));
+    assert!(rib.is_own_address(ip6("fe80::fe:24ff:fe95:7d2b")) && !rib.is_own_address(ip6("fe80::1")));
+    let refused = rib.add_interface_address(L0, ip6("fe80::1"), 64).unwrap_err().to_string();
+    assert_eq!(refused, "fe80::1 is link-local: an interface with IPv6 has the one that its MAC gives");
+    assert!(rib.add_interface_address(L0, ip6("ff02::1"), 64).is_err());
+    let overlap = rib.add_interface_address(L1, ip6("2001:db8:1:0:1::1"), 80).unwrap_err().to_string();
+    assert!(overlap.contains("conflicts with 2001:db8:1::1/64 for interface host-l0"), "{overlap}");
+    rib.del_interface_address(L0, ip6("2001:db8:1::1"), 64).unwrap();
+    rib.del_interface_address(L1, ip6("2001:db8:2::1"), 64).unwrap();
+    assert_eq!(rib.trie.nodes(), Rib6::new(NODES).trie.nodes());
+}
+
+/// Debug builds do with fewer.
+const MANY: u32 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+
+#[test]
+fn many_routes_far_from_each_other() {
+    let mut rib = rib6();
+    let nodes = rib.trie.nodes();
+    // Golden ratio: far from each other in the first 32 of their 48 bits and in the rest.
+    let spread = |i: u32| (u128::from(i.wrapping_mul(0x9e37_79b1)) << 16 | u128::from(i & 0xffff)) << 77;
+    let route = |i: u32| Prefix::new(Ipv6Addr::from_bits(0x2000 << 112 | spread(i)), 51).unwrap();
+    let path = Path::via(ip6("2001:db8:1::2"), Some(L0));
+    let started = std::time::Instant::now();
+    for i in 0..MANY {
+        rib.add_route(Source::Cli, route(i), path).unwrap();
+    }
+    let full = rib.publish();
+    println!("{MANY} routes, {} nodes, added and published in {:?}", rib.trie.nodes(), started.elapsed());
+    let started = std::time::Instant::now();
+    for i in 0..1000 {
+        rib.add_route(Source::Api, route(i * 7), Path::via(ip6("2001:db8:2::2"), Some(L1))).unwrap();
+        rib.publish();
+    }
+    println!("{:?} per route with its own version", started.elapsed() / 1000);
+    assert_eq!(goes6(&mut rib, &route(7).address().to_string()), "nd-ipv6: via 2001:db8:2::2 host-l1");
+    let before = full.forward(full.find(route(7).address()));
+    assert_eq!(rib.forward_text(before, &|_, _| String::new()), "nd-ipv6: via 2001:db8:1::2 host-l0");
+    for i in 0..1000 {
+        rib.del_prefix(Source::Api, route(i * 7)).unwrap();
+    }
+    for i in 0..MANY {
+        rib.del_prefix(Source::Cli, route(i)).unwrap();
+    }
+    assert_eq!(rib.trie.nodes(), nodes);
+}
