@@ -26,6 +26,12 @@ const CONFIGURATION: &[&str] = &[
     "set interface promiscuous on fuzz0",
     "set ip neighbor static fuzz0 10.0.1.2 02:00:00:00:00:02",
     "set ip neighbor static fuzz0 10.0.1.3 02:00:00:00:00:03",
+    "set interface ip address fuzz0 2001:db8:1::1/64",
+    "set ip neighbor static fuzz0 2001:db8:1::2 02:00:00:00:00:02",
+    "set ip neighbor static fuzz0 2001:db8:1::3 02:00:00:00:00:03",
+    "ip route add 2001:db8:2::/48 via 2001:db8:1::2",
+    "ip route add 2001:db8:3::/48 via 2001:db8:1::2 via 2001:db8:1::3",
+    "ip route add 2001:db8:4::/48 via drop",
     "ip route add 11.0.0.0/8 via 10.0.1.2",
     "ip route add 12.0.0.0/8 via 10.0.1.2 via 10.0.1.3",
     "ip route add 13.0.0.0/8 via drop",
@@ -87,10 +93,10 @@ fn waiting(router: &Router) -> u64 {
     };
     let refused =
         ["too many packets wait for the neighbour", "too many unresolved neighbours", "no address to ask for"];
-    let (gleaned, gleans_refused) = count("ip4-glean", &refused);
-    let (asked, asks_refused) = count("ip4-arp", &refused);
-    let (_, over) = count("arp-wait", &["packets released", "neighbour did not answer"]);
-    (gleaned + asked) - (gleans_refused + asks_refused) - over
+    let resolvers = ["ip4-glean", "ip4-arp", "ip6-glean", "ip6-discover-neighbor"];
+    let (came, gone): (Vec<u64>, Vec<u64>) = resolvers.iter().map(|node| count(node, &refused)).unzip();
+    let over = ["arp-wait", "nd-wait"].map(|node| count(node, &["packets released", "neighbour did not answer"]).1);
+    came.iter().sum::<u64>() - gone.iter().sum::<u64>() - over.iter().sum::<u64>()
 }
 
 /// A router with the interface `fuzz0` and nothing that reaches the machine it runs on.
@@ -148,9 +154,18 @@ struct Frame {
 impl Frame {
     /// Notes in the packet what its sender left to do.
     fn leave_work(&self, packet: &mut Packet<'_>) {
-        let (Some(first), Some(number)) = (self.bytes.get(14), self.bytes.get(23)) else { return };
-        let (offload, offset) = if *number == 17 { (Offload::GSO_UDP, 6) } else { (Offload::GSO_TCP4, 16) };
-        let start = 14 + usize::from(first & 0xf) * 4;
+        let (Some(first), Some(number4), Some(number6)) = (self.bytes.get(14), self.bytes.get(23), self.bytes.get(20))
+        else {
+            return;
+        };
+        let ip6 = first >> 4 == 6;
+        let udp = if ip6 { *number6 == 17 } else { *number4 == 17 };
+        let (offload, offset) = match (udp, ip6) {
+            (true, _) => (Offload::GSO_UDP, 6),
+            (false, false) => (Offload::GSO_TCP4, 16),
+            (false, true) => (Offload::GSO_TCP6, 16),
+        };
+        let start = 14 + if ip6 { 40 } else { usize::from(first & 0xf) * 4 };
         // What does not fit is not asked for: the devices see to that.
         if self.gso_size == 0 || start + offset + 2 > packet.data().len() {
             return;

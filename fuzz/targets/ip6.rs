@@ -19,7 +19,11 @@ fuzz_target!(|data: &[u8]| {
         _ => [0xff; 6],
     };
     let frame = [&destination[..], &maglane_fuzz::NEIGHBOUR, &[0x86, 0xdd], &packet].concat();
-    maglane_fuzz::run_frame(&frame);
+    match u16::from(kind >> 3) {
+        0 => maglane_fuzz::run_frame(&frame),
+        // As a large segment, in pieces of so many bytes.
+        size => maglane_fuzz::run_large(&frame, size * 40),
+    }
 
     let mut text = trace::Text::new();
     print::ethernet_frame(&mut text, &frame);

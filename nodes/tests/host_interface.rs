@@ -144,7 +144,7 @@ fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_a
         // A plugin's address that the connected prefix covers, and one that it does not.
         let node = console.router().node("null-node").unwrap();
         for prefix in ["10.1.0.76/31", "10.9.0.7/32"] {
-            console.router().add_plugin_route(prefix.parse().unwrap(), "test", node, 0).unwrap();
+            console.router().add_plugin_route::<std::net::Ipv4Addr>(prefix.parse().unwrap(), "test", node, 0).unwrap();
         }
         console.router().publish();
         let all = listen(console, &mut |all| of(all, [10, 1, 0, 77]).len() >= 2);
@@ -152,8 +152,11 @@ fn announcements_come_twice_and_plugins_addresses_are_announced_where_they_are_a
         assert!(of(&all, [10, 9, 0, 7]).is_empty());
 
         // With the interface, all of them; what is gone, not any more.
-        console.router().del_plugin_route("10.1.0.76/31".parse().unwrap(), "test").unwrap();
-        console.router().add_plugin_route("10.1.0.78/32".parse().unwrap(), "test", node, 0).unwrap();
+        console.router().del_plugin_route::<std::net::Ipv4Addr>("10.1.0.76/31".parse().unwrap(), "test").unwrap();
+        console
+            .router()
+            .add_plugin_route::<std::net::Ipv4Addr>("10.1.0.78/32".parse().unwrap(), "test", node, 0)
+            .unwrap();
         exec(console, "set interface state host-r0 down");
         exec(console, "set interface state host-r0 up");
         let all = listen(console, &mut |all| of(all, [10, 1, 0, 78]).len() >= 2 && of(all, [10, 1, 0, 1]).len() >= 2);
