@@ -157,6 +157,7 @@ fn read_startup(arguments: &[String]) -> Result<Startup, String> {
             let text = cli::read_text_file(file)?;
             Startup::parse(&text).map_err(|error| format!("{file}: {error}"))
         }
+        [flag] if flag == "-c" => Err("-c: expected a file".into()),
         [flag, ..] if flag.starts_with('-') => Err(format!("unknown option `{flag}'\n{USAGE}")),
         words => Startup::parse(&words.join(" ")).map_err(|error| format!("command line: {error}")),
     }

@@ -37,7 +37,7 @@ fn ipip_tunnels_end_here() {
     assert_eq!(bed.vppctl("create ipip tunnel src 10.0.1.1 dst 10.0.1.2").trim(), "ipip0");
     let packet = inner(100);
     let frame = wrapped([10, 0, 1, 2], &packet, &[]);
-    let down = bed.send("pg0", &[frame.clone()]);
+    let down = bed.send("pg0", std::slice::from_ref(&frame));
     assert!(down.iter().all(Vec::is_empty) && bed.vppctl("show errors").contains("IPIP tunnel is down"));
     bed.type_all("set interface state ipip0 up\ntrace add pg-input 1");
     let [_, out] = bed.send("pg0", &[frame, wrapped([10, 0, 1, 2], &packet, &[1, 1, 1, 1])]);
@@ -94,7 +94,7 @@ fn packets_go_into_an_ipip_tunnel() {
     ip.ecn = etherparse::IpEcn::ONE;
     let ip = etherparse::IpHeaders::Ipv4(ip, Default::default());
     builder.ip(ip).udp(1, 2).write(&mut packet, &[7; 50]).unwrap();
-    let [_, out] = bed.send("pg0", &[packet.clone()]);
+    let [_, out] = bed.send("pg0", std::slice::from_ref(&packet));
     let [out] = &out[..] else { panic!("{out:x?}") };
     let (outer, rest) = Ipv4Header::from_slice(&out[14..]).unwrap();
     assert_eq!(outer.header_checksum, outer.calc_header_checksum());

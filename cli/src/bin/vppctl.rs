@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     let mut client = match Client::connect(&socket) {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("vppctl: cannot connect to {}: {error}; is maglane running?", socket.display());
+            let nobody = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+            let hint = if nobody { "; is maglane running?" } else { "" };
+            eprintln!("vppctl: cannot connect to {}: {error}{hint}", socket.display());
             return ExitCode::from(2);
         }
     };

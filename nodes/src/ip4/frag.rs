@@ -3,6 +3,10 @@
 //! Uses: `meta.forward`, an adjacency with its MTU. Sets: the fragments' headers. Next: `ip4-rewrite` for the fragments;
 //! the packet itself is spent.
 
+use std::hash::{BuildHasher, Hasher};
+
+use vnet::wire::Ip4Header;
+use vnet::wire::checksum::update16;
 use vnet::wire::frag::{FragError, Plan};
 use vnet::{AdjIndex, Cx, Held, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
@@ -40,10 +44,32 @@ node_errors! {
 }
 
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::packet("ip4-frag", |_| Fragment)
+    NodeSpec::packet("ip4-frag", |_| Fragment::new())
 }
 
-struct Fragment;
+struct Fragment {
+    /// The identification of the next datagram that has none.
+    next: u16,
+}
+
+impl Fragment {
+    fn new() -> Self {
+        // Two workers, or two runs, hardly ever use the same ones at the same time.
+        Fragment { next: std::hash::RandomState::new().build_hasher().finish() as u16 }
+    }
+
+    /// Tells fragments of one datagram from those of the next (RFC 6864 section 4.1): a packet that was put into a tunnel has
+    /// the identification 0, as if it were never cut.
+    fn identify(&mut self, packet: &mut Packet<'_>) {
+        let Ok((header, _)) = Ip4Header::mut_from_prefix(packet.data_mut()) else { return };
+        if header.id.get() != 0 || header.is_fragment() {
+            return;
+        }
+        self.next = self.next.wrapping_add(1).max(1);
+        header.id.set(self.next);
+        header.checksum.set(update16(header.checksum.get(), 0, self.next));
+    }
+}
 
 impl PacketNode for Fragment {
     type Next = Next;
@@ -55,6 +81,7 @@ impl PacketNode for Fragment {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         crate::checksum::complete(packet);
+        self.identify(packet);
         let mtu = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward)).mtu as usize;
         let plan = match Plan::new(packet.data(), packet.len(), mtu) {
             Ok(plan) => plan,

@@ -136,10 +136,12 @@ fn a_packet_that_may_be_cut_travels_in_fragments_of_the_outer_packet() {
     let mut header = ip([10, 9, 0, 1], VIP);
     header.dont_fragment = false;
     let frame = udp(header, 4000, 80, 1472);
-    let left = bed.reaching_servers([frame.clone()]);
-    assert_eq!(left.len(), 2);
+    let left = bed.reaching_servers([frame.clone(), frame.clone()]);
+    assert_eq!(left.len(), 4);
+    let ids = [0, 1, 2, 3].map(|at: usize| u16::from_be_bytes([left[at][18], left[at][19]]));
+    assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[0] != ids[2] && !ids.contains(&0), "{ids:x?}");
     let mut whole = Vec::new();
-    for (number, piece) in left.iter().enumerate() {
+    for (number, piece) in left[..2].iter().enumerate() {
         let (outer, rest) = etherparse::Ipv4Header::from_slice(&piece[14..]).unwrap();
         assert_eq!(outer.header_checksum, outer.calc_header_checksum());
         assert_eq!((usize::from(outer.fragment_offset.value()) * 8, outer.more_fragments), (whole.len(), number == 0));
