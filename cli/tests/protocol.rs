@@ -218,3 +218,29 @@ fn nothing_that_a_terminal_obeys_is_repeated() {
     stream.write_all(b"a\x1b[31mb\x01\xff\xffc\n\0").unwrap();
     assert_eq!(until(&mut stream, b"\0"), "you said a?[31mb?\u{fffd}c\r\n\0".as_bytes());
 }
+
+#[test]
+fn a_client_that_answered_while_the_server_was_busy_is_no_person() {
+    let served = Served::new();
+    let mut other = served.terminal("vppctl");
+    let mut client = served.connect();
+    other.write_all(b"busy\n").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    // The second in which a terminal's type must come passes while nobody listens.
+    client.write_all(b"\xff\xfa\x18\0vppctl\xff\xf0hello\n").unwrap();
+    assert_eq!(until(&mut client, b"\0"), b"you said hello\r\n\0");
+    assert_eq!(until(&mut other, b"\0"), b"done\r\n\0");
+}
+
+#[test]
+fn who_keeps_silent_is_a_person_also_behind_a_busy_server() {
+    let served = Served::new();
+    let begun = Instant::now();
+    let mut silent = served.connect();
+    assert_eq!(until(&mut silent, b"vpp# "), b"\rwelcome\r\nvpp# ");
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    let mut other = served.terminal("vppctl");
+    let mut silent = served.connect();
+    other.write_all(b"busy\n").unwrap();
+    assert_eq!(until(&mut silent, b"vpp# "), b"\rwelcome\r\nvpp# ");
+}

@@ -318,6 +318,8 @@ impl Connection {
         self.flush();
         self.session.work(shell);
         self.flush();
+        // Its answer may lie in the kernel though no event has told of it yet.
+        self.readable |= self.session.is_unknown();
         for _ in 0..READS {
             if !self.readable || self.ended || self.gone || !self.session.wants_input() {
                 break;
@@ -332,6 +334,10 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
                 Err(_) => self.gone = true,
             }
+        }
+        if !self.readable || self.ended {
+            self.session.silence(shell);
+            self.flush();
         }
         // Nobody is there any more for whom it would be worth going on.
         self.gone |= self.hung_up && (self.ended || !self.session.wants_input());

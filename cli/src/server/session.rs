@@ -11,6 +11,8 @@ use super::{MAX_LINE, MAX_OUT, Polled, Ran, SessionId, Shell};
 
 /// A client that has not named its terminal by then is taken for a person's.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// If the server had no time to look by then, because of others' commands, the client gets so much more, once.
+const GRACE: Duration = Duration::from_millis(200);
 /// A session that has worked for so long lets the others go first.
 const SLICE: Duration = Duration::from_millis(5);
 /// The prompt of every terminal: there are no colours in it, so that nobody need know who understands them.
@@ -45,7 +47,10 @@ const INTERRUPT: u8 = 0x03;
 pub(super) struct Session {
     id: SessionId,
     kind: Kind,
-    since: Instant,
+    /// When a client that has not named its terminal is taken for a person's; not before it could have been heard.
+    verdict: Option<Instant>,
+    /// The verdict was put off because the server came late to it.
+    put_off: bool,
     decoder: Decoder,
     /// What was read and not looked at yet; `None` where a read ended.
     unread: VecDeque<Option<u8>>,
@@ -74,7 +79,8 @@ impl Session {
         Session {
             id,
             kind: Kind::Unknown,
-            since: Instant::now(),
+            verdict: None,
+            put_off: false,
             decoder: Decoder::default(),
             unread: VecDeque::new(),
             line: Vec::new(),
@@ -103,7 +109,7 @@ impl Session {
         }
         match self.kind {
             _ if !self.unread.is_empty() => Some(Instant::now()),
-            Kind::Unknown => Some(self.since + PATIENCE),
+            Kind::Unknown => self.verdict,
             _ => None,
         }
     }
@@ -137,6 +143,28 @@ impl Session {
         self.work(shell);
     }
 
+    /// Whether the client has still to say what it is.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    /// Nothing that the client has sent is left to read: who has kept silent for long is a person. Only here does silence
+    /// count, because a server that was busy has not listened.
+    pub(super) fn silence(&mut self, shell: &mut dyn Shell) {
+        if self.kind != Kind::Unknown || self.closing {
+            return;
+        }
+        let now = Instant::now();
+        let verdict = *self.verdict.get_or_insert(now + PATIENCE);
+        if now >= verdict + GRACE && !self.put_off {
+            self.put_off = true;
+            self.verdict = Some(now + GRACE);
+        } else if now >= verdict {
+            self.become_person(shell);
+            self.work(shell);
+        }
+    }
+
     fn terminal(&mut self, name: &str, shell: &mut dyn Shell) {
         if self.kind != Kind::Unknown {
             return;
@@ -160,9 +188,6 @@ impl Session {
     /// Goes on with what was sent and what takes time, until something has to be waited for.
     pub(super) fn work(&mut self, shell: &mut dyn Shell) {
         let now = Instant::now();
-        if self.kind == Kind::Unknown && now >= self.since + PATIENCE {
-            self.become_person(shell);
-        }
         while !self.closing && !self.is_full() && now.elapsed() < SLICE {
             if self.running {
                 if let Some(at) = self.unread.iter().position(|byte| *byte == Some(INTERRUPT)) {

@@ -18,7 +18,8 @@ const GREETING: &[u8] = &[
     0xfd, 0x18, 0xff, 0xfa, 0x18, 0x01, 0xff, 0xf0, 0xff, 0xfd, 0x1f, 0xff, 0xfa, 0x1f, 0x01, 0xff, 0xf0,
 ];
 
-/// Knows a few words: `bad` fails, `slow` takes 30 ms, `endless` never ends, `much` prints 2 MB, `lines` nine lines.
+/// Knows a few words: `bad` fails, `slow` takes 30 ms, `endless` never ends, `much` prints 2 MB, `lines` nine lines,
+/// `busy` keeps the server from everything else for 1.5 s.
 struct Toy {
     slow: HashMap<SessionId, Option<Instant>>,
     cancelled: Arc<AtomicU32>,
@@ -37,6 +38,10 @@ impl Shell for Toy {
             "endless" => {
                 self.slow.insert(session, None);
                 Ran::Later
+            }
+            "busy" => {
+                std::thread::sleep(Duration::from_millis(1500));
+                done("done\n", true)
             }
             "lines" => done("1\n2\n3\n4\n5\n6\n7\n8\n9\n", true),
             "much" => done(&"0123456789\n".repeat(200_000), true),
