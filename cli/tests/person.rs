@@ -52,6 +52,22 @@ fn long_output_is_shown_by_screens() {
 }
 
 #[test]
+fn long_output_that_comes_in_parts_is_shown_by_screens() {
+    let served = Served::new();
+    let mut stream = served.terminal("xterm");
+    stream.write_all(b"\xff\xfa\x1f\x00\x50\x00\x05\xff\xf0").unwrap();
+    until(&mut stream, b"vpp# ");
+    stream.write_all(b"parts\n").unwrap();
+    let more = until(&mut stream, b"(1-4/9)");
+    assert_eq!(more, b"parts\r\n1\r\n2\r\n3\r\n4\r\n\r-- more -- (1-4/9)");
+    // A terminal that has not told its height gets all at once.
+    let mut stream = served.terminal("xterm");
+    until(&mut stream, b"vpp# ");
+    stream.write_all(b"parts\n").unwrap();
+    assert!(until(&mut stream, b"vpp# ").ends_with(b"8\r\n9\r\nvpp# "));
+}
+
+#[test]
 fn a_line_without_end_is_refused() {
     let served = Served::new();
     let mut stream = served.terminal("dumb");

@@ -1,13 +1,11 @@
-//! `ip route`, `show ip fib`, `show adj`.
+//! `ip route`, `show adj`.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use vnet::fib::{Path, Prefix, Source, Target};
 use vnet::router::Family;
-use vnet::{IfIndex, NodeId, Router};
+use vnet::{IfIndex, Router};
 
 use crate::app::App;
 use crate::args::Args;
@@ -17,11 +15,7 @@ use crate::reply::{Job, Reply, Step, Words};
 pub(super) fn register(app: &mut App) {
     let route = "ip route [add|del] [count <n>] <dst-ip-addr>/<width> [table <id>] via <next-hop> [<interface>] \
                  [weight <w>] [preference <p>] | via <interface> | drop [via ...]";
-    app.command("ip route", route, ip_route)
-        .command("show ip fib", "show ip fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib4)
-        .command("show ip4 fib", "show ip4 fib [summary] [table <id>] [<ip4-addr>[/<mask>]] [detail]", show_fib4)
-        .command("show ip6 fib", "show ip6 fib [summary] [table <id>] [<ip6-addr>[/<mask>]] [detail]", show_fib6)
-        .command("show adj", "show adj [<adj-index>] [<interface>]", show_adj);
+    app.command("ip route", route, ip_route).command("show adj", "show adj [<adj-index>] [<interface>]", show_adj);
 }
 
 fn ip_route(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
@@ -160,7 +154,7 @@ fn change<A: Family>(
 }
 
 /// The number of a table: there is one.
-fn table(args: &mut Args<'_>) -> Result<(), CliError> {
+pub(super) fn table(args: &mut Args<'_>) -> Result<(), CliError> {
     let only = CliError::at(format!("expected table 0, which is the only one, got {}", args.got()));
     args.number("a table", 0..=0u32).map_err(|_| only)?;
     Ok(())
@@ -211,77 +205,6 @@ fn way_out(router: &Router, args: &mut Args<'_>) -> Result<Option<IfIndex>, CliE
             Ok(found)
         }
     }
-}
-
-/// One line of text for a plugin's forwarding, as the plugin would show it.
-fn plugin_text(router: &Router) -> impl Fn(NodeId, u32) -> String + '_ {
-    move |node, index| {
-        let name = router.node_info(node).map_or("deleted node", |info| &*info.name);
-        router.describe(node, index).unwrap_or_else(|| format!("{name} [{index}]"))
-    }
-}
-
-/// A part of the forwarding table, as text and as data.
-#[derive(Serialize)]
-struct Routes<A> {
-    #[serde(skip)]
-    text: String,
-    routes: Vec<vnet::fib::RouteView<A>>,
-}
-
-impl<A> fmt::Display for Routes<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-fn show_fib4(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    show_fib::<Ipv4Addr>(router, args)
-}
-
-fn show_fib6(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    show_fib::<Ipv6Addr>(router, args)
-}
-
-fn show_fib<A: Family>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
-    let (mut summary, mut detail, mut wanted) = (false, false, None);
-    while let Some(word) = args.peek() {
-        if args.keyword("summary") {
-            summary = true;
-        } else if args.keyword("detail") {
-            detail = true;
-        } else if args.keyword("table") {
-            table(args)?;
-        } else if word.contains('/') && wanted.is_none() {
-            let (address, length) = args.prefix_of::<A>()?;
-            wanted = Prefix::new(address, length).map(|prefix| (prefix, true));
-        } else if wanted.is_none() && word.parse::<A>().is_ok() {
-            wanted = Some((Prefix::host(args.address_of::<A>("an address")?), false));
-        } else {
-            return Err(args.unknown());
-        }
-    }
-    let rib = router.rib_of::<A>();
-    let mut text = rib.heading_text();
-    if summary {
-        text += &rib.summary().to_string();
-        return Ok(Reply::new(Words::from(text)));
-    }
-    let routes = match wanted {
-        None => rib.routes(),
-        Some((prefix, true)) => vec![rib.route(prefix).ok_or_else(|| CliError::at(format!("no route to {prefix}")))?],
-        Some((prefix, false)) => rib.route_for(prefix.address()).into_iter().collect(),
-    };
-    let plugin = plugin_text(router);
-    for route in &routes {
-        text += &if wanted.is_some() || detail {
-            rib.route_detail_text(route, &plugin)
-        } else {
-            rib.route_text(route, &plugin)
-        };
-    }
-    drop(plugin);
-    Ok(Reply::new(Routes { text, routes }))
 }
 
 fn show_adj(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

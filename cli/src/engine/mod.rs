@@ -1,6 +1,7 @@
 //! The engine's own commands: interfaces, IP, traces, counters, and what the router tells about itself.
 
 mod errors;
+mod fib;
 mod graph;
 mod interface;
 mod ip;
@@ -15,6 +16,7 @@ use crate::app::App;
 pub(crate) fn register(app: &mut App) {
     interface::register(app);
     ip::register(app);
+    fib::register(app);
     ip6::register(app);
     neighbor::register(app);
     trace::register(app);

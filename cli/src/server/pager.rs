@@ -24,13 +24,18 @@ impl Pager {
     /// Shows the first screen of a text that is longer than one; `height` is the terminal's, 0 if it did not say.
     pub(super) fn start(text: &str, height: u16, out: &mut String) -> Option<Pager> {
         let screen = screen(height);
-        if height < 3 || text.lines().count() <= screen {
+        if !Pager::fits(height) || text.lines().count() <= screen {
             return None;
         }
         let lines = text.split_inclusive('\n').map(ToString::to_string).collect();
         let mut pager = Pager { lines, from: 0, to: 0, foot: String::new(), escape: Vec::new() };
         pager.forward(screen, screen, out);
         Some(pager)
+    }
+
+    /// Whether a terminal of this height, 0 if it did not say, has room for a screen and its foot.
+    pub(super) fn fits(height: u16) -> bool {
+        height >= 3
     }
 
     /// Takes a key; gives whether the output is over.

@@ -65,6 +65,8 @@ pub(super) struct Session {
     failed: bool,
     running: bool,
     wake: Option<Instant>,
+    /// What a person's command has printed since it last waited: if that is all, it is shown by screens.
+    held: String,
     pub(super) out: VecDeque<u8>,
     pub(super) closing: bool,
     editor: Editor,
@@ -90,6 +92,7 @@ impl Session {
             failed: false,
             running: false,
             wake: None,
+            held: String::new(),
             out: GREETING.into(),
             closing: false,
             editor: Editor::default(),
@@ -213,9 +216,17 @@ impl Session {
         match shell.poll(self.id) {
             Polled::Print(text) => {
                 self.wake = None;
-                self.put(&printable(&text));
+                if self.kind == Kind::Person && Pager::fits(self.height) {
+                    self.held += &text;
+                } else {
+                    self.put(&printable(&text));
+                }
             }
-            Polled::Wait(when) => self.wake = Some(when),
+            Polled::Wait(when) => {
+                self.wake = Some(when);
+                let held = std::mem::take(&mut self.held);
+                self.put(&printable(&held));
+            }
             Polled::Done { text, ok } => self.done(&text, ok),
         }
     }
@@ -325,7 +336,8 @@ impl Session {
 
     fn done(&mut self, text: &str, ok: bool) {
         self.running = false;
-        let text = printable(text);
+        let text = std::mem::take(&mut self.held) + text;
+        let text = printable(&text);
         if self.kind == Kind::Person {
             self.page(&text);
         } else {

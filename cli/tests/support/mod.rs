@@ -19,9 +19,10 @@ const GREETING: &[u8] = &[
 ];
 
 /// Knows a few words: `bad` fails, `slow` takes 30 ms, `endless` never ends, `much` prints 2 MB, `lines` nine lines,
-/// `busy` keeps the server from everything else for 1.5 s.
+/// `parts` prints nine lines one by one, `busy` keeps the server from everything else for 1.5 s.
 struct Toy {
     slow: HashMap<SessionId, Option<Instant>>,
+    parts: HashMap<SessionId, u32>,
     cancelled: Arc<AtomicU32>,
 }
 
@@ -39,6 +40,10 @@ impl Shell for Toy {
                 self.slow.insert(session, None);
                 Ran::Later
             }
+            "parts" => {
+                self.parts.insert(session, 0);
+                Ran::Later
+            }
             "busy" => {
                 std::thread::sleep(Duration::from_millis(1500));
                 done("done\n", true)
@@ -50,6 +55,13 @@ impl Shell for Toy {
         }
     }
     fn poll(&mut self, session: SessionId) -> Polled {
+        if let Some(part) = self.parts.get_mut(&session).filter(|part| **part < 9) {
+            *part += 1;
+            return Polled::Print(format!("{part}\n"));
+        }
+        if self.parts.remove(&session).is_some() {
+            return Polled::Done { text: String::new(), ok: true };
+        }
         let when =
             self.slow.get(&session).copied().flatten().unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         if Instant::now() < when {
@@ -94,7 +106,7 @@ impl Served {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let cancelled = Arc::new(AtomicU32::new(0));
-        let mut toy = Toy { slow: HashMap::new(), cancelled: cancelled.clone() };
+        let mut toy = Toy { slow: HashMap::new(), parts: HashMap::new(), cancelled: cancelled.clone() };
         let thread = std::thread::spawn(move || {
             let mut poll = Poll::new().unwrap();
             server.register(poll.registry(), Token(100)).unwrap();

@@ -95,6 +95,13 @@ impl<A: Address> Rib<A> {
         all.into_iter().map(|(prefix, entry)| self.view(*prefix, entry)).collect()
     }
 
+    /// All prefixes in the order of [`Rib::routes`], for whoever looks at them one after the other.
+    pub fn prefixes(&self) -> Vec<Prefix<A>> {
+        let mut all: Vec<_> = self.entries.keys().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Exactly this prefix.
     pub fn route(&self, prefix: Prefix<A>) -> Option<RouteView<A>> {
         self.entries.get(&prefix).map(|entry| self.view(prefix, entry))
