@@ -396,6 +396,33 @@ host-r0                            1     up   host-r0
     });
 }
 
+#[test]
+fn interfaces_with_one_queue_each_are_served_by_different_workers() {
+    let Some(net) = chain("spread") else { return };
+    routed(&net, 2, |console| {
+        configure(console, "");
+        for (name, thread) in [("r0", "wk_0 (0)"), ("r1", "wk_1 (1)")] {
+            let text = exec(console, &format!("show hardware-interfaces host-{name}"));
+            assert!(text.contains(&format!("\n    0     {thread}       adaptive")), "{text}");
+        }
+        assert!(beside(console, || ping(&net, 20, 56, "10.2.0.2")));
+        // Which worker counted what came in by which interface.
+        let rx = |console: &mut Console, name| -> Vec<u64> {
+            let index = console.router().interface_by_name(name).unwrap();
+            let record = console.router().record(index).unwrap();
+            record.counters_of_workers().map(|list| list[0].1).collect()
+        };
+        let (r0, r1) = (rx(console, "host-r0"), rx(console, "host-r1"));
+        assert!(r0[0] >= 20 && r0[1] == 0, "{r0:?}");
+        assert!(r1[0] == 0 && r1[1] >= 20, "{r1:?}");
+        // The place of an interface that goes is the next one's.
+        exec(console, "delete host-interface name r1");
+        exec(console, "create host-interface name r1");
+        let text = exec(console, "show hardware-interfaces host-r1");
+        assert!(text.contains("\n    0     wk_1 (1) "), "{text}");
+    });
+}
+
 /// Passes of all workers within half a second.
 fn loops_in_half_a_second(console: &mut Console) -> u64 {
     let router = console.router();
@@ -432,6 +459,12 @@ fn follows_the_link_down_up_and_away_without_a_spin() {
             assert!(loops < FEW, "{how}: {loops} passes with devices that are gone");
             let text = exec(console, "show hardware-interfaces host-r1");
             assert!(text.contains("the kernel's device is gone"), "{text}");
+            let words = "the kernel's device r1 is gone; delete host-interface name r1 first";
+            for line in ["create host-interface name r1", "set interface state host-r1 up"] {
+                let error = console.exec(line).expect_err(line);
+                assert!(error.ends_with(words), "{error}");
+            }
+            exec(console, "set interface state host-r1 down");
             assert!(exec(console, "show errors").contains("device is gone"));
             assert_eq!(buffers_in_use(console), 0);
             exec(console, "delete host-interface name r1");

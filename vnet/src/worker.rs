@@ -272,6 +272,16 @@ impl Worker {
         [&counts.loops, &counts.frames, &counts.vectors].into_iter().for_each(|counter| counter.set(0));
     }
 
+    /// Adds to a node's counters what the control thread found out; codes that the node does not have are left out.
+    pub(crate) fn count_errors(&mut self, node: NodeId, counts: &[(u16, u64)]) {
+        let Some(stats) = self.stats.get(node.index()) else { return };
+        for &(code, times) in counts {
+            if let Some(counter) = stats.errors.get(usize::from(code)) {
+                counter.add(times);
+            }
+        }
+    }
+
     pub(crate) fn clear_errors(&mut self) {
         self.stats.iter().for_each(|stats| stats.clear_errors());
     }

@@ -33,6 +33,9 @@ pub enum HostError {
     /// It is there, and not as it was to be.
     #[error("{0} is there already, with other settings: delete it first")]
     Different(String),
+    /// It is there, and will never see a packet again.
+    #[error("{}", gone_words(.0))]
+    Gone(String),
     /// A thread cannot be woken by the device.
     #[error("cannot watch the device: {0}")]
     Watch(#[from] std::io::Error),
@@ -46,6 +49,8 @@ struct HostDevice {
     rx: Vec<(RingLayout, Arc<RxState>)>,
     tx: Vec<Arc<TxQueue>>,
     threads: Vec<String>,
+    /// The worker of each receive queue.
+    placed: Vec<usize>,
     /// What the device did by itself when the interface was made.
     offloads: Vec<&'static str>,
     loopback: bool,
@@ -58,6 +63,10 @@ struct HostDevice {
 /// The interface's name for a kernel device's.
 pub fn name_of(device: &str) -> String {
     format!("host-{device}")
+}
+
+fn gone_words(device: &str) -> String {
+    format!("the kernel's device {device} is gone; delete host-interface name {device} first")
 }
 
 /// Whether anything is asked for, beyond what is the rule, that is not there.
@@ -81,10 +90,16 @@ fn asks_for_other(asked: &DeviceOptions, there: &DeviceOptions) -> bool {
 /// The kernel or the router refuses; nothing is left behind then.
 pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, HostError> {
     let name = name_of(&options.name);
-    if let Some(index) = router.interface_by_name(&name)
-        && let Some(device) = router.device::<HostDevice>(index)
-    {
-        return if asks_for_other(options, &device.options) { Err(HostError::Different(name)) } else { Ok(index) };
+    if let Some(index) = router.interface_by_name(&name) {
+        // The monitor may not have told yet.
+        look_again(router, index);
+        if let Some(device) = router.device::<HostDevice>(index) {
+            return match device {
+                device if device.gone => Err(HostError::Gone(options.name.clone())),
+                device if asks_for_other(options, &device.options) => Err(HostError::Different(name)),
+                _ => Ok(index),
+            };
+        }
     }
     let kernel = link_by_name(device_of(&options.name)).ok().flatten().map(|link| link.mac);
     let derived = kernel.map_or_else(crate::mac::random, |kernel| crate::mac::derived(&options.name, kernel));
@@ -101,6 +116,7 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
         rx: states.clone(),
         tx: tx.clone(),
         threads: (0..router.workers()).map(|worker| router.thread_name(worker).replace("vpp_", "")).collect(),
+        placed: Vec::new(),
         offloads,
         loopback: link.loopback,
         mac: link.mac,
@@ -118,9 +134,13 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
         device: Box::new(device),
         nodes: Box::new(move |index| [crate::output::spec(&own, index), tx::spec(&own, index, queues)]),
     })?;
-    for ((ring, number), (_, state)) in rx.into_iter().zip(0..).zip(states) {
+    let placed = router.place_rx_queues(index, rx.len());
+    if let Some(device) = router.device::<HostDevice>(index) {
+        device.placed.clone_from(&placed);
+    }
+    for (((ring, number), (_, state)), worker) in rx.into_iter().zip(0..).zip(states).zip(placed) {
         let queue = RxQueue { interface: index, number, ring, state, next_look: 0 };
-        let watched = router.ask(number as usize % router.workers(), move |worker| {
+        let watched = router.ask(worker, move |worker| {
             worker.watch(&queue.ring)?;
             if let Some(queues) = worker.local::<Queues>() {
                 queues.rx.push(queue);
@@ -237,10 +257,15 @@ fn clamp_mtu(mtu: u32) -> u16 {
 impl Device for HostDevice {
     fn set_admin(&mut self, up: bool) -> Result<(), String> {
         // As VPP: up means the kernel's device, too; down leaves it to its other users.
-        if up && !self.gone && !self.loopback {
-            return self.control.set_kernel_up(true).map_err(|error| error.to_string());
+        match up {
+            true if self.gone => Err(gone_words(&self.options.name)),
+            true if !self.loopback => self.control.set_kernel_up(true).map_err(|error| match error {
+                // The monitor has not told yet.
+                DeviceError::NoSuchDevice { .. } => gone_words(&self.options.name),
+                error => error.to_string(),
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn set_mtu(&mut self, mtu: u16) -> Result<(), String> {
@@ -264,8 +289,7 @@ impl Device for HostDevice {
     fn queues(&self) -> Vec<String> {
         let mut lines =
             vec!["Link speed: unknown".into(), "RX Queues:".into(), "  queue thread         mode      ".into()];
-        for number in 0..self.rx.len() {
-            let worker = number % self.threads.len();
+        for (number, &worker) in self.placed.iter().enumerate() {
             let thread = format!("{} ({worker})", self.threads[worker]);
             lines.push(format!("  {}{}{}", left(number, 6), left(thread, 15), left("adaptive", 10)));
         }

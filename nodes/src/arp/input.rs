@@ -5,9 +5,11 @@
 
 use trace::{Record, Text};
 use vnet::fib::ForwardKind;
-use vnet::neighbor::{How, Learn};
+use vnet::neighbor::{How, Learn, Learned, Refusal};
 use vnet::wire::{ArpHeader, EthernetHeader, HeaderBytes, Mac, Start, arp, ethernet};
-use vnet::{Cx, IfIndex, NodeSpec, Notice, Offload, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
+use vnet::{
+    Cx, ErrorCodes, IfIndex, NodeSpec, Notice, Offload, Packet, PacketNode, Scope, Tables, next_nodes, node_errors,
+};
 
 next_nodes! {
     /// Where `arp-input` sends packets.
@@ -45,10 +47,10 @@ node_errors! {
     pub enum ReplyError {
         /// Requests that were answered.
         Sent => info "ARP replies sent",
-        /// Senders that were told to the control thread.
+        /// Senders of requests that the table of neighbours took in or confirmed.
         Learned => info "ARP request IP4 source address learned",
-        /// Replies to us.
-        ReplyReceived => info "ARP reply IP4 source address learned",
+        /// Senders of replies that the table of neighbours took in or confirmed.
+        ReplyLearned => info "ARP reply IP4 source address learned",
         /// For somebody else.
         NotLocal => error "IP4 destination address not local to subnet",
         /// The sender's address is ours: somebody has taken it, or it is our own packet.
@@ -65,6 +67,17 @@ node_errors! {
         Busy => warn "ARP learning queue full",
         /// Announcements.
         Gratuitous => info "gratuitous ARP received",
+        /// Replies to us.
+        ReplyReceived => info "ARP replies received",
+        /// The sender claims a link address that no host has, which would be answered to many.
+        GroupMac => error "ARP sender MAC is not a host's",
+        /// The table did not take the sender in: nobody has such an address here.
+        Ignored => warn "ARP sender ignored",
+        /// The sender has another link address than is known, which is static or was confirmed a moment ago; or it has
+        /// an address of ours.
+        Conflict => warn "ARP conflict ignored",
+        /// More new senders than are learned in a second, or than there is room for.
+        Limited => warn "ARP learning is limited",
     }
 }
 
@@ -145,6 +158,9 @@ impl PacketNode for ArpReply {
         if sender_mac != frame_mac {
             return cx.drop(packet, ReplyError::MacMismatch);
         }
+        if !sender_mac.is_unicast() {
+            return cx.drop(packet, ReplyError::GroupMac);
+        }
         if cx.tables.own4.contains(sender.into()) {
             return cx.drop(packet, ReplyError::OwnSource);
         }
@@ -172,11 +188,8 @@ impl PacketNode for ArpReply {
         if !ours {
             return cx.drop(packet, ReplyError::NotLocal);
         }
-        if !sender.is_unspecified() {
-            if !on_link(cx.tables, sender.into(), rx) {
-                return cx.drop(packet, ReplyError::SourceNotLocal);
-            }
-            cx.count(ReplyError::Learned);
+        if !sender.is_unspecified() && !on_link(cx.tables, sender.into(), rx) {
+            return cx.drop(packet, ReplyError::SourceNotLocal);
         }
         let (mac, output) = (Mac(interface.mac), interface.output);
         if let Ok((header, _)) = ArpHeader::mut_from_prefix(packet.data_mut()) {
@@ -198,6 +211,24 @@ impl PacketNode for ArpReply {
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> ArpTrace {
         ArpTrace::new(packet)
     }
+}
+
+/// What `arp-reply` counts when the table of neighbours has judged a sender. Announcements have been counted as such;
+/// and that nobody asked for one, or that a request came from off the link, too.
+pub(super) fn verdict(how: How, learned: Learned) -> Option<u16> {
+    let error = match (learned, how) {
+        (Learned::Refused(why), _) => match why {
+            Refusal::NotOnLink if how == How::Request => return None,
+            Refusal::Unasked | Refusal::Hint => return None,
+            Refusal::NotOnLink | Refusal::Reserved | Refusal::BadMac => ReplyError::Ignored,
+            Refusal::Static | Refusal::TooSoon | Refusal::OwnAddress => ReplyError::Conflict,
+            Refusal::RateLimited | Refusal::Full => ReplyError::Limited,
+        },
+        (_, How::Request) => ReplyError::Learned,
+        (_, How::Reply) => ReplyError::ReplyLearned,
+        (_, How::Announcement | How::Hint) => return None,
+    };
+    Some(error.code())
 }
 
 /// Whether we answer for an address on this interface: it is the interface's own, or a plugin has it (a VIP) and the

@@ -15,6 +15,11 @@ pub(crate) fn register(builder: &mut Builder) {
     for node in nodes() {
         builder.node(node);
     }
+    builder.on_start(|router| {
+        if let Some(node) = router.node("arp-reply") {
+            router.tally_learned::<Ipv4Addr>(node, input::verdict);
+        }
+    });
 }
 
 fn nodes() -> Vec<NodeSpec> {

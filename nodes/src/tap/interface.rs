@@ -73,7 +73,8 @@ pub fn create(router: &mut Router, options: &TapOptions, mac: Option<[u8; 6]>) -
         device: Box::new(device),
         nodes: Box::new(move |index| [crate::output::spec(&own, index), node::tx(&own, index, sender)]),
     })?;
-    let watched = router.ask(options.id as usize % router.workers(), move |worker| {
+    let placed = router.place_rx_queues(index, 1);
+    let watched = router.ask(placed.first().copied().unwrap_or_default(), move |worker| {
         if let Some(tap) = &*shared.lock() {
             worker.watch(tap)?;
         }

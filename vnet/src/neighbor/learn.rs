@@ -73,6 +73,8 @@ macro_rules! refusals {
 refusals! {
     /// No connected prefix of the interface has the sender's address.
     NotOnLink: "address not in a connected prefix",
+    /// The network's or the broadcast address of a connected prefix.
+    Reserved: "address is the network's or the broadcast address",
     /// The sender uses one of our own addresses.
     OwnAddress: "address is one of ours",
     /// A group address, or zeros.
@@ -126,12 +128,16 @@ impl<A: Address> Neighbors<A> {
         // The ends of a prefix are nobody's, and "no address yet" (RFC 5227, section 2.1.1) is in none. Who is in the
         // table although off the link, a route named as next hop or an operator set.
         let known = self.get(seen.interface, seen.address);
-        let on_link = rib.is_on_link(seen.interface, seen.address) && !rib.is_reserved(seen.interface, seen.address);
-        if known.is_none() && !on_link {
+        if known.is_none() && rib.is_reserved(seen.interface, seen.address) {
+            return refused(Refusal::Reserved);
+        }
+        if known.is_none() && !rib.is_on_link(seen.interface, seen.address) {
             return refused(Refusal::NotOnLink);
         }
         let verdict = match known {
-            Some(entry) if entry.flags.state == State::Incomplete => Learned::New,
+            // The answer to a question of ours. There are no more of these than we ask, so that no limit is needed;
+            // packets wait for them, and a flood of unasked ones must not take their place.
+            Some(entry) if entry.flags.state == State::Incomplete => return Learned::New,
             Some(entry) if entry.mac == seen.mac => return Learned::Confirmed,
             Some(entry) if entry.flags.fixed => return refused(Refusal::Static),
             Some(_) if seen.how == How::Hint => return refused(Refusal::Hint),

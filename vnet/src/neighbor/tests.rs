@@ -125,7 +125,7 @@ fn what_cannot_be_true_is_counted_and_ignored() {
     let refused = Learned::Refused;
     assert_eq!(net.learn(0.0, "10.9.9.9", MAC, How::Request), refused(Refusal::NotOnLink));
     assert_eq!(net.learn(0.0, "0.0.0.0", MAC, How::Request), refused(Refusal::NotOnLink));
-    assert_eq!(net.learn(0.0, "10.0.255.255", MAC, How::Request), refused(Refusal::NotOnLink));
+    assert_eq!(net.learn(0.0, "10.0.255.255", MAC, How::Request), refused(Refusal::Reserved));
     assert_eq!(net.learn(0.0, "10.0.1.1", MAC, How::Request), refused(Refusal::OwnAddress));
     assert_eq!(net.learn(0.0, "10.0.1.2", [0xff; 6], How::Request), refused(Refusal::BadMac));
     assert_eq!(net.learn(0.0, "10.0.1.2", [0; 6], How::Reply), refused(Refusal::BadMac));
@@ -175,6 +175,16 @@ fn floods_meet_limits() {
     assert_eq!(learned(&mut net, 120.0, 70), 0);
     assert_eq!(net.table.len(), 10);
     assert_eq!(net.refused(), [(Refusal::RateLimited, 6 + 8), (Refusal::Full, 6 + 10)]);
+}
+
+#[test]
+fn a_flood_of_unasked_senders_does_not_keep_answers_out() {
+    let mut net = net_with(Limits { changes_per_second: 4, ..Limits::default() });
+    assert!(net.table.want(&net.rib, net.start, IF, ip("10.0.1.2")).is_some());
+    let flood = (0..50).map(|i| net.learn(0.1, &format!("10.0.7.{i}"), MAC, How::Request));
+    assert_eq!(flood.filter(|learned| *learned == Learned::New).count(), 4);
+    assert_eq!(net.learn(0.1, "10.0.1.2", OTHER, How::Reply), Learned::New);
+    assert_eq!(net.refused(), [(Refusal::RateLimited, 46)]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::announce::Announcements;
+use super::neighbors::Tally;
 use super::{InterfaceRecord, Router};
 use crate::fib::{Address, FibNodes, Prefix, Rib};
 use crate::interface::{Interface, InterfaceAddress};
@@ -20,6 +21,8 @@ impl Family for Ipv6Addr {}
 pub struct Control<A: Address> {
     pub(crate) rib: Rib<A>,
     pub(super) neighbors: Neighbors<A>,
+    /// Where it is counted what becomes of what the network says about neighbours.
+    pub(super) tally: Option<Tally>,
     /// Our own addresses beyond those of interfaces, and the type of who named them.
     pub(super) own_extra: Vec<(TypeId, A)>,
     pub(super) announcements: Announcements<A>,
@@ -30,6 +33,7 @@ impl<A: Address> Control<A> {
         Control {
             rib: Rib::new(nodes),
             neighbors: Neighbors::default(),
+            tally: None,
             own_extra: Vec::new(),
             announcements: Announcements::default(),
         }

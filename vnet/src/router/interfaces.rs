@@ -63,6 +63,10 @@ impl InterfaceRecord {
         }
         sum
     }
+    /// Its counters in each worker.
+    pub fn counters_of_workers(&self) -> impl Iterator<Item = [(&'static str, u64); 12]> {
+        self.stats.iter().map(|stats| stats.list())
+    }
     /// What the device tells about itself.
     pub fn hardware(&self) -> Hardware {
         self.device.hardware()
@@ -180,6 +184,7 @@ impl Router {
     pub fn remove_interface(&mut self, index: IfIndex) -> Result<(), InterfaceError> {
         let record = self.interfaces.get_mut(index.index()).and_then(Option::take);
         let record = record.ok_or(InterfaceError::Unknown(index))?;
+        self.placement.remove(index);
         self.forget_neighbors::<Ipv4Addr>(index);
         self.forget_neighbors::<Ipv6Addr>(index);
         // Routing knows every interface that has a record.

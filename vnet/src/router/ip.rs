@@ -55,6 +55,7 @@ impl Router {
         if let Some(Some(record)) = self.interfaces.get_mut(interface.index()) {
             A::addresses_mut(record).retain(|a| *a != InterfaceAddress { address, length });
         }
+        self.neighbors_of_changed::<A>(interface, false);
         self.addresses_changed::<A>(interface);
         Ok(())
     }

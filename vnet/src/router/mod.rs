@@ -7,6 +7,7 @@ mod ip;
 mod log;
 mod neighbors;
 mod nodes;
+mod placement;
 mod publish;
 mod threads;
 
@@ -92,6 +93,7 @@ pub struct Router {
     pools: Vec<Box<dyn Fn() -> PoolStats + Send>>,
     next_ageing: Instant,
     cleared: Instant,
+    placement: placement::Placement,
 }
 
 impl Router {
@@ -118,6 +120,7 @@ impl Router {
             pools: parts.workers.iter().map(|(worker, _)| worker.pool_watcher()).collect(),
             next_ageing: parts.start,
             cleared: parts.start,
+            placement: Default::default(),
         };
         for (index, (worker, shared)) in parts.workers.into_iter().enumerate() {
             let core = (!parts.cores.is_empty()).then(|| parts.cores[index % parts.cores.len()]);
@@ -157,6 +160,8 @@ impl Router {
                 None => break,
             }
         }
+        self.tell_learned::<Ipv4Addr>();
+        self.tell_learned::<Ipv6Addr>();
         let now = Instant::now();
         if now >= self.next_ageing {
             self.age_neighbors(now);

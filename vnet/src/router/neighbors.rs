@@ -6,14 +6,44 @@ use std::time::{Duration, Instant};
 use super::family::Control;
 use super::{Family, Router};
 use crate::fib::LinkKind;
-use crate::ids::IfIndex;
-use crate::neighbor::{Action, Learn, NeighborError, Neighbors, Neighbors4, Neighbors6};
+use crate::ids::{IfIndex, NodeId};
+use crate::neighbor::{Action, How, Learn, Learned, NeighborError, Neighbors, Neighbors4, Neighbors6};
 use crate::wire::Mac;
 
 /// Neighbours are looked through at least this often, so that a change of the clock's pace cannot strand them.
 const AGEING: Duration = Duration::from_secs(1);
 
+/// Counts, for a node, what became of the senders that it told of: the packet threads cannot know.
+pub struct Tally {
+    node: NodeId,
+    code: fn(How, Learned) -> Option<u16>,
+    /// What the node's counters do not have yet: how often each error code.
+    untold: Vec<(u16, u64)>,
+}
+
+impl Tally {
+    fn add(&mut self, how: How, learned: Learned) {
+        let Some(code) = (self.code)(how, learned) else { return };
+        match self.untold.iter_mut().find(|(other, _)| *other == code) {
+            Some((_, times)) => *times += 1,
+            None => self.untold.push((code, 1)),
+        }
+    }
+}
+
 impl Router {
+    /// What becomes of senders of this family is counted among the errors of `node`, under the code that `code` gives.
+    pub fn tally_learned<A: Family>(&mut self, node: NodeId, code: fn(How, Learned) -> Option<u16>) {
+        A::control_mut(self).tally = Some(Tally { node, code, untold: Vec::new() });
+    }
+
+    /// Has the first worker, as the one writer of its counters, add what was learned and refused since the last call.
+    pub(super) fn tell_learned<A: Family>(&mut self) {
+        let Some(tally) = A::control_mut(self).tally.as_mut().filter(|tally| !tally.untold.is_empty()) else { return };
+        let (node, counts) = (tally.node, std::mem::take(&mut tally.untold));
+        self.ask(0, move |worker| worker.count_errors(node, &counts));
+    }
+
     /// The IPv4 neighbours.
     pub fn neighbors(&self) -> &Neighbors4 {
         &self.ip4.neighbors
@@ -58,8 +88,12 @@ impl Router {
     }
 
     pub(super) fn learn<A: Family>(&mut self, learn: Learn<A>) {
-        let Control { neighbors, rib, .. } = A::control_mut(self);
-        if neighbors.learn(rib, Instant::now(), learn).changes_forwarding() {
+        let Control { neighbors, rib, tally, .. } = A::control_mut(self);
+        let learned = neighbors.learn(rib, Instant::now(), learn);
+        if let Some(tally) = tally {
+            tally.add(learn.how, learned);
+        }
+        if learned.changes_forwarding() {
             self.touch();
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Router;
 use crate::graph::{Notice, Outbox, Poll};
 use crate::mem::PoolStats;
+use crate::neighbor::How;
 use crate::worker::{LoopStats, Worker, WorkerShared};
 
 /// One worker: on a thread of its own, or run by the caller.
@@ -69,7 +70,14 @@ impl Outbox {
 
     /// Leaves a notice; `false` where the box is full.
     pub(crate) fn send(&self, notice: Notice) -> bool {
-        let sent = self.queue.push(notice).is_ok();
+        // Nobody who speaks unasked gets the last places: they are for answers, and for questions.
+        let unasked = match &notice {
+            Notice::Learn(learn) => learn.how != How::Reply,
+            Notice::Learn6(learn) => learn.how != How::Reply,
+            Notice::Want { .. } | Notice::Call(_) => false,
+        };
+        let room = !unasked || self.queue.len() < self.queue.capacity() / 2;
+        let sent = room && self.queue.push(notice).is_ok();
         if let Some(wake) = &*self.waker.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
             wake();
         }
