@@ -195,3 +195,23 @@ impl Router {
         self.ask_all(Worker::clear_interfaces);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IfIndex;
+    use crate::neighbor::Learn;
+
+    #[test]
+    fn unasked_senders_leave_room_for_answers_in_a_full_mailbox() {
+        let outbox = Outbox::new(8);
+        let learn = |how| {
+            let address = std::net::Ipv4Addr::new(10, 0, 1, 2);
+            outbox.send(Notice::Learn(Learn { interface: IfIndex(1), address, mac: [2; 6], how }))
+        };
+        let sent = |how| (0..20).filter(|_| learn(how)).count();
+        assert_eq!(sent(How::Request), 4);
+        assert_eq!(sent(How::Announcement), 0);
+        assert_eq!(sent(How::Reply), 4);
+    }
+}
