@@ -154,9 +154,10 @@ impl Client {
                 let ok = self.status()?;
                 return Ok(Answer { text, ok });
             }
+            // One line may be the server's reason for closing; more are what was asked for, and have been shown.
             self.fill().map_err(|error| match text.trim() {
-                "" => error,
-                last => io::Error::new(error.kind(), format!("{error}: {last}")),
+                line if line.is_empty() || line.contains('\n') => error,
+                line => io::Error::new(error.kind(), format!("{error}: {line}")),
             })?;
         }
     }
