@@ -80,10 +80,9 @@ impl PacketNode for GreInput {
         if !cx.tables.interface(tunnel.interface).is_up() {
             return cx.drop(packet, Error::Down);
         }
-        packet.pull(at + header.header_len);
-        packet.mark_l3();
-        packet.meta_mut().rx = tunnel.interface;
-        cx.interface(tunnel.interface).rx.add(1, packet.len() as u64);
+        if !tunnel.arrive(cx, packet, at + header.header_len) {
+            return cx.drop(packet, Error::BadHeader);
+        }
         cx.count(Error::Decapsulated);
         Next::Ip4
     }

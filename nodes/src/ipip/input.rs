@@ -61,12 +61,9 @@ impl PacketNode for IpipInput {
         if !cx.tables.interface(tunnel.interface).is_up() {
             return cx.drop(packet, Error::Down);
         }
-        if !packet.pull(at) {
+        if !tunnel.arrive(cx, packet, at) {
             return cx.drop(packet, Error::Short);
         }
-        packet.mark_l3();
-        packet.meta_mut().rx = tunnel.interface;
-        cx.interface(tunnel.interface).rx.add(1, packet.len() as u64);
         cx.count(Error::Decapsulated);
         Next::Ip4
     }

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use vnet::{Builder, IfIndex, NodeSpec};
+use vnet::{Builder, Cx, IfIndex, NodeSpec, Packet, PacketNode};
 
 pub use self::trace::TunnelTrace;
 pub use control::{TunnelError, Tunnels};
@@ -42,6 +42,20 @@ pub struct Tunnel {
     pub source: Ipv4Addr,
     /// The other end; `None`: any (multipoint).
     pub destination: Option<Ipv4Addr>,
+}
+
+impl Tunnel {
+    /// Takes `outer` bytes of headers off a packet, which now came in by the tunnel's interface; `false`, and nothing changes: the
+    /// first buffer holds fewer.
+    pub(crate) fn arrive<N: PacketNode>(&self, cx: &Cx<'_, '_, N>, packet: &mut Packet<'_>, outer: usize) -> bool {
+        if !packet.pull(outer) {
+            return false;
+        }
+        packet.mark_l3();
+        packet.meta_mut().rx = self.interface;
+        cx.interface(self.interface).rx.add(1, packet.len() as u64);
+        true
+    }
 }
 
 /// All tunnels of a kind, as workers know them.
