@@ -142,7 +142,10 @@ impl PacketNode for Ip4Input {
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
-        self.change(cx, vector.packet(0).meta().rx);
+        let rx = vector.packet(0).meta().rx;
+        if rx != self.from.rx {
+            self.change(cx, rx);
+        }
         let (from, tables) = (self.from, cx.tables);
         let done = vector.head(|packet| {
             let takes = from.takes(tables, packet);
