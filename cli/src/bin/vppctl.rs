@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::client::{Client, default_socket, interact};
+use cli::client::{Answer, Client, Watched, default_socket, interact, watch};
 
 /// Types commands at a running maglane.
 ///
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let result = if leaves(&command) {
         Ok(true)
     } else if !arguments.command.is_empty() {
-        run(&mut client, &command, None)
+        watched_or_run(&mut client, &command)
     } else if io::stdin().is_terminal() {
         interact(client).map(|()| true)
     } else {
@@ -58,6 +58,21 @@ fn main() -> ExitCode {
 /// Whether a line ends the session, which is the client's own business.
 fn leaves(line: &str) -> bool {
     ["quit", "q", "exit"].contains(&line.trim())
+}
+
+/// Runs a command, or shows it again and again to an operator who wants to watch it.
+fn watched_or_run(client: &mut Client, command: &str) -> Result<bool, String> {
+    match watch(client, command)? {
+        Watched::No => run(client, command, None),
+        Watched::Last(Answer { text, ok }) => {
+            if ok {
+                print(&text);
+            } else {
+                eprint!("{text}");
+            }
+            Ok(ok)
+        }
+    }
 }
 
 /// Runs one command. Output goes to standard output as it comes; an error, which is the last line of an answer, to

@@ -20,6 +20,7 @@ use rustyline::{
 };
 
 use super::Client;
+use super::view::{Watched, watch};
 
 /// Completes by asking the server.
 struct Completion {
@@ -122,7 +123,13 @@ fn lines(editor: &mut Editor<Completion, FileHistory>, client: &RefCell<Client>)
         if ["quit", "q", "exit"].contains(&line) {
             return Ok(());
         }
-        client.borrow_mut().run_printing(line, &mut show).map_err(|error| error.to_string())?;
+        let watched = watch(&mut client.borrow_mut(), line)?;
+        match watched {
+            Watched::Last(answer) => show(&answer.text).map_err(|error| error.to_string())?,
+            Watched::No => {
+                client.borrow_mut().run_printing(line, &mut show).map_err(|error| error.to_string())?;
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client's side of the CLI socket: commands, scripts, and sessions with history and completion.
 
 mod interactive;
+mod view;
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -12,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 pub use interactive::interact;
+pub use view::{Watched, watch};
 
 use crate::server::{COMPLETE, HELP, OWN_TERMINAL};
 

@@ -18,7 +18,7 @@ const GREETING: &[u8] = &[
     0xfd, 0x18, 0xff, 0xfa, 0x18, 0x01, 0xff, 0xf0, 0xff, 0xfd, 0x1f, 0xff, 0xfa, 0x1f, 0x01, 0xff, 0xf0,
 ];
 
-/// Knows a few words: `bad` fails, `slow` takes 30 ms, `endless` never ends, `much` prints 2 MB, `lines` nine lines,
+/// Knows a few words: `bad` and `bad top` fail, `slow` takes 30 ms, `endless` never ends, `much` prints 2 MB, `lines` nine lines,
 /// `parts` prints nine lines one by one, `busy` keeps the server from everything else for 1.5 s.
 struct Toy {
     slow: HashMap<SessionId, Option<Instant>>,
@@ -31,7 +31,7 @@ impl Shell for Toy {
         let done = |text: &str, ok| Ran::Done { text: text.into(), ok };
         match line {
             "quit" => Ran::Quit,
-            "bad" => done("bad: no good\n", false),
+            "bad" | "bad top" => done("bad: no good\n", false),
             "slow" => {
                 self.slow.insert(session, Some(Instant::now() + Duration::from_millis(30)));
                 Ran::Later

@@ -1,6 +1,7 @@
 //! `lb …`, `show lb …`, `test lb …`: VPP's grammar.
 
 mod flows;
+mod rates;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::moves::Moves;
 
 pub(crate) fn register(app: &mut App) {
     flows::register(app);
+    rates::register(app);
     app.command(
         "lb conf",
         "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>] \

@@ -10,7 +10,7 @@
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
 //! - [`moves`]: what a change does to flows.
-//! - [`flows`]: what flow tables remember, for people.
+//! - [`flows`]: what flow tables remember, for people; [`rates`]: how much goes to each server.
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ pub mod moves;
 mod node;
 pub mod outer;
 pub mod picks;
+pub mod rates;
 pub mod schedule;
 pub mod slot_hash;
 pub mod tables;
@@ -70,6 +71,7 @@ pub fn register(app: &mut cli::App) {
                 config::Scheduler::ALL.map(|scheduler| scheduler.name().to_string()).to_vec()
             });
         });
+    rates::register(app);
     commands::register(app);
 }
 

@@ -11,5 +11,6 @@ mod leaving;
 mod lengths;
 mod listing;
 mod moving;
+mod rates;
 mod resizing;
 mod scheduling;
