@@ -1,4 +1,4 @@
-//! The nodes that every router needs: Ethernet, ARP, IPv4, IPv6, GRE tunnels, and the devices.
+//! The nodes that every router needs: Ethernet, ARP, IPv4, IPv6, UDP ports, tunnels, and the devices.
 //!
 //! One file or folder per node, node family or device; each node's documentation tells what it Uses, Sets and where
 //! packets go Next.
@@ -13,6 +13,7 @@ pub mod drop;
 mod ethernet;
 pub mod frame_trace;
 pub mod gre;
+pub mod gue;
 pub mod ip;
 pub mod ip4;
 pub mod ip6;
@@ -27,6 +28,7 @@ pub mod ping;
 pub mod sys;
 pub mod tap;
 pub mod tunnel;
+pub mod udp;
 
 use vnet::Builder;
 
@@ -56,7 +58,10 @@ pub fn register_nodes(builder: &mut Builder) {
     arp::register(builder);
     ip4::register(builder);
     ip6::register(builder);
+    udp::register(builder);
+    tunnel::register(builder);
     gre::register(builder);
     ipip::register(builder);
+    gue::register(builder);
     pg::register(builder);
 }

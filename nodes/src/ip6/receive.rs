@@ -1,10 +1,11 @@
 //! `ip6-receive`: packets for our own addresses and groups.
 //!
-//! Uses: the extension headers and the protocol. Sets: nothing. Next: `ip6-icmp-input`; `ip6-icmp-error` for what nobody
-//! here takes.
+//! Uses: the extension headers, the protocol, the UDP port. Sets: nothing. Next: `ip6-icmp-input`, `gre6-input`,
+//! `ipip6-input`; `ip6-udp-lookup` for ports that a node has; `ip6-icmp-error` for what nobody here takes.
 
 use std::net::Ipv6Addr;
 
+use vnet::wire::UdpHeader;
 use vnet::wire::icmp6::{self, Problem};
 use vnet::wire::ip4::protocol;
 use vnet::wire::ip6_ext::{self, ChainError};
@@ -12,6 +13,7 @@ use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::icmp_error;
 use crate::drop::AdjacencyTrace;
+use crate::udp::Listeners;
 
 next_nodes! {
     /// Where `ip6-receive` sends packets.
@@ -20,6 +22,12 @@ next_nodes! {
         Drop => "ip6-drop",
         /// ICMPv6.
         Icmp => "ip6-icmp-input",
+        /// GRE.
+        Gre => "gre6-input",
+        /// IPv4 or IPv6.
+        Ipip => "ipip6-input",
+        /// A port that a node has.
+        Udp => "ip6-udp-lookup",
         /// Tell the sender that nobody is here.
         IcmpError => "ip6-icmp-error",
         /// Nobody takes it, and nobody may be told.
@@ -58,7 +66,7 @@ struct Receive;
 impl PacketNode for Receive {
     type Next = Next;
     type Error = Error;
-    type Shared = ();
+    type Shared = Listeners;
     type Local = ();
     type Staged = ();
     type Trace = AdjacencyTrace;
@@ -80,6 +88,9 @@ impl PacketNode for Receive {
         }
         match upper.protocol {
             protocol::ICMP6 => Next::Icmp,
+            protocol::GRE => Next::Gre,
+            protocol::IP_IN_IP | protocol::IPV6 => Next::Ipip,
+            protocol::UDP if has_listener(cx.shared, packet.data(), upper.offset) => Next::Udp,
             ip6_ext::NO_NEXT => cx.drop(packet, Error::NoPayload),
             protocol::UDP => refuse(cx, packet, Error::NoListener, Problem::Unreachable(icmp6::PORT)),
             // To a TCP sender a router without TCP stays silent: a reset would have to come from a TCP.
@@ -94,9 +105,14 @@ impl PacketNode for Receive {
         }
     }
 
-    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
+    fn trace(&self, _: &Scope<'_, Listeners, ()>, packet: &Packet<'_>, (): ()) -> AdjacencyTrace {
         AdjacencyTrace::of::<Ipv6Addr>(packet)
     }
+}
+
+fn has_listener(listeners: &Listeners, bytes: &[u8], at: usize) -> bool {
+    let port = bytes.get(at..).and_then(|bytes| UdpHeader::ref_from_prefix(bytes).ok());
+    port.is_some_and(|(header, _)| listeners.port::<Ipv6Addr>(header.destination.get()).is_some())
 }
 
 fn refuse(cx: &Cx<'_, '_, Receive>, packet: &mut Packet<'_>, error: Error, problem: Problem) -> Next {

@@ -25,6 +25,8 @@ pub struct LinkFacts {
     pub loopback: bool,
     /// Someone put it into promiscuous mode.
     pub promiscuous: bool,
+    /// The device that it is tied to, in the same namespace: the other end of a veth, the device below a VLAN.
+    pub tied_to: Option<u32>,
 }
 
 /// The kernel device behind an interface name: an alias such as `lo:1` is a name of `lo`.
@@ -67,6 +69,14 @@ pub fn link_by_index(index: u32) -> io::Result<Option<LinkFacts>> {
     }
 }
 
+/// The MAC of the other end of a veth, where that is in the thread's namespace, too; `None` for all other devices.
+pub fn veth_peer_mac(index: u32) -> Option<[u8; 6]> {
+    let of = |index| link_by_index(index).ok().flatten();
+    let peer = of(of(index)?.tied_to?)?;
+    // Only the two ends of a pair name each other.
+    (peer.tied_to == Some(index) && peer.mac != [0; 6]).then_some(peer.mac)
+}
+
 /// Reads `RTM_NEWLINK` and `RTM_DELLINK`; `None` for other messages, and for what bridges say about their ports (a
 /// `RTM_DELLINK` of family `AF_BRIDGE` means that a device left a bridge, not that it is gone).
 pub(crate) fn parse(message: &Message<'_>) -> Option<LinkFacts> {
@@ -87,7 +97,9 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<LinkFacts> {
         running: flags & libc::IFF_UP != 0 && flags & libc::IFF_LOWER_UP != 0,
         loopback: flags & libc::IFF_LOOPBACK != 0,
         promiscuous: flags & libc::IFF_PROMISC != 0,
+        tied_to: None,
     };
+    let mut elsewhere = false;
     for (kind, value) in netlink::attributes(rest) {
         match kind {
             libc::IFLA_IFNAME => {
@@ -95,10 +107,14 @@ pub(crate) fn parse(message: &Message<'_>) -> Option<LinkFacts> {
                 link.name = String::from_utf8_lossy(name).into_owned();
             }
             libc::IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
+            libc::IFLA_LINK => link.tied_to = netlink::u32_at(value, 0).filter(|index| *index != 0),
+            libc::IFLA_LINK_NETNSID => elsewhere = true,
             libc::IFLA_MTU => link.mtu = netlink::u32_at(value, 0).unwrap_or_default(),
             _ => {}
         }
     }
+    // Of a device in another namespace the number says nothing here.
+    link.tied_to = link.tied_to.filter(|_| !elsewhere);
     Some(link)
 }
 

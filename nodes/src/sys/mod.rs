@@ -15,7 +15,7 @@ pub(crate) mod raw;
 pub(crate) mod testing;
 
 pub use heap::Heap;
-pub use link::{LinkFacts, link_by_name};
+pub use link::{LinkFacts, link_by_name, veth_peer_mac};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use netns::{NamespaceError, in_namespace};
 pub use vnet_hdr::VnetHdr;

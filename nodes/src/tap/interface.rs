@@ -115,6 +115,11 @@ pub fn delete(router: &mut Router, index: IfIndex) -> Result<bool, InterfaceErro
     router.remove_interface(index).map(|()| true)
 }
 
+/// The MAC of the kernel's end of a tap; `None` for other interfaces.
+pub fn kernel_mac(router: &mut Router, index: IfIndex) -> Option<[u8; 6]> {
+    router.device::<TapDevice>(index).map(|device| device.kernel.mac)
+}
+
 fn news(router: &mut Router, index: IfIndex, event: &LinkEvent) {
     let Some(device) = router.device::<TapDevice>(index) else { return };
     match event {

@@ -11,7 +11,7 @@ mod tests;
 
 pub use device::{Tap, TapFrame, TapOptions, TapSent};
 pub use error::TapError;
-pub use interface::{TapInterfaceError, create, delete, free_id};
+pub use interface::{TapInterfaceError, create, delete, free_id, kernel_mac};
 
 /// Registers `tap-input`, and what taps need of each worker.
 pub(crate) fn register(builder: &mut vnet::Builder) {

@@ -1,28 +1,41 @@
 //! Tunnels as interfaces: making and removing them.
 
 use std::any::Any;
-use std::marker::PhantomData;
-use std::net::Ipv4Addr;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use vnet::fib::LinkKind;
+use vnet::fib::{LinkKind, Prefix};
 use vnet::interface::{Caps, Device, Hardware};
 use vnet::router::{InterfaceError, InterfaceSpec};
 use vnet::{IfIndex, NodeSpec, Router};
 
 use super::encapsulate::Encapsulate;
-use super::{Kind, Tunnel, TunnelTable};
+use super::{Ends, Kind, Outer};
 
-/// The tunnels of a kind, on the control side.
-pub struct Tunnels<K> {
-    list: Vec<Tunnel>,
-    _kind: PhantomData<K>,
+/// A tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The number of its kind.
+    pub kind: usize,
+    /// Its interface.
+    pub interface: IfIndex,
+    /// The instance number, as in `gre0`.
+    pub instance: u32,
+    /// Our end.
+    pub source: IpAddr,
+    /// The other end; `None`: any (multipoint).
+    pub destination: Option<IpAddr>,
+    /// What the kind says of it beyond that.
+    pub remark: &'static str,
 }
 
-impl<K> Default for Tunnels<K> {
-    fn default() -> Self {
-        Tunnels { list: Vec::new(), _kind: PhantomData }
-    }
+/// The tunnels of all kinds and the open prefixes, on the control side.
+#[derive(Default)]
+pub struct Tunnels {
+    list: Vec<Tunnel>,
+    open4: Vec<(Prefix<Ipv4Addr>, IfIndex)>,
+    open6: Vec<(Prefix<Ipv6Addr>, IfIndex)>,
 }
 
 /// Why a tunnel was not made or removed.
@@ -30,58 +43,61 @@ impl<K> Default for Tunnels<K> {
 pub enum TunnelError {
     /// There is one between the two ends.
     #[error("{0} tunnel from {1} to {2} exists already")]
-    Exists(&'static str, Ipv4Addr, String),
+    Exists(&'static str, IpAddr, String),
     /// There is none between the two ends.
     #[error("no {0} tunnel from {1} to {2}")]
-    NotThere(&'static str, Ipv4Addr, String),
+    NotThere(&'static str, IpAddr, String),
     /// The instance number is taken.
     #[error("{0} instance {1} is in use")]
     Instance(&'static str, u32),
     /// Source and destination are the same.
     #[error("{0} tunnel needs two ends, got {1} twice")]
-    SameEnds(&'static str, Ipv4Addr),
+    SameEnds(&'static str, IpAddr),
     /// An end that is not one host's.
     #[error("{0} tunnel needs the addresses of hosts, got {1}")]
-    NoHost(&'static str, Ipv4Addr),
+    NoHost(&'static str, IpAddr),
     /// The router refused the interface.
     #[error("{0}")]
     Interface(#[from] InterfaceError),
 }
 
-pub(super) fn end(destination: Option<Ipv4Addr>) -> String {
+pub(super) fn end(destination: Option<impl Display>) -> String {
     destination.map_or("any (multipoint)".into(), |address| address.to_string())
 }
 
-impl<K: Kind> Tunnels<K> {
-    /// The tunnels, in the order in which they were made.
-    pub fn list(&self) -> &[Tunnel] {
-        &self.list
+impl Tunnels {
+    /// The tunnels of a kind, in the order in which they were made.
+    pub fn list<K: Kind>(&self) -> impl Iterator<Item = &Tunnel> {
+        self.list.iter().filter(|tunnel| tunnel.kind == K::INDEX)
+    }
+
+    fn find<K: Kind, A: Outer>(&self, source: A, destination: Option<A>) -> Option<usize> {
+        let ends = (source.to_ip(), destination.map(A::to_ip));
+        self.list.iter().position(|t| t.kind == K::INDEX && (t.source, t.destination) == ends)
     }
 
     /// Makes a tunnel; its interface is named after the kind and its instance, as in `gre0`.
     ///
     /// # Errors
     /// When there is one between these ends, or the instance is taken.
-    pub fn add(
+    pub fn add<K: Kind, A: Outer>(
         &mut self,
         router: &mut Router,
-        source: Ipv4Addr,
-        destination: Option<Ipv4Addr>,
+        kind: K,
+        source: A,
+        destination: Option<A>,
         instance: Option<u32>,
     ) -> Result<IfIndex, TunnelError> {
-        let host = |address: &Ipv4Addr| {
-            !(address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.octets()[0] == 0)
-        };
-        if let Some(end) = [Some(source), destination].into_iter().flatten().find(|end| !host(end)) {
-            return Err(TunnelError::NoHost(K::A_NAME, end));
+        if let Some(end) = [Some(source), destination].into_iter().flatten().find(|end| !end.is_host()) {
+            return Err(TunnelError::NoHost(K::A_NAME, end.to_ip()));
         }
         if destination == Some(source) {
-            return Err(TunnelError::SameEnds(K::A_NAME, source));
+            return Err(TunnelError::SameEnds(K::A_NAME, source.to_ip()));
         }
-        if self.list.iter().any(|t| (t.source, t.destination) == (source, destination)) {
-            return Err(TunnelError::Exists(K::A_NAME, source, end(destination)));
+        if self.find::<K, A>(source, destination).is_some() {
+            return Err(TunnelError::Exists(K::A_NAME, source.to_ip(), end(destination)));
         }
-        let taken = |instance: u32| self.list.iter().any(|t| t.instance == instance);
+        let taken = |instance: u32| self.list::<K>().any(|tunnel| tunnel.instance == instance);
         let instance = match instance {
             Some(instance) if taken(instance) => return Err(TunnelError::Instance(K::NAME, instance)),
             Some(instance) => instance,
@@ -93,21 +109,23 @@ impl<K: Kind> Tunnels<K> {
             name,
             mac: [0; 6],
             // The way to the other end is an Ethernet of 1500 bytes more often than not.
-            mtu: 1500 - K::LEN as u16,
+            mtu: 1500 - (A::HEADER_LEN + kind.len()) as u16,
             link: LinkKind::PointToPoint,
             caps: Caps::empty(),
             link_up: true,
-            device: Box::new(TunnelDevice { kind: K::NAME, source, destination }),
+            device: Box::new(TunnelDevice { kind: K::NAME, source: source.to_ip(), destination: end(destination) }),
             nodes: Box::new(move |index| {
                 [
                     crate::output::spec(&own, index),
-                    NodeSpec::packet(format!("{own}-tx"), move |_| Encapsulate::<K>::new(source, destination)),
+                    NodeSpec::packet(format!("{own}-tx"), move |_| Encapsulate::new(kind, source, destination)),
                 ]
             }),
         })?;
-        // A tunnel's end needs no address of its own to take IPv4.
+        // A tunnel's end needs no address of its own to take packets.
         router.set_unnumbered(interface, true);
-        self.list.push(Tunnel { interface, instance, source, destination });
+        router.set_ip6_enabled(interface, true);
+        let (source, destination) = (source.to_ip(), destination.map(A::to_ip));
+        self.list.push(Tunnel { kind: K::INDEX, interface, instance, source, destination, remark: kind.remark() });
         self.publish(router);
         Ok(interface)
     }
@@ -116,36 +134,60 @@ impl<K: Kind> Tunnels<K> {
     ///
     /// # Errors
     /// When there is none between these ends.
-    pub fn remove(
+    pub fn remove<K: Kind, A: Outer>(
         &mut self,
         router: &mut Router,
-        source: Ipv4Addr,
-        destination: Option<Ipv4Addr>,
+        source: A,
+        destination: Option<A>,
     ) -> Result<(), TunnelError> {
-        let at = self.list.iter().position(|t| (t.source, t.destination) == (source, destination));
-        let at = at.ok_or_else(|| TunnelError::NotThere(K::NAME, source, end(destination)))?;
+        let at = self.find::<K, A>(source, destination);
+        let at = at.ok_or_else(|| TunnelError::NotThere(K::NAME, source.to_ip(), end(destination)))?;
         let tunnel = self.list.remove(at);
         self.publish(router);
         Ok(router.remove_interface(tunnel.interface)?)
     }
 
+    /// From now on takes packets to a prefix out of tunnels of every kind that end at any address of ours, whoever sent them:
+    /// they come in by the interface `by`. Packets of tunnels that there are stay those tunnels'.
+    pub fn open<A: Outer>(&mut self, router: &mut Router, prefix: Prefix<A>, by: IfIndex) {
+        self.forget(prefix);
+        let (address, len) = (prefix.address().to_ip(), prefix.len());
+        match address {
+            IpAddr::V4(address) => self.open4.extend(Prefix::new(address, len).map(|prefix| (prefix, by))),
+            IpAddr::V6(address) => self.open6.extend(Prefix::new(address, len).map(|prefix| (prefix, by))),
+        }
+        self.publish(router);
+    }
+
+    /// Ends [`Tunnels::open`].
+    pub fn close<A: Outer>(&mut self, router: &mut Router, prefix: Prefix<A>) {
+        self.forget(prefix);
+        self.publish(router);
+    }
+
+    fn forget<A: Outer>(&mut self, prefix: Prefix<A>) {
+        let (address, len) = (prefix.address().to_ip(), prefix.len());
+        self.open4.retain(|(own, _)| (own.address().into(), own.len()) != (address, len));
+        self.open6.retain(|(own, _)| (own.address().into(), own.len()) != (address, len));
+    }
+
     fn publish(&self, router: &mut Router) {
-        router.set_extension(Arc::new(TunnelTable::<K>::new(&self.list)));
+        router.set_extension(Arc::new(Ends::new(&self.list, &self.open4, &self.open6)));
         router.publish();
     }
 }
 
 struct TunnelDevice {
     kind: &'static str,
-    source: Ipv4Addr,
-    destination: Option<Ipv4Addr>,
+    source: IpAddr,
+    destination: String,
 }
 
 impl Device for TunnelDevice {
     fn hardware(&self) -> Hardware {
         Hardware {
             name: format!("{} tunnel", self.kind),
-            lines: vec![format!("{} tunnel from {} to {}", self.kind, self.source, end(self.destination))],
+            lines: vec![format!("{} tunnel from {} to {}", self.kind, self.source, self.destination)],
         }
     }
     fn as_any(&mut self) -> &mut dyn Any {

@@ -1,14 +1,14 @@
 //! The node that sends into a tunnel.
 
-use std::marker::PhantomData;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use trace::{Record, Text};
-use vnet::wire::Ip4Header;
+use vnet::wire::{Ip4Header, Ip6Header};
 use vnet::{Cx, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
-use super::Kind;
 use super::control::end;
+use super::{Inner, Kind, Outer};
+use crate::{ip4, ip6};
 
 next_nodes! {
     /// Where the transmitting end of a tunnel sends packets.
@@ -16,32 +16,36 @@ next_nodes! {
         /// Not possible.
         Drop => "error-drop",
         /// The outer packet finds its own way.
-        Lookup => "ip4-lookup",
+        Lookup4 => "ip4-lookup",
+        /// The same over IPv6.
+        Lookup6 => "ip6-lookup",
     }
 }
 
 node_errors! {
     /// Why the transmitting end of a tunnel drops.
-    pub enum Error {
+    pub enum NotSent {
         /// A multipoint tunnel does not know the other end.
         NoDestination => error "multipoint tunnel has no destination for the packet",
         /// Another node took the room in front of the packet.
         NoHeadroom => error "no room for the outer header",
-        /// The outer packet would be longer than an IPv4 packet may be.
+        /// The outer packet would be longer than an IP packet may be.
         TooLong => error "packet too long for a tunnel",
+        /// Neither IPv4 nor IPv6; only a broken node sends one here.
+        NotIp => error "packet for a tunnel is not IP",
     }
 }
 
 /// Puts the outer headers in front.
-pub(super) struct Encapsulate<K> {
-    source: Ipv4Addr,
-    destination: Option<Ipv4Addr>,
-    _kind: PhantomData<K>,
+pub(super) struct Encapsulate<K, A> {
+    kind: K,
+    source: A,
+    destination: Option<A>,
 }
 
-impl<K> Encapsulate<K> {
-    pub(super) fn new(source: Ipv4Addr, destination: Option<Ipv4Addr>) -> Self {
-        Encapsulate { source, destination, _kind: PhantomData }
+impl<K, A> Encapsulate<K, A> {
+    pub(super) fn new(kind: K, source: A, destination: Option<A>) -> Self {
+        Encapsulate { kind, source, destination }
     }
 }
 
@@ -50,8 +54,8 @@ impl<K> Encapsulate<K> {
 pub struct EncapsulateTrace {
     #[serde(skip)]
     kind: &'static str,
-    source: Ipv4Addr,
-    destination: Option<Ipv4Addr>,
+    source: IpAddr,
+    destination: Option<IpAddr>,
 }
 
 impl Record for EncapsulateTrace {
@@ -60,9 +64,19 @@ impl Record for EncapsulateTrace {
     }
 }
 
-impl<K: Kind> PacketNode for Encapsulate<K> {
+/// What the packet is, and its class: DSCP and ECN.
+#[inline]
+fn inner(bytes: &[u8]) -> Option<(Inner, u8)> {
+    match bytes.first()? >> 4 {
+        4 => Some((Inner::Ip4, Ip4Header::ref_from_prefix(bytes).ok()?.0.tos)),
+        6 => Some((Inner::Ip6, Ip6Header::ref_from_prefix(bytes).ok()?.0.traffic_class())),
+        _ => None,
+    }
+}
+
+impl<K: Kind, A: Outer> PacketNode for Encapsulate<K, A> {
     type Next = Next;
-    type Error = Error;
+    type Error = NotSent;
     type Shared = ();
     type Local = ();
     type Staged = ();
@@ -70,29 +84,34 @@ impl<K: Kind> PacketNode for Encapsulate<K> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let Some(destination) = self.destination else {
-            return cx.drop(packet, Error::NoDestination);
+            return cx.drop(packet, NotSent::NoDestination);
         };
-        let tos = Ip4Header::ref_from_prefix(packet.data()).map_or(0, |(ip, _)| ip.tos);
-        if packet.len() + K::LEN > usize::from(u16::MAX) {
-            return cx.drop(packet, Error::TooLong);
+        let Some((inner, class)) = inner(packet.data()) else {
+            return cx.drop(packet, NotSent::NotIp);
+        };
+        let (len, shim) = (packet.len(), self.kind.len());
+        let hash = match (K::BY_FLOW, inner) {
+            (false, _) => 0,
+            (true, Inner::Ip4) => ip4::flow_hash(packet.data()),
+            (true, Inner::Ip6) => ip6::flow_hash(packet.data()),
+        };
+        let ends = (self.source, destination);
+        let Some(bytes) = packet.push(A::HEADER_LEN + shim) else {
+            return cx.drop(packet, NotSent::NoHeadroom);
+        };
+        let (outer, between) = bytes[..A::HEADER_LEN + shim].split_at_mut(A::HEADER_LEN);
+        // The inner DSCP (RFC 2983) and the inner ECN (RFC 6040 section 4.1).
+        if let Err(error) = A::write(outer, ends, K::protocol(inner), class, len + shim) {
+            return cx.drop(packet, error);
         }
-        let mut header =
-            Ip4Header::new(self.source, destination, K::PROTOCOL, packet.len() + K::LEN - Ip4Header::LEN, 64);
-        // RFC 2983: the inner DSCP; RFC 6040: the inner ECN.
-        header.tos = tos;
-        header.set_checksum();
-        let Some(bytes) = packet.push(K::LEN) else {
-            return cx.drop(packet, Error::NoHeadroom);
-        };
-        let (outer, shim) = bytes[..K::LEN].split_at_mut(Ip4Header::LEN);
-        outer.copy_from_slice(header.as_bytes());
-        shim.copy_from_slice(K::SHIM);
+        self.kind.write(between, inner, len, hash);
         packet.mark_l3();
         packet.meta_mut().offload = Offload::LOCAL;
-        Next::Lookup
+        A::LOOK_UP
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, _: &Packet<'_>, (): ()) -> EncapsulateTrace {
-        EncapsulateTrace { kind: K::NAME, source: self.source, destination: self.destination }
+        let (source, destination) = (self.source.to_ip(), self.destination.map(A::to_ip));
+        EncapsulateTrace { kind: K::NAME, source, destination }
     }
 }

@@ -1,92 +1,124 @@
-//! Tunnels over IPv4, of any [`Kind`]: interfaces that put headers in front of packets, and the table by which the node of a
-//! kind that takes them off again finds the interface.
+//! Tunnels over IPv4 and IPv6, of any [`Kind`], with packets of either family inside: interfaces that put headers in front of
+//! packets, and the nodes that take them off again and know by which interface a packet thus came in.
+//!
+//! Whoever wants packets from everybody, by what is inside rather than by the tunnel's ends, opens the router for them with
+//! [`Tunnels::open`].
 
 mod control;
+mod ecn;
 mod encapsulate;
+mod ends;
+mod entrance;
+mod input;
+mod outer;
 mod trace;
 
-use std::marker::PhantomData;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ahash::AHashMap;
-use vnet::{Builder, Cx, IfIndex, NodeSpec, Packet, PacketNode};
+use vnet::wire::ip4::protocol;
+use vnet::{Builder, ErrorCodes, NodeSpec, Packet};
 
 pub use self::trace::TunnelTrace;
-pub use control::{TunnelError, Tunnels};
+pub use control::{Tunnel, TunnelError, Tunnels};
+pub use ends::Ends;
+pub use entrance::add_entrance;
+pub use outer::{Facts, Outer};
 
-/// What tells a kind of tunnel from others.
-pub trait Kind: Send + Sync + 'static {
-    /// In commands and names of interfaces.
+/// What a packet in a tunnel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inner {
+    /// IPv4.
+    Ip4,
+    /// IPv6.
+    Ip6,
+}
+
+impl Inner {
+    /// By the protocol number that stands for it in IP.
+    #[inline(always)]
+    pub fn of_protocol(number: u8) -> Option<Inner> {
+        match number {
+            protocol::IP_IN_IP => Some(Inner::Ip4),
+            protocol::IPV6 => Some(Inner::Ip6),
+            _ => None,
+        }
+    }
+
+    /// The protocol number that stands for it in IP.
+    #[inline(always)]
+    pub fn protocol(self) -> u8 {
+        match self {
+            Inner::Ip4 => protocol::IP_IN_IP,
+            Inner::Ip6 => protocol::IPV6,
+        }
+    }
+}
+
+/// What can become of a packet in a tunnel of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was taken out.
+    Decapsulated,
+    /// It is cut short.
+    Short,
+    /// Between these addresses there is no tunnel.
+    NoTunnel,
+    /// The tunnel's interface is down.
+    Down,
+    /// It met congestion that it cannot tell of (RFC 6040 section 4.2).
+    Congested,
+}
+
+/// What tells a kind of tunnel from others. The value is what one tunnel of the kind was told beyond its ends.
+pub trait Kind: Copy + Default + Send + Sync + 'static {
+    /// Its number among the kinds, below [`KINDS`].
+    const INDEX: usize;
+    /// In commands and names of interfaces and nodes.
     const WORD: &'static str;
     /// In texts.
     const NAME: &'static str;
     /// The same with its article.
     const A_NAME: &'static str;
+    /// Whether its headers depend on the flow inside.
+    const BY_FLOW: bool = false;
+    /// What its nodes count.
+    type Error: ErrorCodes + Send;
+
+    /// What every kind counts.
+    fn error(fate: Fate) -> Self::Error;
+    /// Where the inner packet begins and what it is. `at` is where the outer IP header ends, `protocol` what that says is
+    /// next.
+    ///
+    /// # Errors
+    /// What is wrong with the headers between.
+    fn read(packet: &Packet<'_>, at: usize, protocol: u8) -> Result<(usize, Inner), Self::Error>;
+    /// Bytes between the outer IP header and the inner packet.
+    fn len(self) -> usize;
     /// The outer header's protocol.
-    const PROTOCOL: u8;
-    /// What stands between the outer header and an inner IPv4 packet.
-    const SHIM: &'static [u8];
-    /// Bytes that a tunnel adds.
-    const LEN: usize = 20 + Self::SHIM.len();
-}
-
-/// A tunnel, as workers know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tunnel {
-    /// Its interface.
-    pub interface: IfIndex,
-    /// The instance number, as in `gre0`.
-    pub instance: u32,
-    /// Our end.
-    pub source: Ipv4Addr,
-    /// The other end; `None`: any (multipoint).
-    pub destination: Option<Ipv4Addr>,
-}
-
-impl Tunnel {
-    /// Takes `outer` bytes of headers off a packet, which now came in by the tunnel's interface; `false`, and nothing changes: the
-    /// first buffer holds fewer.
-    pub(crate) fn arrive<N: PacketNode>(&self, cx: &Cx<'_, '_, N>, packet: &mut Packet<'_>, outer: usize) -> bool {
-        if !packet.pull(outer) {
-            return false;
-        }
-        packet.mark_l3();
-        packet.meta_mut().rx = self.interface;
-        cx.interface(self.interface).rx.add(1, packet.len() as u64);
-        true
+    fn protocol(inner: Inner) -> u8;
+    /// Writes [`len`](Kind::len) bytes in front of an inner packet of `inner_len` bytes.
+    fn write(self, place: &mut [u8], inner: Inner, inner_len: usize, flow_hash: u32);
+    /// What `show` says of the tunnel beyond its ends; empty, or with a space in front.
+    fn remark(self) -> &'static str {
+        ""
     }
 }
 
-/// All tunnels of a kind, as workers know them.
-pub struct TunnelTable<K> {
-    /// By our end and the other; 0.0.0.0 where any other end will do.
-    by_ends: Arc<AHashMap<(u32, u32), Tunnel>>,
-    _kind: PhantomData<K>,
+/// How many kinds there are.
+pub const KINDS: usize = 3;
+
+/// Registers what all kinds share.
+pub(crate) fn register(builder: &mut Builder) {
+    builder.extension(Ends::default());
+    builder.state(Tunnels::default());
 }
 
-impl<K> Default for TunnelTable<K> {
-    fn default() -> Self {
-        TunnelTable::new(&[])
-    }
+/// Registers the nodes that take a kind's headers off.
+pub(crate) fn register_kind<K: Kind>(builder: &mut Builder) {
+    builder.node(input_node::<K, Ipv4Addr>());
+    builder.node(input_node::<K, Ipv6Addr>());
 }
 
-impl<K> TunnelTable<K> {
-    fn new(tunnels: &[Tunnel]) -> TunnelTable<K> {
-        let ends = |t: &Tunnel| (u32::from(t.source), t.destination.map_or(0, u32::from));
-        let by_ends = Arc::new(tunnels.iter().map(|t| (ends(t), *t)).collect());
-        TunnelTable { by_ends, _kind: PhantomData }
-    }
-
-    /// The tunnel of a packet from `remote` to `local`: the one with just these ends, or else a multipoint one.
-    pub fn find(&self, local: u32, remote: u32) -> Option<Tunnel> {
-        self.by_ends.get(&(local, remote)).or_else(|| self.by_ends.get(&(local, 0))).copied()
-    }
-}
-
-/// Registers a kind and the node that takes its headers off.
-pub(crate) fn register<K: Kind>(builder: &mut Builder, input: NodeSpec) {
-    builder.extension(TunnelTable::<K>::default());
-    builder.state(Tunnels::<K>::default());
-    builder.node(input);
+fn input_node<K: Kind, A: Outer>() -> NodeSpec {
+    NodeSpec::packet(format!("{}{}-input", K::WORD, A::DIGIT), |_| input::Decapsulate::<K, A>::new())
 }

@@ -71,6 +71,11 @@ impl InterfaceRecord {
     pub fn hardware(&self) -> Hardware {
         self.device.hardware()
     }
+    /// The kernel's number of the device behind the interface, if there is one.
+    pub fn kernel_index(&self) -> Option<u32> {
+        self.device.kernel_index()
+    }
+
     /// What the device tells about its queues.
     pub fn queues(&self) -> Vec<String> {
         self.device.queues()
