@@ -14,3 +14,6 @@ mod pcap_trace;
 mod reassembly;
 mod support;
 mod tunnels;
+mod tunnels_bad;
+mod tunnels_host;
+mod tunnels_matrix;

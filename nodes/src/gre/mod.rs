@@ -29,7 +29,7 @@ node_errors! {
         /// The tunnel's interface is down.
         Down => error "GRE tunnel is down",
         /// RFC 6040 section 4.2: it met congestion, and its receiver would not understand.
-        Congested => error "GRE packet met congestion, but is not ECN-capable",
+        Congested => error "GRE congested, but not ECN-capable",
     }
 }
 
@@ -70,7 +70,7 @@ impl Kind for Gre {
     }
 
     #[inline(always)]
-    fn len(self) -> usize {
+    fn shim_len(self) -> usize {
         gre::GreHeader::LEN
     }
 

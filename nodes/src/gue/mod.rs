@@ -39,7 +39,7 @@ node_errors! {
         /// The tunnel's interface is down.
         Down => error "GUE tunnel is down",
         /// RFC 6040 section 4.2: it met congestion, and its receiver would not understand.
-        Congested => error "GUE packet met congestion, but is not ECN-capable",
+        Congested => error "GUE congested, but not ECN-capable",
     }
 }
 
@@ -83,7 +83,7 @@ impl Kind for Gue {
     }
 
     #[inline(always)]
-    fn len(self) -> usize {
+    fn shim_len(self) -> usize {
         UdpHeader::LEN + if self.direct { 0 } else { GueHeader::LEN }
     }
 
@@ -95,7 +95,7 @@ impl Kind for Gue {
     /// Without a checksum: the inner packet has its own, and none is needed over IPv6 either (RFC 6935 section 5).
     #[inline]
     fn write(self, place: &mut [u8], inner: Inner, inner_len: usize, flow_hash: u32) {
-        let more = self.len() - UdpHeader::LEN;
+        let more = self.shim_len() - UdpHeader::LEN;
         let header = UdpHeader::new(gue::source_port(flow_hash), gue::PORT, more + inner_len);
         // There is room: the caller was told how much it takes.
         if let Ok(rest) = header.emit(place)

@@ -6,8 +6,8 @@
 
 use std::net::Ipv4Addr;
 
-use vnet::wire::icmp4::{self, Problem};
 use vnet::wire::UdpHeader;
+use vnet::wire::icmp4::{self, Problem};
 use vnet::wire::ip4::{Ip4Header, protocol};
 use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 

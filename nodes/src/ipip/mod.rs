@@ -23,7 +23,7 @@ node_errors! {
         /// The tunnel's interface is down.
         Down => error "IPIP tunnel is down",
         /// RFC 6040 section 4.2: it met congestion, and its receiver would not understand.
-        Congested => error "IPIP packet met congestion, but is not ECN-capable",
+        Congested => error "IPIP congested, but not ECN-capable",
     }
 }
 
@@ -51,7 +51,7 @@ impl Kind for Ipip {
     }
 
     #[inline(always)]
-    fn len(self) -> usize {
+    fn shim_len(self) -> usize {
         0
     }
 

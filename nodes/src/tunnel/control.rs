@@ -109,7 +109,7 @@ impl Tunnels {
             name,
             mac: [0; 6],
             // The way to the other end is an Ethernet of 1500 bytes more often than not.
-            mtu: 1500 - (A::HEADER_LEN + kind.len()) as u16,
+            mtu: 1500 - (A::HEADER_LEN + kind.shim_len()) as u16,
             link: LinkKind::PointToPoint,
             caps: Caps::empty(),
             link_up: true,

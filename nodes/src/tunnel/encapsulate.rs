@@ -89,7 +89,7 @@ impl<K: Kind, A: Outer> PacketNode for Encapsulate<K, A> {
         let Some((inner, class)) = inner(packet.data()) else {
             return cx.drop(packet, NotSent::NotIp);
         };
-        let (len, shim) = (packet.len(), self.kind.len());
+        let (len, shim) = (packet.len(), self.kind.shim_len());
         let hash = match (K::BY_FLOW, inner) {
             (false, _) => 0,
             (true, Inner::Ip4) => ip4::flow_hash(packet.data()),

@@ -95,7 +95,7 @@ impl<K: Kind, A: Outer> PacketNode for Decapsulate<K, A> {
         let meta = packet.meta_mut();
         meta.rx = way.interface;
         // What was said of the outer packet is not true of the inner; what is left to do concerns the inner.
-        meta.offload = meta.offload & (Offload::UNFINISHED | Offload::GSO_ECN);
+        meta.offload &= Offload::UNFINISHED | Offload::GSO_ECN;
         cx.interface(way.interface).rx.add(1, packet.len() as u64);
         cx.count(K::error(Fate::Decapsulated));
         match inner {

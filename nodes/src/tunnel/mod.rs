@@ -93,10 +93,10 @@ pub trait Kind: Copy + Default + Send + Sync + 'static {
     /// What is wrong with the headers between.
     fn read(packet: &Packet<'_>, at: usize, protocol: u8) -> Result<(usize, Inner), Self::Error>;
     /// Bytes between the outer IP header and the inner packet.
-    fn len(self) -> usize;
+    fn shim_len(self) -> usize;
     /// The outer header's protocol.
     fn protocol(inner: Inner) -> u8;
-    /// Writes [`len`](Kind::len) bytes in front of an inner packet of `inner_len` bytes.
+    /// Writes [`shim_len`](Kind::shim_len) bytes in front of an inner packet of `inner_len` bytes.
     fn write(self, place: &mut [u8], inner: Inner, inner_len: usize, flow_hash: u32);
     /// What `show` says of the tunnel beyond its ends; empty, or with a space in front.
     fn remark(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! `lb …`, `show lb …`, `test lb …`: VPP's grammar.
 
 mod flows;
+mod host;
 mod rates;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::moves::Moves;
 
 pub(crate) fn register(app: &mut App) {
     flows::register(app);
+    host::register(app);
     rates::register(app);
     app.command(
         "lb conf",

@@ -11,6 +11,7 @@
 //! - [`outer`]: the headers in front of an encapsulated packet.
 //! - [`moves`]: what a change does to flows.
 //! - [`flows`]: what flow tables remember, for people; [`rates`]: how much goes to each server.
+//! - [`host`]: the host agent, on servers.
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod flow_table;
 pub mod flows;
 pub mod format;
 pub mod handle;
+pub mod host;
 pub mod local;
 pub mod maglev;
 pub mod moves;
