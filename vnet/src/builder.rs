@@ -9,6 +9,7 @@ use ahash::AHashMap;
 use crate::arcs::{self, ArcIndex, Feature};
 use crate::fib::LinkKind;
 use crate::graph::{Locals, Outbox, SinkCx, SinkNode, Vector};
+use crate::handoff::Exchange;
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::{Caps, Interface};
 use crate::mem::{Packet, PageSize, Pool};
@@ -79,6 +80,8 @@ pub struct Builder {
     extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
     states: AHashMap<TypeId, Box<dyn Any>>,
     starters: Vec<Starter>,
+    /// Bytes of the ring between two workers.
+    hand_over: Option<usize>,
 }
 
 impl Default for Builder {
@@ -91,6 +94,7 @@ impl Default for Builder {
             extensions: Vec::new(),
             states: AHashMap::new(),
             starters: Vec::new(),
+            hand_over: None,
         };
         builder.node(NodeSpec::sink("null-node", |_| Null));
         builder.local(|_| ());
@@ -135,6 +139,14 @@ impl Builder {
         self
     }
 
+    /// Lets workers hand packets over to each other (see [`handoff`](crate::handoff)), through rings of so many bytes
+    /// between any two of them; [`handoff::ROOM`](crate::handoff::ROOM) will do. The largest number asked for counts, rounded
+    /// up.
+    pub fn hand_over(&mut self, bytes: usize) -> &mut Self {
+        self.hand_over = self.hand_over.max(Some(bytes));
+        self
+    }
+
     /// Makes a feature arc beyond the engine's own; its features follow by [`Builder::feature`].
     pub fn arc(&mut self, name: &str) -> ArcIndex {
         self.arcs.push((name.into(), Vec::new()));
@@ -162,7 +174,10 @@ impl Builder {
         }
         let locals = self.locals.iter().map(|(id, _)| *id).collect();
         let mut registry = Registry::new(locals);
-        for spec in self.nodes {
+        let shared: Vec<_> = (0..workers).map(|_| WorkerShared::new().map(Arc::new)).collect::<std::io::Result<_>>()?;
+        let exchange = self.hand_over.map(|bytes| Exchange::new(&shared, bytes)).transpose()?;
+        let handing_over = exchange.iter().flat_map(Exchange::nodes);
+        for spec in self.nodes.into_iter().chain(handing_over) {
             registry.add(spec, workers).map_err(BuildError::Graph)?;
         }
         let mut arcs = Vec::new();
@@ -201,8 +216,7 @@ impl Builder {
         };
         let published = Arc::new(Published::new(tables.clone()));
         let mut made = Vec::new();
-        for index in 0..workers {
-            let shared = Arc::new(WorkerShared::new()?);
+        for (index, shared) in shared.into_iter().enumerate() {
             let mut locals = Locals::default();
             for (_, make) in &self.locals {
                 locals.insert(make(index));
@@ -210,6 +224,9 @@ impl Builder {
             let pool = Pool::with_pages(config.buffers.max(1), config.pages)?;
             let mut worker =
                 Worker::new(index, pool, locals, published.clone(), shared.clone(), outbox.clone(), start)?;
+            if let Some(exchange) = &exchange {
+                worker.join(exchange.clone());
+            }
             for number in 0..registry.nodes.len() {
                 let id = NodeId(number as u16);
                 let dispatch = Router::make_node(&registry, &tables, id, index).map_err(BuildError::Graph)?;
@@ -232,6 +249,7 @@ impl Builder {
             workers: made,
             inline: config.inline,
             cores: config.cores.clone(),
+            exchange,
         })
         .map_err(BuildError::System)?;
         for starter in self.starters {

@@ -15,6 +15,7 @@ pub mod builder;
 pub mod counters;
 pub mod fib;
 pub mod graph;
+pub mod handoff;
 mod ids;
 pub mod interface;
 pub mod mem;

@@ -14,6 +14,7 @@ use crate::counters::Counter;
 use crate::graph::{
     Dispatch, Frame, Held, Locals, Look, LookedAt, NodeStats, Now, Outbox, Parts, Poll, Queues, TraceState,
 };
+use crate::handoff::Exchange;
 use crate::ids::NodeId;
 use crate::interface::IfStats;
 use crate::mem::{Memory, Packet, Pool};
@@ -46,7 +47,7 @@ pub struct LoopStats {
     pub loops: Counter,
     /// Times the thread went to sleep.
     pub sleeps: Counter,
-    /// Times it was woken by mail or new tables.
+    /// Times it was woken by mail, new tables, or packets from other workers.
     pub wakeups: Counter,
     /// Frames dispatched to nodes that are no input nodes.
     pub frames: Counter,
@@ -108,6 +109,7 @@ pub struct Worker {
     clock: quanta::Clock,
     start: Instant,
     scratch: Frame,
+    exchange: Option<Arc<Exchange>>,
 }
 
 impl Worker {
@@ -133,7 +135,8 @@ impl Worker {
             nodes: Vec::new(),
             stats: Vec::new(),
             inputs: Vec::new(),
-            interfaces: Vec::new(),
+            // A thread may run before the mail that brings it `local0`, whose place the others fall back to.
+            interfaces: vec![Arc::default()],
             trace: TraceState::default(),
             tables,
             published,
@@ -143,6 +146,7 @@ impl Worker {
             clock: quanta::Clock::new(),
             start,
             scratch: Frame::new(),
+            exchange: None,
         })
     }
 
@@ -240,6 +244,11 @@ impl Worker {
     pub fn trace_clear(&mut self) {
         self.trace.store.clear();
         self.trace.wanted.fill(0);
+    }
+
+    /// Joins the workers that hand packets over to each other.
+    pub(crate) fn join(&mut self, exchange: Arc<Exchange>) {
+        self.exchange = Some(exchange);
     }
 
     pub(crate) fn install(&mut self, node: NodeId, dispatch: Box<dyn Dispatch>, stats: Arc<NodeStats>, input: bool) {
@@ -414,6 +423,7 @@ impl Worker {
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.shared.mail.is_empty()
             && self.published.version() == self.tables.version
+            && self.exchange.as_ref().is_none_or(|exchange| exchange.is_quiet(self.index))
             && !self.shared.stop.load(Ordering::SeqCst)
         {
             self.shared.stats.sleeps.add(1);

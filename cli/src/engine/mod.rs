@@ -3,6 +3,7 @@
 mod errors;
 mod fib;
 mod graph;
+mod handoff;
 mod interface;
 mod ip;
 mod ip6;
@@ -22,6 +23,7 @@ pub(crate) fn register(app: &mut App) {
     trace::register(app);
     errors::register(app);
     runtime::register(app);
+    handoff::register(app);
     graph::register(app);
     system::register(app);
 }

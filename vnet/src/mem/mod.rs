@@ -3,12 +3,14 @@
 //! This is the one module of the engine with `unsafe` code. What it rests on is stated at [`pool::Memory`].
 #![allow(unsafe_code)]
 
+mod carry;
 mod huge;
 mod mapping;
 mod meta;
 mod packet;
 mod pool;
 
+pub(crate) use carry::CARRIED;
 pub use huge::{HugeArray, LentArray};
 pub use mapping::{NoPageSize, PageKind, PageSize};
 pub use meta::{Meta, Offload};

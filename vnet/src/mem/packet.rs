@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use super::meta::{Meta, Span};
 use super::pool::{Buffer, Memory, linked};
 use crate::graph::Reason;
-use crate::ids::IfIndex;
+use crate::ids::{IfIndex, NodeId};
 
 /// Bytes from one buffer to the next: metadata, room, and the buffer's number. An odd number of cache lines, so that
 /// the headers of a vector spread over all sets of the first-level cache instead of a handful.
@@ -283,7 +283,7 @@ impl<'a> Packet<'a> {
         self.marked(self.meta().l3)
     }
 
-    fn marked(&self, mark: u16) -> &[u8] {
+    pub(super) fn marked(&self, mark: u16) -> &[u8] {
         let end = self.meta().span.start() + self.meta().span.len();
         let mark = mark.min(end);
         // SAFETY: `mark <= end <= ROOM`, and the buffer is held.
@@ -318,6 +318,19 @@ impl<'a> Packet<'a> {
     #[inline(always)]
     pub fn note(&mut self, reason: Reason) {
         self.meta_mut().error = reason.0;
+    }
+
+    /// Notes that another worker shall go on with the packet, in front of `node`; it must then be sent to the node
+    /// [`worker-handoff`](crate::handoff). In place of a reason for a drop.
+    #[inline(always)]
+    pub fn hand_over(&mut self, worker: usize, node: NodeId) {
+        self.meta_mut().error = (worker.min(0xffff) as u32) << 16 | u32::from(node.0);
+    }
+
+    /// The worker and the node that the packet is meant for; gives the word back to the reasons for drops.
+    pub(crate) fn take_addressee(&mut self) -> (usize, NodeId) {
+        let word = std::mem::take(&mut self.meta_mut().error);
+        ((word >> 16) as usize, NodeId(word as u16))
     }
 
     /// Whether the packet is traced.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 
 use crate::graph::{Notice, Outbox};
+use crate::handoff::Exchange;
 use crate::ids::NodeId;
 use crate::mem::PoolStats;
 use crate::registry::Registry;
@@ -47,6 +48,7 @@ pub(crate) struct RouterParts {
     pub(crate) workers: Vec<(Worker, Arc<WorkerShared>)>,
     pub(crate) inline: bool,
     pub(crate) cores: Vec<usize>,
+    pub(crate) exchange: Option<Arc<Exchange>>,
 }
 
 /// A callback after every change of routes, neighbours or interfaces, before it is published.
@@ -94,6 +96,7 @@ pub struct Router {
     next_ageing: Instant,
     cleared: Instant,
     placement: placement::Placement,
+    exchange: Option<Arc<Exchange>>,
 }
 
 impl Router {
@@ -121,6 +124,7 @@ impl Router {
             next_ageing: parts.start,
             cleared: parts.start,
             placement: Default::default(),
+            exchange: parts.exchange,
         };
         for (index, (worker, shared)) in parts.workers.into_iter().enumerate() {
             let core = (!parts.cores.is_empty()).then(|| parts.cores[index % parts.cores.len()]);

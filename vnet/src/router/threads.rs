@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Router;
 use crate::graph::{Notice, Outbox, Poll};
+use crate::handoff::HandOver;
 use crate::mem::PoolStats;
 use crate::neighbor::How;
 use crate::worker::{LoopStats, Worker, WorkerShared};
@@ -104,6 +105,11 @@ impl Router {
     /// The buffers of a packet thread.
     pub fn pool_stats(&self, worker: usize) -> PoolStats {
         (self.pools[worker])()
+    }
+
+    /// What workers have handed over to each other, for each two of them; nothing where nobody asked for that.
+    pub fn hand_overs(&self) -> Vec<HandOver> {
+        self.exchange.as_ref().map(|exchange| exchange.flows()).unwrap_or_default()
     }
 
     /// Runs a question on a worker between two passes and gives the answer.
