@@ -7,6 +7,7 @@
 //! - [`schedule`]: what servers for new flows are chosen from, [`maglev`] above all; [`slot_hash`]: the hash that decides,
 //!   the same on every machine; [`picks`]: what decides where it is not a hash.
 //! - [`flow_table`]: a worker's memory of the flows it has seen.
+//! - [`fragments`]: a worker's memory of where the fragments of a datagram go.
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
 //! - [`moves`]: what a change does to flows.
@@ -21,6 +22,7 @@ pub mod control;
 pub mod flow_table;
 pub mod flows;
 pub mod format;
+pub mod fragments;
 pub mod handle;
 pub mod host;
 pub mod local;

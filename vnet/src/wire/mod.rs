@@ -65,6 +65,7 @@ pub mod gso;
 pub mod gue;
 pub mod icmp4;
 pub mod icmp6;
+pub mod icmp_inner;
 pub mod ip4;
 pub mod ip6;
 pub mod ip6_ext;
