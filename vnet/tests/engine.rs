@@ -99,7 +99,9 @@ impl PacketNode for Sort {
             _ => FromSort::Drop,
         }
     }
-    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, mut packet: Held) {
+        let byte = cx.look_at(&mut packet, |packet| packet.data()[0]);
+        assert!(byte.wrapping_add(cx.shared.0) >= 0x80);
         cx.local.held.push(packet);
     }
     fn trace(&self, _: &Scope<'_, Bias, Tally>, _: &Packet<'_>, byte: u8) -> Byte {

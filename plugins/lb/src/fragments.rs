@@ -8,13 +8,11 @@
 //! takes the place of the oldest that is known.
 //!
 //! A node asks [`later`](Fragments::later) in `finish`, which may say that the packet is to be held, and gives it to
-//! [`hold`](Fragments::hold) in `held`. In between the first fragment may have come, or other packets been held: `hold` says so and
+//! [`hold`](Fragments::hold) in `held`, where `Cx::look_at` lets it read the key again. In between the first fragment may have come, or other packets been held: `hold` says so and
 //! gives the packet back.
 
 mod key;
 mod list;
-
-use std::hash::BuildHasher;
 
 use smallvec::SmallVec;
 

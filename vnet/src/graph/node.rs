@@ -280,6 +280,11 @@ impl<N: PacketNode> Cx<'_, '_, N> {
         Ok(())
     }
 
+    /// Lets `look` see a packet that is held, for nodes that must know in [`held`](PacketNode::held) what it is.
+    pub fn look_at<R>(&self, held: &mut Held, look: impl FnOnce(&Packet<'_>) -> R) -> R {
+        look(&self.parts.pool.held(held))
+    }
+
     /// Sends a packet that was held on to `next`, changed by `change` first.
     pub fn release(&mut self, held: Held, change: impl FnOnce(&mut Packet<'_>) -> N::Next) {
         let mut buffer = self.parts.pool.take_back(held);

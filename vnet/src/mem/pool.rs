@@ -246,6 +246,15 @@ impl Pool {
         held.buffer
     }
 
+    /// A packet that was handed out.
+    ///
+    /// # Panics
+    /// As [`Pool::take_back`].
+    pub(crate) fn held<'a>(&'a self, held: &'a mut Held) -> Packet<'a> {
+        assert_eq!(held.pool, self.memory.start.as_ptr() as usize, "a held packet must be looked at where it was held");
+        self.packet(&mut held.buffer)
+    }
+
     /// Appends bytes to the packet, chaining buffers as needed; `false` where the pool ran out (the packet then holds
     /// what fitted).
     pub(crate) fn append(&mut self, buffer: &mut Buffer, mut bytes: &[u8]) -> bool {
