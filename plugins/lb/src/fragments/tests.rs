@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn key(number: u8) -> Key {
-    if number % 2 == 0 { Key::ip4(7, 8, number.into(), 17) } else { Key::ip6([1; 16], [2; 16], number.into()) }
+    if number.is_multiple_of(2) { Key::ip4(7, 8, number.into(), 17) } else { Key::ip6([1; 16], [2; 16], number.into()) }
 }
 
 /// What is done, in any order.

@@ -262,14 +262,13 @@ fn fragments_have_ports_only_if_they_are_the_first() {
     for (field, ports) in [(0x2000u16, true), (0x2005, false), (0x0005, false)] {
         let mut quoted = packet4(What::Udp, OLD, 0, &[5; 20]);
         quoted[6..8].copy_from_slice(&field.to_be_bytes());
-        crate::wire::ip4::write_checksum(&mut quoted);
+        crate::wire::ip4::write_checksum(&mut quoted).unwrap();
         let mut error = error4([9; 4], OLD.0, &quoted, 48);
         let inner = Inner4::read(&error).unwrap();
         assert_eq!((inner.ports, inner.fragment), (ports, true));
         assert_eq!((inner.key.sport, inner.key.dport), if ports { (1000, 80) } else { (0, 0) });
         change.apply(&mut error, &inner).unwrap();
         assert!(inner.checksum_ok(&error));
-        assert_eq!(error[48..] == quoted[20..48], false, "the padding");
         assert_eq!(error[48..76] == quoted[20..48], !ports, "what has no ports is left alone");
     }
     let (src, dst) = ([1; 16], [2; 16]);
