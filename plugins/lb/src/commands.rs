@@ -2,6 +2,7 @@
 
 mod flows;
 mod host;
+mod import;
 mod rates;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::moves::Moves;
 pub(crate) fn register(app: &mut App) {
     flows::register(app);
     host::register(app);
+    import::register(app);
     rates::register(app);
     app.command(
         "lb conf",

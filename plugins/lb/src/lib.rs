@@ -13,6 +13,8 @@
 //! - [`moves`]: what a change does to flows.
 //! - [`flows`]: what flow tables remember, for people; [`rates`]: how much goes to each server.
 //! - [`host`]: the host agent, on servers.
+//! - [`import`]: configurations of other load balancers.
+//! - [`quic_lb`]: servers that QUIC's connection IDs name.
 //! - [`mod@format`]: reports and their texts.
 #![forbid(unsafe_code)]
 
@@ -25,12 +27,14 @@ pub mod format;
 pub mod fragments;
 pub mod handle;
 pub mod host;
+pub mod import;
 pub mod local;
 pub mod maglev;
 pub mod moves;
 mod node;
 pub mod outer;
 pub mod picks;
+pub mod quic_lb;
 pub mod rates;
 pub mod schedule;
 pub mod slot_hash;

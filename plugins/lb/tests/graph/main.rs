@@ -7,6 +7,7 @@ mod balancing;
 mod drops;
 mod encaps;
 mod flood;
+mod importing;
 mod leaving;
 mod lengths;
 mod listing;

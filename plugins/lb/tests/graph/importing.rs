@@ -1,0 +1,190 @@
+//! `lb import csv`, `lb import packetvisor`: all of a file, or nothing.
+
+use std::path::PathBuf;
+
+use crate::bed::Bed;
+use crate::frames::flow;
+
+const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/32_destinations.csv");
+const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/lb_config.xml");
+
+/// A file for one test.
+struct File(PathBuf);
+
+impl File {
+    fn new(text: &str) -> File {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("maglane-import-{}-{number}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        File(path)
+    }
+}
+
+impl std::fmt::Display for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What is configured, as shown, but for the neighbours' age.
+fn state(bed: &mut Bed) -> String {
+    let neighbors = bed.vppctl("show ip neighbors");
+    let lasting = neighbors.lines().map(|line| line.trim_start().split_once(' ').map_or("", |(_, rest)| rest));
+    ["show lb", "show lb vips verbose", "show ip fib"].map(|line| bed.vppctl(line)).concat()
+        + &lasting.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_list_of_destinations_behind_a_router() {
+    let mut bed = Bed::new();
+    bed.vppctl("ip route add 10.0.0.0/16 via 10.0.2.5");
+    let text = bed.vppctl(&format!("lb import csv {LIST} encap ipip vip 90.0.0.1/32 scheduler rr"));
+    assert_eq!(
+        text,
+        "vip[1] 90.0.0.1/32: added, 32 servers added\n\
+         MACs of 10.0.89.127 and 31 others not used: they are on no connected network, their next hops' MACs are used\n"
+    );
+    let vips = bed.vppctl("show lb vips verbose");
+    assert!(vips.contains("ip4-ipip4") && vips.contains("scheduler:rr") && vips.contains("#as:32"), "{vips}");
+    let left = bed.reaching_servers((0..64).map(flow));
+    let servers: std::collections::BTreeSet<&[u8]> = left.iter().map(|frame| &frame[30..34]).collect();
+    assert_eq!((left.len(), servers.len()), (64, 32));
+    assert_eq!(bed.vppctl("show lb rates").lines().count(), 2 + 32 + 2);
+}
+
+#[test]
+fn macs_of_servers_on_a_connected_network_are_static_neighbors() {
+    let mut bed = Bed::new();
+    let list = File::new("10.0.2.7, 02:00:00:00:00:07\n10.0.2.8\n10.0.7.7, 02:00:00:00:00:77\n");
+    let line = format!("lb import csv {list} encap gre4 vip 90.0.0.0/24");
+    let before = state(&mut bed);
+    let dry = bed.vppctl(&format!("{line} dry-run"));
+    assert_eq!(state(&mut bed), before);
+    let text = bed.vppctl(&line);
+    assert_eq!(
+        text,
+        "vip[1] 90.0.0.0/24: added, 3 servers added\n1 static neighbor set\n\
+         MAC of 10.0.7.7 not used: it is on no connected network, its next hop's MAC is used\n"
+    );
+    assert_eq!(dry, text);
+    let neighbors = bed.vppctl("show ip neighbors");
+    let line = neighbors.lines().find(|line| line.contains("10.0.2.7")).unwrap();
+    assert!(line.contains("02:00:00:00:00:07") && line.contains(" S "), "{neighbors}");
+    assert!(!neighbors.contains("10.0.7.7"), "{neighbors}");
+}
+
+#[test]
+fn a_vip_that_is_there_gets_more_servers() {
+    let mut bed = Bed::new();
+    bed.type_all(&[
+        "lb vip 90.0.0.1/32 protocol tcp port 80 encap gre4",
+        "lb as 90.0.0.1/32 protocol tcp port 80 10.0.2.2",
+    ]);
+    let list = File::new("10.0.2.3\n10.0.2.4\n");
+    let vip = "vip 90.0.0.1/32 protocol tcp port 80";
+    assert_eq!(
+        bed.vppctl(&format!("lb import csv {list} encap gre4 {vip} new_len 64")),
+        "vip[1] 90.0.0.1/32 protocol tcp port 80: was there, 2 servers added\n"
+    );
+    assert!(bed.vppctl("show lb vips verbose").contains("new_size:64"));
+    let before = state(&mut bed);
+    assert_eq!(
+        bed.refused(&format!("lb import csv {list} encap gre4 {vip}")),
+        format!(
+            "lb import csv: {list}, line 1: server 10.0.2.3 is already there for VIP 90.0.0.1/32 protocol tcp port 80"
+        )
+    );
+    assert_eq!(
+        bed.refused(&format!("lb import csv {list} encap ipip4 {vip}")),
+        format!(
+            "lb import csv: {list}: VIP 90.0.0.1/32 protocol tcp port 80 already exists, with encap gre4: encap cannot be \
+             changed"
+        )
+    );
+    assert_eq!(state(&mut bed), before);
+}
+
+#[test]
+fn nothing_of_a_list_with_a_mistake_is_applied() {
+    let mut bed = Bed::new();
+    let before = state(&mut bed);
+    for (text, error) in [
+        ("10.0.2.3\n10.0.2.x\n", ", line 2: expected an IPv4 or IPv6 address, got `10.0.2.x'"),
+        (
+            "10.0.2.3\n\n10.0.2.1\n10.0.2.4",
+            ", line 3: server 10.0.2.1 is one of our own addresses: its packets would come back here",
+        ),
+        ("10.0.2.3\n10.0.2.255", ", line 2: server 10.0.2.255 is the network's or the broadcast address on toy1"),
+        (
+            "10.0.2.3\n10.0.2.4\n90.0.0.77",
+            ", line 3: server 90.0.0.77 lies within VIP 90.0.0.0/24: its packets would come back here",
+        ),
+        ("10.0.2.3\n2001:db8::1", ", line 2: server 2001:db8::1: encap gre4 needs an IPv4 address"),
+        ("10.0.2.3\n224.0.0.1\n", ", line 2: server 224.0.0.1: not the address of one host"),
+        ("", ": expected lines `ADDRESS' or `ADDRESS, MAC', got none"),
+    ] {
+        let list = File::new(text);
+        let line = format!("lb import csv {list} encap gre4 vip 90.0.0.0/24");
+        assert_eq!(bed.refused(&line), format!("lb import csv: {list}{error}"));
+        assert_eq!(bed.refused(&format!("{line} dry-run")), format!("lb import csv: {list}{error}"));
+        assert_eq!(state(&mut bed), before, "{text}");
+    }
+    // Among several hundred, the first that has no slot.
+    let many: String = (0..600).map(|n| format!("10.0.{}.{}\n", 3 + n / 200, 1 + n % 200)).collect();
+    let list = File::new(&many);
+    let error = bed.refused(&format!("lb import csv {list} encap gre4 vip 90.0.0.0/24 new_len 512"));
+    let expected =
+        format!("lb import csv: {list}, line 513: VIP 90.0.0.0/24: new_len 512 has no slot for every server");
+    assert!(error.starts_with(&expected), "{error}");
+    assert_eq!(state(&mut bed), before);
+}
+
+#[test]
+fn words_that_make_no_sense_are_named() {
+    let mut bed = Bed::new();
+    let list = File::new("10.0.2.3\n");
+    for (line, error) in [
+        ("lb import csv".into(), "lb import csv: expected a file, got nothing".to_string()),
+        (
+            format!("lb import csv {list} vip 90.0.0.1/32"),
+            "lb import csv: expected `encap' and an encapsulation, got neither".into(),
+        ),
+        (format!("lb import csv {list} encap gre4"), "lb import csv: expected `vip' and a prefix, got neither".into()),
+        (format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 foo"), "lb import csv: parse error: 'foo'".into()),
+        (
+            format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 port 80"),
+            "lb import csv: port 80 needs a protocol, tcp or udp".into(),
+        ),
+        (
+            "lb import csv /nowhere encap gre4 vip 90.0.0.1/32".into(),
+            "lb import csv: cannot read `/nowhere': No such file or directory (os error 2)".into(),
+        ),
+        (
+            "lb import packetvisor /dev/zero".into(),
+            "lb import packetvisor: cannot read `/dev/zero': it is not an ordinary file".into(),
+        ),
+    ] {
+        assert_eq!(bed.refused(&line), error, "{line}");
+    }
+    let error = bed.refused(&format!("lb import csv {list} encap foo vip 90.0.0.1/32"));
+    assert!(error.starts_with("lb import csv: unknown encap `foo' (there are: "), "{error}");
+    let long = File::new(&"10.0.0.1\n".repeat((16 << 20) / 9 + 1));
+    let error = bed.refused(&format!("lb import csv {long} encap gre4 vip 90.0.0.1/32"));
+    assert_eq!(error, format!("lb import csv: cannot read `{long}': it is longer than 16 MB"));
+}
+
+#[test]
+fn services_of_packetvisor() {
+    let mut bed = Bed::new();
+    let before = state(&mut bed);
+    let error = bed.refused(&format!("lb import packetvisor {SERVICES}"));
+    assert!(error.starts_with(&format!("lb import packetvisor: {SERVICES}, line 2: unknown encap `nat4'")), "{error}");
+    assert_eq!(state(&mut bed), before);
+}
