@@ -39,7 +39,7 @@ impl FromStr for ServerId {
     /// From hexadecimal digits, perhaps after `0x`.
     fn from_str(text: &str) -> Result<ServerId, ServerIdError> {
         let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-        if digits.len() % 2 != 0 || digits.len() > 2 * Self::MAX {
+        if !digits.len().is_multiple_of(2) || digits.len() > 2 * Self::MAX {
             return Err(ServerIdError);
         }
         let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
