@@ -42,8 +42,9 @@ fn list(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             return Err(parse_error(args));
         }
     }
-    let encap = encap.ok_or_else(|| CliError::at("expected `encap' and an encapsulation, got neither"))?;
-    let prefix = vip.ok_or_else(|| CliError::at("expected `vip' and a prefix, got neither"))?;
+    let missing = |what: &str| CliError::at(format!("expected {what} for the servers in `{file}', got neither"));
+    let encap = encap.ok_or_else(|| missing("`encap' and an encapsulation"))?;
+    let prefix = vip.ok_or_else(|| missing("`vip' and a prefix"))?;
     let key = VipKey { prefix, service: ports.service()? };
     let text = read(file).map_err(CliError::at)?;
     let at = |error: ImportError| CliError::at(error.in_file(file));

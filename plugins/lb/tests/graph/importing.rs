@@ -154,9 +154,12 @@ fn words_that_make_no_sense_are_named() {
         ("lb import csv".into(), "lb import csv: expected a file, got nothing".to_string()),
         (
             format!("lb import csv {list} vip 90.0.0.1/32"),
-            "lb import csv: expected `encap' and an encapsulation, got neither".into(),
+            format!("lb import csv: expected `encap' and an encapsulation for the servers in `{list}', got neither"),
         ),
-        (format!("lb import csv {list} encap gre4"), "lb import csv: expected `vip' and a prefix, got neither".into()),
+        (
+            format!("lb import csv {list} encap gre4"),
+            format!("lb import csv: expected `vip' and a prefix for the servers in `{list}', got neither"),
+        ),
         (format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 foo"), "lb import csv: parse error: 'foo'".into()),
         (
             format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 port 80"),
