@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::net::Ipv6Addr;
 
 use cli::{App, Console};
 use trace::{Record, Text};
 use vnet::fib::LinkKind;
 use vnet::interface::{Caps, Device, Hardware};
 use vnet::router::InterfaceSpec;
-use vnet::wire::{HeaderBytes, Start};
+use vnet::wire::{HeaderBytes, Ip4Header, Ip6Header, Start};
 use vnet::{
     Config, IfIndex, InputCx, InputNode, NoErrors, NodeSpec, Offload, Packet, Poll, Router, SinkCx, SinkNode, Vector,
     next_nodes,
@@ -40,6 +41,19 @@ const CONFIGURATION: &[&str] = &[
     "set interface state gre0 up",
     "set interface state gre1 up",
     "ip route add 14.0.0.0/8 via gre0",
+    "create ipip tunnel src 10.0.1.1 dst 10.0.1.2",
+    "create ipip tunnel src 2001:db8:1::1 multipoint",
+    "create gue tunnel src 10.0.1.1 multipoint",
+    "create gue tunnel src 2001:db8:1::1 dst 2001:db8:1::2 variant 1",
+    "set interface state ipip0 up",
+    "set interface state ipip1 up",
+    "set interface state gue0 up",
+    "set interface state gue1 up",
+    "ip route add 15.0.0.0/8 via gue1",
+    "ip route add 2001:db8:5::/48 via ipip0",
+    "lb host vip 91.0.0.0/24 via 10.0.1.3 fuzz0",
+    "lb host vip 91.0.1.1/32 via 10.0.1.3 fuzz0 dscp 9",
+    "lb host vip 2001:db8:6::/64 via 2001:db8:1::3 fuzz0",
     "lb conf ip4-src-address 10.0.1.1 buckets 32",
     "lb vip 90.0.0.0/24 encap gre4 new_len 64",
     "lb as 90.0.0.0/24 10.0.1.2 10.0.1.3",
@@ -51,6 +65,25 @@ const CONFIGURATION: &[&str] = &[
 /// Runs a frame through the graph, traced, and prints the trace.
 pub fn run_frame(frame: &[u8]) {
     run(Frame { bytes: frame.to_vec(), gso_size: 0 });
+}
+
+/// A frame to us that holds an outer packet around `payload`. Bits of `kind`: over IPv6; from nobody that is known; the two of
+/// the congestion notification field.
+pub fn outer(kind: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let ecn = kind >> 2 & 3;
+    let last = if kind & 2 == 0 { 2 } else { 9 };
+    let (ethertype, packet) = if kind & 1 == 0 {
+        let mut header = Ip4Header::new([10, 0, 1, last].into(), [10, 0, 1, 1].into(), protocol, payload.len(), 64);
+        header.tos = ecn;
+        header.set_checksum();
+        ([8, 0], header.as_bytes().to_vec())
+    } else {
+        let address = |last| Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, last);
+        let mut header = Ip6Header::new(address(last.into()), address(1), protocol, payload.len(), 64);
+        header.version_class_flow.set(6 << 28 | u32::from(ecn) << 20);
+        ([0x86, 0xdd], header.as_bytes().to_vec())
+    };
+    [&MAC[..], &NEIGHBOUR, &ethertype, &packet, payload].concat()
 }
 
 /// Runs a frame with IPv4 through the graph as a kernel hands over a large segment: pieces of so many bytes of payload

@@ -8,6 +8,7 @@ mod churn;
 mod daemon;
 mod demo;
 mod flood;
+mod host;
 mod http;
 mod ip6;
 mod packet;

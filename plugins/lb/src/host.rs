@@ -248,6 +248,14 @@ impl Hosts {
         link: LinkKind,
     ) -> Result<(), HostError> {
         let (interface, first) = (wish.interface, wish.prefix.address());
+        let entrance = match self.entrance {
+            Some(entrance) => entrance,
+            None => add_entrance(router, ENTRANCE).map_err(refused)?,
+        };
+        self.entrance = Some(entrance);
+        self.prepare::<A>(router, interface)?;
+        router.add_route(SOURCE, wish.prefix, host.path(wish.prefix, link)).map_err(refused)?;
+        // A neighbour is one that a route has as its next hop, so that it comes after the route.
         if link == LinkKind::Ethernet
             && wish.next_hop.is_none()
             && router.neighbor_mac(interface, first.to_ip()).is_none()
@@ -261,13 +269,6 @@ impl Hosts {
             udp::listen_dscp(router, dscp, node).map_err(refused)?;
             host.done.dscp = true;
         }
-        let entrance = match self.entrance {
-            Some(entrance) => entrance,
-            None => add_entrance(router, ENTRANCE).map_err(refused)?,
-        };
-        self.entrance = Some(entrance);
-        self.prepare::<A>(router, interface)?;
-        router.add_route(SOURCE, wish.prefix, host.path(wish.prefix, link)).map_err(refused)?;
         router.with_state::<Tunnels, _>(|tunnels, router| tunnels.open(router, wish.prefix, entrance));
         Ok(())
     }
@@ -294,15 +295,15 @@ impl Hosts {
 
     /// Undoes what was done for a host that is not in the list.
     fn take_back<A: Outer>(&mut self, router: &mut Router, host: &Host, prefix: Prefix<A>) {
+        let there = host.interface_is_there(router);
+        if there && host.done.neighbor {
+            let _ = router.del_neighbor(host.interface, prefix.address());
+        }
         // Where the interface went away its routes and neighbours went with it.
         let _ = router.del_prefix(SOURCE, prefix);
         router.with_state::<Tunnels, _>(|tunnels, router| tunnels.close(router, prefix));
         if let (Some(dscp), true) = (host.dscp, host.done.dscp) {
             udp::ignore_dscp(router, dscp);
-        }
-        let there = host.interface_is_there(router);
-        if there && host.done.neighbor {
-            let _ = router.del_neighbor(host.interface, prefix.address());
         }
         let last = !self.list.iter().any(|other| other.interface == host.interface);
         if let Some(touched) = last.then(|| self.touched.remove(&host.interface)).flatten()
