@@ -115,6 +115,12 @@ impl SinkNode for Owner {
 
 /// A router of so many workers whose sources have `packets` packets each.
 fn router(workers: usize, inline: bool, packets: u32, size: usize, stuck: &[Arc<AtomicBool>]) -> Router {
+    let config = Config { workers, inline, buffers: 4096, ..Config::default() };
+    router_of(config, packets, size, stuck)
+}
+
+fn router_of(config: Config, packets: u32, size: usize, stuck: &[Arc<AtomicBool>]) -> Router {
+    let workers = config.workers;
     let mut builder = Builder::new();
     let stuck: Vec<_> = (0..workers).map(|worker| stuck.get(worker).cloned().unwrap_or_default()).collect();
     builder
@@ -127,7 +133,7 @@ fn router(workers: usize, inline: bool, packets: u32, size: usize, stuck: &[Arc<
         .node(NodeSpec::packet("steer", move |_| Steer { workers, all_to: None }))
         .node(NodeSpec::sink("owner", |_| Owner::default()))
         .hand_over(vnet::handoff::ROOM);
-    builder.build(&Config { workers, inline, buffers: 4096, ..Config::default() }).unwrap()
+    builder.build(&config).unwrap()
 }
 
 fn seen(router: &mut Router) -> Vec<Vec<(u8, u8, u32)>> {
@@ -285,6 +291,21 @@ fn what_is_meant_for_nobody_is_counted() {
         let stats = router.ask(0, move |worker| worker.node::<Owner>(own).unwrap().0.len());
         assert!(stats >= 10, "the same worker goes on with it");
     }
+}
+
+#[test]
+fn what_finds_no_buffers_is_lost_and_counted() {
+    // The largest packets take up 33 buffers: two of them at once are too many.
+    let config = Config { workers: 2, inline: true, buffers: 64, ..Config::default() };
+    let mut router = router_of(config, 0, 65_549, &[]);
+    let source = router.node("source").unwrap();
+    router.ask(0, move |worker| worker.node::<Source>(source).unwrap().left = 4);
+    (0..4).for_each(|_| drop(router.pass(0)));
+    router.step();
+    assert_eq!(seen(&mut router), [vec![(0, 0, 0), (2, 0, 2)], vec![(1, 0, 1)]]);
+    let info = router.node_info(router.node("handoff-input").unwrap()).unwrap();
+    assert_eq!(info.stats[1].errors[0].get(), 1);
+    assert_eq!(router.ask_all(|worker| worker.buffers_in_use()), [0, 0]);
 }
 
 #[test]

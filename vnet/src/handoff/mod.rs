@@ -36,7 +36,7 @@ use crate::registry::NodeSpec;
 use crate::worker::WorkerShared;
 use ring::{Reader, Ring, Writer};
 
-/// Bytes of the ring between two workers, for whoever has no reason to take another number: sixteen of the largest packets, or
+/// Bytes of the ring between two workers, for whoever has no reason to take another number: fifteen of the largest packets, or
 /// more than two vectors of full Ethernet frames, so that a worker may be a pass behind. Only what is used of it takes memory.
 pub const ROOM: usize = 1 << 20;
 
