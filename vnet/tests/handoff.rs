@@ -295,8 +295,8 @@ fn what_is_meant_for_nobody_is_counted() {
 
 #[test]
 fn what_finds_no_buffers_is_lost_and_counted() {
-    // The largest packets take up 33 buffers: two of them at once are too many.
-    let config = Config { workers: 2, inline: true, buffers: 64, ..Config::default() };
+    // The largest packets take up 30 buffers: two of them at once are too many.
+    let config = Config { workers: 2, inline: true, buffers: 56, ..Config::default() };
     let mut router = router_of(config, 0, 65_549, &[]);
     let source = router.node("source").unwrap();
     router.ask(0, move |worker| worker.node::<Source>(source).unwrap().left = 4);
