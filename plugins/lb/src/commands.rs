@@ -13,7 +13,8 @@ use serde::Serialize;
 use vnet::Router;
 
 use crate::config::{
-    ConfUpdate, Encap, IpPrefix, LbConfig, LbError, Protocol, Scheduler, Service, VipKey, VipOptions, VipUpdate,
+    ConfUpdate, Encap, EncapWords, IpPrefix, LbConfig, LbError, Ping, Protocol, Scheduler, ServerSpec, Service, VipKey,
+    VipOptions, VipUpdate,
 };
 use crate::control::{LbControl, Mode};
 use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
@@ -34,14 +35,16 @@ pub(crate) fn register(app: &mut App) {
     )
     .command(
         "lb vip",
-        "lb vip <prefix> [protocol (tcp|udp) port <n>] [encap (gre4|ipip4|l3dsr)] [dscp <n>] [new_len <n>] [src_ip_sticky] \
-         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [del] [dry-run]",
+        "lb vip <prefix> [protocol (tcp|udp) port <n>] \
+         [encap (gre4|gre6|ipip4|ipip6|gue4|gue6|l3dsr|l2dsr|nat4|nat6|fullnat4|fullnat6)] [dscp <n>] [variant <0|1>] \
+         [type (nodeport|clusterip) target_port <n>] [new_len <n>] [src_ip_sticky] \
+         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [ping (answer|balance)] [del] [dry-run]",
         vip,
     )
     .command(
         "lb as",
-        "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [weight <0-100>] [del] [flush] \
-         [dry-run]",
+        "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [target_port <n>] [mac <mac>] \
+         [weight <0-100>] [del] [flush] [dry-run]",
         servers,
     )
     .command("lb flush vip", "lb flush vip <prefix> [protocol (tcp|udp) port <n>]", flush)
@@ -160,18 +163,38 @@ impl Ports {
 
 fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
-    let (mut ports, mut encap, mut dscp, mut update) = (Ports::default(), None, None, VipUpdate::default());
+    let (mut ports, mut encap, mut words, mut update) =
+        (Ports::default(), None, EncapWords::default(), VipUpdate::default());
     let (mut src_ip_sticky, mut delete, mut mode) = (false, false, Mode::Change);
+    let (mut kind, mut target_port, mut ping) = (None, None, None);
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
-            let word = args.word("an encapsulation (gre4, ipip4 or l3dsr)")?;
-            let known = Encap::NAMES.into_iter().find(|name| *name == word);
+            let word = args.word("an encapsulation (gre4, ipip4, l3dsr, ...)")?;
+            let known = Encap::ALL.into_iter().map(Encap::name).find(|name| *name == word);
             let known = known.ok_or_else(|| CliError::at(LbError::Encap(word.into())))?;
             once(&mut encap, "encap", known)?;
+        } else if args.keyword("variant") {
+            once(&mut words.variant, "variant", args.number("a variant of GUE", 0..=1u8)?)?;
+        } else if args.keyword("type") {
+            let node_port = match args.word("clusterip or nodeport")? {
+                "clusterip" => false,
+                "nodeport" => true,
+                other => return Err(CliError::at(format!("expected type clusterip or nodeport, got `{other}'"))),
+            };
+            once(&mut kind, "type", node_port)?;
+        } else if args.keyword("target_port") {
+            once(&mut target_port, "target_port", args.number("a port", 1..=u16::MAX)?)?;
+        } else if args.keyword("ping") {
+            let who = match args.word("answer or balance")? {
+                "answer" => Ping::Answer,
+                "balance" => Ping::Balance,
+                other => return Err(CliError::at(format!("expected ping answer or balance, got `{other}'"))),
+            };
+            once(&mut ping, "ping", who)?;
         } else if args.keyword("dscp") {
             let bad = CliError::at(format!("expected a dscp from 0 to 63, got {}", args.got()));
-            once(&mut dscp, "dscp", args.number("a dscp", 0..=63u32).map_err(|_| bad)?)?;
+            once(&mut words.dscp, "dscp", args.number("a dscp", 0..=63u32).map_err(|_| bad)?)?;
         } else if args.keyword("new_len") {
             once(&mut update.new_len, "new_len", args.number("a number of slots", 1..=MAX_LEN)?)?;
         } else if args.keyword("scheduler") {
@@ -193,12 +216,10 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         return Err(CliError::at(format!("{word} and del are mutually exclusive")));
     }
     let key = VipKey { prefix, service: ports.service()? };
-    let encap = match (encap, dscp) {
-        (None, None) => None,
-        (Some("l3dsr"), _) => Some(Encap::new("l3dsr", dscp).map_err(CliError::at)?),
-        (Some(other), None) => Some(Encap::new(other, None).map_err(CliError::at)?),
-        (other, Some(_)) => return Err(CliError::at(LbError::DscpUnused(other.unwrap_or("gre4")))),
-    };
+    let said = encap.is_some() || words != EncapWords::default();
+    let default = Encap::default().name();
+    let encap = said.then(|| Encap::new(encap.unwrap_or(default), words)).transpose().map_err(CliError::at)?;
+    let wanted = Wanted { encap, src_ip_sticky, kind, target_port };
     with(router, |lb, router| {
         if delete {
             let (_, moves) =
@@ -208,9 +229,10 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             }
             return Ok(Changed::reply(None, mode, moves));
         }
+        update.ping = ping;
         if let (true, Ok(index)) = (update != VipUpdate::default(), lb.config().find(&key)) {
             // A VIP that is there: what can change changes, the rest must be as it is.
-            check_fixed(lb.config(), index, encap, src_ip_sticky).map_err(CliError::at)?;
+            wanted.check_fixed(lb.config(), index).map_err(CliError::at)?;
             let (_, moves) =
                 lb.change_or_try(router, mode, |config| config.set_vip(&key, update)).map_err(CliError::at)?;
             return Ok(Changed::reply(None, mode, moves));
@@ -221,7 +243,13 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             scheduler: update.scheduler.unwrap_or(default.scheduler),
             new_len: update.new_len.unwrap_or(default.new_len),
             src_ip_sticky,
+            target_port,
+            node_port: kind.unwrap_or(false),
+            ping,
         };
+        if kind.is_some() && !options.encap.is_nat() {
+            return Err(CliError::at(LbError::NatOnly { what: "type", encap: options.encap.name() }));
+        }
         let (index, moves) =
             lb.change_or_try(router, mode, |config| config.add_vip(key, options)).map_err(CliError::at)?;
         let said = (mode == Mode::Change).then(|| format!("lb_vip_add ok {index}"));
@@ -229,32 +257,51 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     })
 }
 
-/// Refuses what cannot change while a VIP is there, where it was given and is something else.
-fn check_fixed(config: &LbConfig, index: u32, encap: Option<Encap>, sticky: bool) -> Result<(), LbError> {
-    let Some(vip) = config.vip(index) else { return Ok(()) };
-    let has = vip.options.encap;
-    if encap.is_some_and(|encap| encap != has) {
-        return Err(LbError::Fixed { vip: vip.key, what: "encap", has: format!("encap {}", has.name()) });
+/// What cannot change while a VIP is there.
+struct Wanted {
+    encap: Option<Encap>,
+    src_ip_sticky: bool,
+    kind: Option<bool>,
+    target_port: Option<u16>,
+}
+
+impl Wanted {
+    /// Refuses it where it was given and is something else.
+    fn check_fixed(&self, config: &LbConfig, index: u32) -> Result<(), LbError> {
+        let Some(vip) = config.vip(index) else { return Ok(()) };
+        let has = &vip.options;
+        let fixed = |what, has: String| Err(LbError::Fixed { vip: vip.key, what, has });
+        if self.encap.is_some_and(|encap| encap != has.encap) {
+            return fixed("encap", format!("encap {}", has.encap.name()));
+        }
+        if self.src_ip_sticky && !has.src_ip_sticky {
+            return fixed("src_ip_sticky", "flows told apart by ports too".into());
+        }
+        if self.kind.is_some_and(|node_port| node_port != has.node_port) {
+            return fixed("type", format!("type {}", if has.node_port { "nodeport" } else { "clusterip" }));
+        }
+        if self.target_port.is_some() && self.target_port != has.target_port {
+            let port = has.target_port.map_or("none".into(), |port| port.to_string());
+            return fixed("target_port", format!("target_port {port}"));
+        }
+        Ok(())
     }
-    if sticky && !vip.options.src_ip_sticky {
-        return Err(LbError::Fixed {
-            vip: vip.key,
-            what: "src_ip_sticky",
-            has: "flows told apart by ports too".into(),
-        });
-    }
-    Ok(())
 }
 
 fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
     let (mut ports, mut addresses, mut weight) = (Ports::default(), Vec::new(), None);
+    let (mut target_port, mut mac) = (None, None);
     let (mut delete, mut flush, mut mode) = (false, false, Mode::Change);
     while let Some(word) = args.peek() {
         if ports.take(args)? {
         } else if args.keyword("weight") {
             let bad = CliError::at(format!("weight must be between 0 and 100, got {}", args.got()));
             once(&mut weight, "weight", args.number("a weight", 0..=100u32).map_err(|_| bad)?)?;
+        } else if args.keyword("target_port") {
+            once(&mut target_port, "target_port", args.number("a port", 1..=u16::MAX)?)?;
+        } else if args.keyword("mac") {
+            once(&mut mac, "mac", args.mac()?)?;
         } else if args.keyword("del") {
             delete = true;
         } else if args.keyword("flush") {
@@ -274,13 +321,21 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     if delete && weight.is_some() {
         return Err(CliError::at("weight and del are mutually exclusive"));
     }
+    if let Some(mac) = mac.filter(|mac| !mac.is_unicast()) {
+        return Err(CliError::at(format!("mac {mac}: not the address of one station")));
+    }
+    if mac.is_some() && addresses.len() > 1 {
+        return Err(CliError::at("mac is for one server, and several are named"));
+    }
+    let spec = |address: &IpAddr| ServerSpec { address: *address, port: target_port, mac: mac.map(|mac| mac.0) };
+    let servers: Vec<ServerSpec> = addresses.iter().map(spec).collect();
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
         let change = |config: &mut LbConfig| {
             let change = if delete {
-                config.del_servers(&key, &addresses, flush)?
+                config.del_servers(&key, &servers, flush)?
             } else {
-                config.add_servers(&key, &addresses, weight, flush)?
+                config.add_servers(&key, &servers, weight, flush)?
             };
             Ok(((), change))
         };

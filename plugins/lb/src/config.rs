@@ -7,8 +7,10 @@
 //! numbers are free for others only then, and a server's number comes back with another generation.
 
 mod change;
+mod check;
 mod encap;
 mod error;
+mod family;
 mod prefix;
 mod scheduler;
 #[cfg(test)]
@@ -18,11 +20,14 @@ mod vip;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use change::{Change, Step};
-pub use encap::Encap;
+pub use encap::{Encap, EncapWords};
 pub use error::LbError;
+pub use family::Family;
 pub use prefix::{IpPrefix, PrefixError};
 pub use scheduler::Scheduler;
-pub use vip::{Protocol, RouteTarget, Server, Service, State, Vip, VipKey, VipOptions};
+pub use vip::{Ping, Protocol, RouteTarget, Server, ServerSpec, Service, State, Vip, VipKey, VipOptions};
+
+use check::{check_options, check_room, checked_weight, nobody_has};
 
 use crate::flow_table::{self, Timeouts};
 use crate::handle::ServerHandle;
@@ -91,6 +96,7 @@ pub struct ConfUpdate {
 pub struct VipUpdate {
     pub scheduler: Option<Scheduler>,
     pub new_len: Option<u32>,
+    pub ping: Option<Ping>,
 }
 
 /// See the head of this module.
@@ -163,7 +169,7 @@ impl LbConfig {
     pub fn members(&self, vip: &Vip) -> Vec<Member> {
         let member = |&slot: &u32| {
             let server = self.server(slot).filter(|server| server.state == State::Used)?;
-            Some(Member { slot, address: server.address, port: 0, weight: server.weight })
+            Some(Member { slot, address: server.address, port: server.port.unwrap_or(0), weight: server.weight })
         };
         vip.servers.iter().filter_map(member).collect()
     }
@@ -189,7 +195,9 @@ impl LbConfig {
         if update.ip4_src.is_some_and(nobody) {
             return Err(LbError::Source(next.ip4_src.into()));
         }
-        if update.ip6_src.is_some_and(|source| source.is_unspecified()) {
+        let nobody =
+            |source: Ipv6Addr| source.is_unspecified() || source.is_multicast() || source.is_unicast_link_local();
+        if update.ip6_src.is_some_and(nobody) {
             return Err(LbError::Source(next.ip6_src.into()));
         }
         let mut change = Change::default();
@@ -207,11 +215,9 @@ impl LbConfig {
     ///
     /// # Errors
     /// If there is one of this key, one that cannot stand beside it, or a server within its prefix; if no host can have
-    /// such an address; if an option cannot be.
+    /// such an address; if an option cannot be, or not of this family.
     pub fn add_vip(&mut self, key: VipKey, options: VipOptions) -> Result<(u32, Change), LbError> {
-        if !key.prefix.address().is_ipv4() {
-            return Err(LbError::Ip6Vip(key.prefix));
-        }
+        check_options(&key, &options)?;
         if nobody_has(key.prefix) {
             return Err(LbError::VipNotUnicast(key.prefix));
         }
@@ -249,6 +255,7 @@ impl LbConfig {
         let mut vip = self.vip(index).ok_or(LbError::NoVip(*key))?.clone();
         vip.options.scheduler = update.scheduler.unwrap_or(vip.options.scheduler);
         vip.options.new_len = update.new_len.unwrap_or(vip.options.new_len);
+        vip.options.ping = update.ping.or(vip.options.ping);
         if !maglev::is_valid_len(vip.options.new_len) {
             return Err(LbError::NewLen(vip.options.new_len));
         }
@@ -310,25 +317,26 @@ impl LbConfig {
     pub fn add_servers(
         &mut self,
         key: &VipKey,
-        addresses: &[IpAddr],
+        servers: &[impl Into<ServerSpec> + Copy],
         weight: Option<u32>,
         flush: bool,
     ) -> Result<Change, LbError> {
         let index = self.find(key)?;
-        let addresses = named(addresses)?;
+        let servers = named(servers)?;
         let new_weight = checked_weight(weight.unwrap_or(100))?;
         let vip = self.vips[index as usize].as_ref().ok_or(LbError::NoVip(*key))?;
         let mut members = self.members(vip);
         let mut fresh = 0;
-        for &address in &addresses {
-            self.check_server(vip, address)?;
-            let slot = self.slot_of(vip, address);
+        for server in &servers {
+            self.check_server(vip, server)?;
+            let slot = self.slot_of(vip, server);
             let used = slot.and_then(|slot| self.server(slot)).is_some_and(|server| server.state == State::Used);
             if used && weight.is_none() {
-                return Err(LbError::ServerExists { server: address, vip: *key });
+                return Err(LbError::ServerExists { server: *server, vip: *key });
             }
-            members.retain(|member| member.address != address);
-            members.push(Member { slot: 0, address, port: 0, weight: new_weight });
+            let port = server.port.unwrap_or(0);
+            members.retain(|member| (member.address, member.port) != (server.address, port));
+            members.push(Member { slot: 0, address: server.address, port, weight: new_weight });
             fresh += usize::from(slot.is_none());
         }
         check_room(vip, &members)?;
@@ -337,8 +345,8 @@ impl LbConfig {
             return Err(LbError::TooMany { what: "servers", most: ServerHandle::MAX_SLOT });
         }
         let mut change = Change::default();
-        for address in addresses {
-            let slot = self.put_server(index, address, new_weight, &mut change)?;
+        for server in &servers {
+            let slot = self.put_server(index, server, new_weight, &mut change)?;
             if flush {
                 self.forget(slot);
             }
@@ -353,18 +361,18 @@ impl LbConfig {
     pub fn set_weight(
         &mut self,
         key: &VipKey,
-        addresses: &[IpAddr],
+        servers: &[impl Into<ServerSpec> + Copy],
         weight: u32,
         flush: bool,
     ) -> Result<Change, LbError> {
         let vip = self.vip(self.find(key)?).ok_or(LbError::NoVip(*key))?;
-        for &server in addresses {
-            let slot = self.slot_of(vip, server).and_then(|slot| self.server(slot));
+        for server in servers.iter().map(|server| (*server).into()) {
+            let slot = self.slot_of(vip, &server).and_then(|slot| self.server(slot));
             if slot.is_none_or(|server| server.state != State::Used) {
                 return Err(LbError::NoServer { server, vip: *key });
             }
         }
-        self.add_servers(key, addresses, Some(weight), flush)
+        self.add_servers(key, servers, Some(weight), flush)
     }
 
     /// Deletes servers of a VIP. Flows they have keep them, unless `flush`; a server that is removed already may still
@@ -372,15 +380,20 @@ impl LbConfig {
     ///
     /// # Errors
     /// If the VIP or a server is not there.
-    pub fn del_servers(&mut self, key: &VipKey, addresses: &[IpAddr], flush: bool) -> Result<Change, LbError> {
+    pub fn del_servers(
+        &mut self,
+        key: &VipKey,
+        servers: &[impl Into<ServerSpec> + Copy],
+        flush: bool,
+    ) -> Result<Change, LbError> {
         let index = self.find(key)?;
-        let addresses = named(addresses)?;
+        let servers = named(servers)?;
         let vip = self.vip(index).ok_or(LbError::NoVip(*key))?;
         let mut slots = Vec::new();
-        for address in addresses {
+        for server in servers {
             let there = |&slot: &u32| self.server(slot).is_some_and(|server| flush || server.state == State::Used);
-            let slot = self.slot_of(vip, address).filter(there);
-            slots.push(slot.ok_or(LbError::NoServer { server: address, vip: *key })?);
+            let slot = self.slot_of(vip, &server).filter(there);
+            slots.push(slot.ok_or(LbError::NoServer { server, vip: *key })?);
         }
         let members: Vec<Member> =
             self.members(vip).into_iter().filter(|member| !slots.contains(&member.slot)).collect();
@@ -438,14 +451,35 @@ impl LbConfig {
         change
     }
 
-    fn check_server(&self, vip: &Vip, server: IpAddr) -> Result<(), LbError> {
-        let encap = vip.options.encap;
-        if server.is_ipv4() != encap.is_ip4() {
-            let family = if encap.is_ip4() { "IPv4" } else { "IPv6" };
-            return Err(LbError::Family { server, encap: encap.name(), family });
+    fn check_server(&self, vip: &Vip, spec: &ServerSpec) -> Result<(), LbError> {
+        let (encap, server) = (vip.options.encap, spec.address);
+        let (family, needed) = (Family::of(server), encap.server(vip.family()));
+        if family != needed && encap.is_nat() {
+            let (from, to, vip_family) = (vip.family().digit(), family.digit(), vip.family());
+            return Err(LbError::NatFamily {
+                from,
+                to,
+                vip: vip.key.prefix,
+                vip_family,
+                server,
+                server_family: family,
+            });
+        }
+        if family != needed {
+            return Err(LbError::Family { server, encap: encap.name(), family: needed });
+        }
+        if spec.port.is_some() && !encap.is_nat() {
+            return Err(LbError::NatOnly { what: "target_port", encap: encap.name() });
+        }
+        if spec.port.is_none() && vip.options.target_port.is_none() && encap.is_nat() {
+            return Err(LbError::NatNeedsTarget { vip: vip.key, encap: encap.name() });
+        }
+        if spec.mac.is_some() && encap != Encap::L2dsr {
+            return Err(LbError::L2dsrOnly(encap.name()));
         }
         let broadcast = server == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if server.is_unspecified() || server.is_multicast() || broadcast {
+        let link_local = matches!(server, IpAddr::V6(server) if server.is_unicast_link_local());
+        if server.is_unspecified() || server.is_multicast() || broadcast || link_local {
             return Err(LbError::NotUnicast(server));
         }
         let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
@@ -455,17 +489,19 @@ impl LbConfig {
         }
     }
 
-    fn slot_of(&self, vip: &Vip, address: IpAddr) -> Option<u32> {
-        let there = |&&slot: &&u32| self.server(slot).is_some_and(|server| server.address == address);
+    fn slot_of(&self, vip: &Vip, spec: &ServerSpec) -> Option<u32> {
+        let there = |&&slot: &&u32| self.server(slot).is_some_and(|server| (server.address, server.port) == spec.key());
         vip.servers.iter().find(there).copied()
     }
 
     /// Adds a server, takes it back, or gives it another weight.
-    fn put_server(&mut self, vip: u32, address: IpAddr, weight: u8, change: &mut Change) -> Result<u32, LbError> {
-        let server = Server { vip, address, weight, state: State::Used };
-        let there = self.vip(vip).and_then(|vip| self.slot_of(vip, address));
+    fn put_server(&mut self, vip: u32, spec: &ServerSpec, weight: u8, change: &mut Change) -> Result<u32, LbError> {
+        let &ServerSpec { address, port, mac } = spec;
+        let server = Server { vip, address, port, mac, weight, state: State::Used };
+        let there = self.vip(vip).and_then(|vip| self.slot_of(vip, spec));
         if let Some(slot) = there {
-            self.servers[slot as usize] = Some(server);
+            let before = self.server(slot).and_then(|server| server.mac);
+            self.servers[slot as usize] = Some(Server { mac: mac.or(before), ..server });
             return Ok(slot);
         }
         let slot = first_free(&self.servers, 1, ServerHandle::MAX_SLOT, "servers")?;
@@ -486,41 +522,15 @@ impl LbConfig {
     }
 }
 
-/// The addresses, each once, in the order in which they were named.
-fn named(addresses: &[IpAddr]) -> Result<Vec<IpAddr>, LbError> {
-    let mut once = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        if !once.contains(&address) {
-            once.push(address);
+/// The servers, each once, in the order in which they were named.
+fn named(servers: &[impl Into<ServerSpec> + Copy]) -> Result<Vec<ServerSpec>, LbError> {
+    let mut once: Vec<ServerSpec> = Vec::with_capacity(servers.len());
+    for server in servers.iter().map(|server| (*server).into()) {
+        if !once.iter().any(|other| other.key() == server.key()) {
+            once.push(server);
         }
     }
     if once.is_empty() { Err(LbError::NoAddress) } else { Ok(once) }
-}
-
-fn checked_weight(weight: u32) -> Result<u8, LbError> {
-    u8::try_from(weight).ok().filter(|&weight| weight <= 100).ok_or(LbError::Weight)
-}
-
-fn check_room(vip: &Vip, members: &[Member]) -> Result<(), LbError> {
-    if vip.options.scheduler != Scheduler::Maglev {
-        return Ok(());
-    }
-    let weights: Vec<u32> =
-        members.iter().map(|member| u32::from(member.weight)).filter(|&weight| weight > 0).collect();
-    let new_len = vip.options.new_len;
-    match maglev::shares(new_len, &weights) {
-        Ok(_) => Ok(()),
-        Err(maglev::NoRoom { needed }) => Err(LbError::NoRoom { vip: vip.key, new_len, needed }),
-    }
-}
-
-/// Whether no host can have any address of the prefix: multicast, the limited broadcast, "this network" (RFC 1122, section
-/// 3.2.1.3). A prefix that has other addresses too, as 0.0.0.0/0 has, may be a VIP.
-fn nobody_has(prefix: IpPrefix) -> bool {
-    let IpAddr::V4(address) = prefix.address() else { return false };
-    (address.is_multicast() && prefix.len() >= 4)
-        || address.is_broadcast()
-        || (address.octets()[0] == 0 && prefix.len() >= 8)
 }
 
 fn first_free<T>(places: &[Option<T>], from: u32, last: u32, what: &'static str) -> Result<u32, LbError> {

@@ -1,14 +1,14 @@
 //! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use vnet::fib::{Prefix, TrackIndex};
-use vnet::router::InterfaceRecord;
+use vnet::router::{Family, InterfaceRecord};
 use vnet::{NodeId, Router};
 
-use crate::config::{Change, LbConfig, RouteTarget, State, Step, Vip};
+use crate::config::{Change, IpPrefix, LbConfig, RouteTarget, State, Step, Vip};
 use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
@@ -127,16 +127,15 @@ impl LbControl {
         for step in &change.steps {
             match step {
                 Step::AddRoute { prefix, target } => {
-                    if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
-                        let (node, index) = node_of(router, *target)?;
-                        router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
-                        if mode == Mode::Try {
-                            router.del_plugin_route(prefix, SOURCE).map_err(|error| error.to_string())?;
-                        }
+                    let (node, index) = node_of(router, *prefix, *target)?;
+                    match prefix.address() {
+                        IpAddr::V4(address) => add_route(router, address, prefix.len(), node, index, mode)?,
+                        IpAddr::V6(address) => add_route(router, address, prefix.len(), node, index, mode)?,
                     }
                 }
                 Step::Buckets(buckets) if mode == Mode::Change => self.resize(router, *buckets)?,
                 Step::Track { address: IpAddr::V4(server), .. } => check_elsewhere(router, *server)?,
+                Step::Track { address: IpAddr::V6(server), .. } => check_elsewhere(router, *server)?,
                 _ => (),
             }
         }
@@ -169,24 +168,30 @@ impl LbControl {
                 // Done already, to see whether it can be.
                 Step::AddRoute { .. } | Step::Buckets(_) => (),
                 Step::DelRoute { prefix, .. } => {
-                    if let Some(prefix) = prefix4(prefix.address(), prefix.len()) {
-                        // The configuration knows which routes there are.
-                        let _ = router.del_plugin_route(prefix, SOURCE);
-                    }
+                    // The configuration knows which routes there are.
+                    let _ = match prefix.address() {
+                        IpAddr::V4(address) => del_route(router, address, prefix.len()),
+                        IpAddr::V6(address) => del_route(router, address, prefix.len()),
+                    };
                 }
-                Step::Track { address: IpAddr::V4(address), .. } => {
-                    let track = router.track(*address);
-                    self.tracks.insert((*address).into(), track);
+                Step::Track { address, .. } => {
+                    let track = match *address {
+                        IpAddr::V4(address) => router.track(address),
+                        IpAddr::V6(address) => router.track(address),
+                    };
+                    self.tracks.insert(*address, track);
                 }
                 Step::Untrack { address, .. } => {
                     if let Some(track) = self.tracks.get(address) {
-                        router.untrack(*track);
+                        match address {
+                            IpAddr::V4(_) => router.untrack_of::<Ipv4Addr>(*track),
+                            IpAddr::V6(_) => router.untrack_of::<Ipv6Addr>(*track),
+                        }
                     }
                     if !self.config.servers().any(|(_, server)| server.address == *address) {
                         self.tracks.remove(address);
                     }
                 }
-                Step::Track { address: IpAddr::V6(_), .. } => (),
                 Step::Timeouts(timeouts) => {
                     let timeouts = *timeouts;
                     router.ask_all(move |worker| {
@@ -216,8 +221,10 @@ impl LbControl {
         });
         self.tables = tables.clone();
         router.set_extension(tables);
-        let source = self.config.conf().ip4_src;
-        router.set_own_addresses::<LbControl>((source != Ipv4Addr::BROADCAST).then(|| u32::from(source)));
+        let conf = self.config.conf();
+        router.set_own_addresses_of::<LbControl, _>((conf.ip4_src != Ipv4Addr::BROADCAST).then_some(conf.ip4_src));
+        let none = Ipv6Addr::from_bits(u128::MAX);
+        router.set_own_addresses_of::<LbControl, _>((conf.ip6_src != none).then_some(conf.ip6_src));
         router.publish();
     }
 
@@ -379,8 +386,8 @@ fn give_back_spent(router: &mut Router) -> bool {
 
 /// Whether a server may be another host: packets for our own addresses would come back here, and nobody has the ends of
 /// a connected prefix.
-fn check_elsewhere(router: &Router, server: Ipv4Addr) -> Result<(), String> {
-    let rib = router.rib();
+fn check_elsewhere<A: Family>(router: &Router, server: A) -> Result<(), String> {
+    let rib = router.rib_of::<A>();
     if rib.is_own_address(server) {
         return Err(format!("server {server} is one of our own addresses: its packets would come back here"));
     }
@@ -393,17 +400,31 @@ fn check_elsewhere(router: &Router, server: Ipv4Addr) -> Result<(), String> {
 }
 
 /// The node for a route's target, and the number that the route carries.
-fn node_of(router: &Router, target: RouteTarget) -> Result<(NodeId, u32), String> {
-    let (name, index) = match target {
-        RouteTarget::Vip(encap, index) => (encap.nodes()[0], index),
-        RouteTarget::Ports(encap, group) => (encap.nodes()[1], group),
+fn node_of(router: &Router, prefix: IpPrefix, target: RouteTarget) -> Result<(NodeId, u32), String> {
+    let (encap, at, index) = match target {
+        RouteTarget::Vip(encap, index) => (encap, 0, index),
+        RouteTarget::Ports(encap, group) => (encap, 1, group),
     };
-    Ok((router.node(name).ok_or_else(|| format!("node {name} is not there"))?, index))
+    let names = encap.nodes(prefix.family()).ok_or("no node for this family and encap")?;
+    Ok((router.node(names[at]).ok_or_else(|| format!("node {} is not there", names[at]))?, index))
 }
 
-fn prefix4(address: IpAddr, length: u8) -> Option<Prefix<Ipv4Addr>> {
-    match address {
-        IpAddr::V4(address) => Prefix::new(address, length),
-        IpAddr::V6(_) => None,
+fn add_route<A: Family>(
+    router: &mut Router,
+    address: A,
+    length: u8,
+    node: NodeId,
+    index: u32,
+    mode: Mode,
+) -> Result<(), String> {
+    let prefix = Prefix::new(address, length).ok_or("prefix too long")?;
+    router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+    if mode == Mode::Try {
+        router.del_plugin_route(prefix, SOURCE).map_err(|error| error.to_string())?;
     }
+    Ok(())
+}
+
+fn del_route<A: Family>(router: &mut Router, address: A, length: u8) -> Option<()> {
+    router.del_plugin_route(Prefix::new(address, length)?, SOURCE).ok()
 }

@@ -38,7 +38,7 @@ use resize::Old;
 pub use state::{FlowState, Timeouts};
 
 use crate::handle::{Live, ServerHandle};
-use crate::slot_hash::KeyMask;
+use crate::slot_hash::{FlowWords, KeyMask};
 
 /// The most buckets a table may have.
 pub const MAX_BUCKETS: u32 = 1 << 24;
@@ -133,7 +133,7 @@ impl FlowTable {
 
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
     #[inline(always)]
-    pub fn hash(&self, words: [u64; 2], vip: u32) -> FlowHash {
+    pub fn hash(&self, words: impl FlowWords, vip: u32) -> FlowHash {
         self.keys_of(KeyMask::FLOW, vip).hash(words)
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use vnet::Router;
-use vnet::wire::FlowKey4;
+use vnet::wire::{FlowKey4, FlowKey6};
 
 use crate::config::{LbConfig, Scheduler, Service, State, Vip, VipKey};
 use crate::control::LbControl;
 use crate::flow_table::{FlowEntry, FlowState, Walk};
 use crate::handle::ServerHandle;
 use crate::local::LbLocal;
-use crate::slot_hash::{slot_hash, slot_of};
+use crate::slot_hash::{FlowWords, slot_of};
 use crate::tables::LbTables;
 
 /// Buckets that a worker looks through between two passes: 32 KB of its memory.
@@ -218,28 +218,22 @@ impl fmt::Display for FlowReport {
 /// If it is no flow of a VIP.
 pub fn look_up(lb: &LbControl, router: &mut Router, flow: FlowTuple) -> Result<FlowReport, String> {
     let (config, tables) = (lb.config(), lb.tables().clone());
-    let (SocketAddr::V4(source), SocketAddr::V4(destination)) = (flow.source, flow.destination) else {
-        return Err("only IPv4 flows are balanced".into());
-    };
-    let key = FlowKey4 {
-        src: (*source.ip()).into(),
-        dst: (*destination.ip()).into(),
-        sport: source.port(),
-        dport: destination.port(),
-        proto: flow.protocol,
-    };
+    let (sport, dport, proto) = (flow.source.port(), flow.destination.port(), flow.protocol);
     let (index, vip) = vip_of(config, flow)?;
-    let entry = tables.vip(index).ok_or("the VIP is not there yet")?;
-    let words = entry.mask.apply(key.words());
-    let len = entry.slots.len();
-    let slot = (entry.scheduler == Scheduler::Maglev && len > 0).then(|| (slot_of(slot_hash(words), len), len));
-    let shared = tables.clone();
-    let workers = router.ask_all(move |worker| {
-        let (now, number) = (worker.seconds(), worker.index());
-        worker.local::<LbLocal>().and_then(|local| Some((number, at_worker(local, &shared, now, index, words)?)))
-    });
+    let (slot, workers) = match (flow.source.ip(), flow.destination.ip()) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let key = FlowKey4 { src: src.into(), dst: dst.into(), sport, dport, proto };
+            at_all(router, tables, index, key.words())
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let key = FlowKey6 { src: src.octets(), dst: dst.octets(), sport, dport, proto };
+            at_all(router, tables, index, key.words())
+        }
+        (source, destination) => return Err(format!("{destination} and {source} are not of one family")),
+    }
+    .ok_or("the VIP is not there yet")?;
     let address = |server: ServerHandle| config.server(server.slot() as u32).map(|server| server.address);
-    let workers = workers.into_iter().flatten().map(|(worker, found)| FlowAtWorker {
+    let workers = workers.into_iter().map(|(worker, found)| FlowAtWorker {
         worker,
         identity: found.identity,
         bucket: found.bucket,
@@ -256,7 +250,28 @@ struct Found {
     server: Option<ServerHandle>,
 }
 
-fn at_worker(local: &LbLocal, tables: &LbTables, now: u32, index: u32, words: [u64; 2]) -> Option<Found> {
+/// A slot of so many.
+type Slot = Option<(usize, usize)>;
+
+/// The slot of a flow of a VIP, and what each worker says.
+fn at_all(
+    router: &mut Router,
+    tables: Arc<LbTables>,
+    index: u32,
+    words: impl FlowWords + 'static,
+) -> Option<(Slot, Vec<(usize, Found)>)> {
+    let entry = tables.vip(index)?;
+    let words = words.masked(entry.mask);
+    let len = entry.slots.len();
+    let slot = (entry.scheduler == Scheduler::Maglev && len > 0).then(|| (slot_of(words.slot_hash(), len), len));
+    let workers = router.ask_all(move |worker| {
+        let (now, number) = (worker.seconds(), worker.index());
+        worker.local::<LbLocal>().and_then(|local| Some((number, at_worker(local, &tables, now, index, words)?)))
+    });
+    Some((slot, workers.into_iter().flatten().collect()))
+}
+
+fn at_worker(local: &LbLocal, tables: &LbTables, now: u32, index: u32, words: impl FlowWords) -> Option<Found> {
     let vip = tables.vip(index)?;
     let flows = &local.flows;
     let hash = flows.hash(words, index);

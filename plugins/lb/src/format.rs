@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
+use vnet::wire::Mac;
 
 use crate::config::{IpPrefix, LbConfig, Scheduler, Server, Service, State, Vip};
 use crate::flow_table::{Pressed, Timeouts};
@@ -88,6 +89,36 @@ pub struct VipLine {
     pub service: Service,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dscp: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat: Option<NatLine>,
+}
+
+/// What NAT adds to the line of a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields of `VipOptions`")]
+pub struct NatLine {
+    pub node_port: bool,
+    pub port: u16,
+    pub target_port: Option<u16>,
+}
+
+impl NatLine {
+    fn new(vip: &Vip) -> Option<Self> {
+        match vip.key.service {
+            Service::Port { port, .. } if vip.options.encap.is_nat() => {
+                Some(Self { node_port: vip.options.node_port, port, target_port: vip.options.target_port })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NatLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.node_port { "nodeport" } else { "clusterip" };
+        write!(f, "type:{kind} port:{}", self.port)?;
+        self.target_port.map_or(Ok(()), |port| write!(f, " target_port:{port}"))
+    }
 }
 
 impl VipLine {
@@ -101,6 +132,7 @@ impl VipLine {
             state: vip.state,
             service: vip.key.service,
             dscp: vip.options.encap.dscp(),
+            nat: NatLine::new(vip),
         }
     }
 }
@@ -114,7 +146,8 @@ impl fmt::Display for VipLine {
             Service::All => Ok(()),
             Service::Port { protocol, port } => write!(f, "  protocol:{} port:{port} ", protocol.number()),
         }?;
-        self.dscp.map_or(Ok(()), |dscp| write!(f, "  dscp:{dscp}"))
+        self.dscp.map_or(Ok(()), |dscp| write!(f, "  dscp:{dscp}"))?;
+        self.nat.map_or(Ok(()), |nat| write!(f, " {nat}"))
     }
 }
 
@@ -123,13 +156,24 @@ impl fmt::Display for VipLine {
 #[expect(missing_docs, reason = "the fields of `Server`")]
 pub struct ServerLine {
     pub address: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     pub weight: u8,
     pub state: State,
 }
 
 impl fmt::Display for ServerLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} weight:{} {}", self.address, self.weight, word(self.state))
+        write!(f, "{}{} weight:{} {}", self.address, Port(self.port), self.weight, word(self.state))
+    }
+}
+
+/// A server's own port, which VPP does not have.
+struct Port(Option<u16>);
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |port| write!(f, " target_port:{port}"))
     }
 }
 
@@ -174,6 +218,8 @@ pub struct ServerReport {
     pub slot: u32,
     #[serde(flatten)]
     pub line: ServerLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     #[serde(flatten)]
     pub facts: ServerFacts,
 }
@@ -200,7 +246,8 @@ pub fn vip_reports(
 ) -> Vec<VipReport> {
     let server = |slot: u32, server: &Server| ServerReport {
         slot,
-        line: ServerLine { address: server.address, weight: server.weight, state: server.state },
+        line: ServerLine { address: server.address, port: server.port, weight: server.weight, state: server.state },
+        mac: server.mac.map(|mac| Mac(mac).to_string()),
         facts: facts(slot),
     };
     let report = |(index, vip): (u32, &Vip)| VipReport {
@@ -227,6 +274,9 @@ impl fmt::Display for VipReport {
         if let Some(dscp) = line.dscp {
             writeln!(f, "  dscp:{dscp}")?;
         }
+        if let Some(nat) = line.nat {
+            writeln!(f, "  {nat}")?;
+        }
         writeln!(f, "  scheduler:{}", self.scheduler)?;
         writeln!(f, "  counters:")?;
         writeln!(f, "    packet from existing sessions: {}", self.counters.known)?;
@@ -242,7 +292,11 @@ impl fmt::Display for VipReport {
 impl fmt::Display for ServerReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, facts) = (&self.line, &self.facts);
-        write!(f, "    {} weight:{} buckets:{}", line.address, line.weight, facts.buckets)?;
+        write!(f, "    {}{}", line.address, Port(line.port))?;
+        if let Some(mac) = &self.mac {
+            write!(f, " mac:{mac}")?;
+        }
+        write!(f, " weight:{} buckets:{}", line.weight, facts.buckets)?;
         // VPP has another space in front of "removed".
         let state = if line.state == State::Removed { " removed" } else { "used" };
         writeln!(f, " flows:{} dpo:{} {state}", facts.flows, facts.dpo)?;

@@ -1,12 +1,16 @@
 //! What a worker keeps: its flow table and its counts.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, TrackIndex};
 use vnet::{NodeId, Tables};
 
+use crate::config::Encap;
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::handle::{Live, ServerHandle};
-use crate::outer::Outer4;
+use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
 use crate::tables::ServerEntry;
 
@@ -35,12 +39,12 @@ pub struct Way {
     pub index: u32,
     /// and what the engine knows the way by.
     pub track: u32,
-    /// The headers that lead to it.
-    pub outer: Outer4,
+    /// What leads to it.
+    pub outer: Outer,
     /// The node that packets for it go to.
     pub node: NodeId,
-    /// The longest packet that the way takes; of several ways, that each of them takes.
-    pub mtu: u16,
+    /// The longest packet that the way takes, before it is wrapped; of several ways, that each of them takes.
+    pub room: u16,
 }
 
 /// A version of the tables, as [`Way`]s note it: its lower half. A way would have to be left alone for 2^32 versions to
@@ -73,7 +77,17 @@ impl Way {
     #[cold]
     #[inline(never)]
     pub fn new(tables: &Tables, server: &ServerEntry) -> Way {
-        let (track, fib) = (server.track, &tables.fib4);
+        match (server.encap, server.address) {
+            (Encap::L2dsr, IpAddr::V4(_)) => Self::of_link::<Ipv4Addr>(tables, server),
+            (Encap::L2dsr, IpAddr::V6(_)) => Self::of_link::<Ipv6Addr>(tables, server),
+            (_, IpAddr::V4(_)) => Self::of::<Ipv4Addr>(tables, server),
+            (_, IpAddr::V6(_)) => Self::of::<Ipv6Addr>(tables, server),
+        }
+    }
+
+    /// By the forwarding table.
+    fn of<A: Ip>(tables: &Tables, server: &ServerEntry) -> Way {
+        let (track, fib) = (server.track, A::fib(tables));
         let forward = fib.tracked(TrackIndex(track));
         let mtu_of = |way: &Forward| Some(fib.adjacency(way.adjacency()?).mtu);
         let mtu = match forward.kind {
@@ -85,12 +99,37 @@ impl Way {
         let key = if forward.is_drop() { NO_KEY } else { Epoch::of(tables).key(server.handle) };
         // RFC 791: no packet is longer.
         let mtu = mtu.unwrap_or(u32::MAX).min(u32::from(u16::MAX)) as u16;
-        Way { key, index: forward.index, track, outer: server.outer, node: forward.node, mtu }
+        let room = mtu.saturating_sub(server.encap.overhead());
+        Way { key, index: forward.index, track, outer: server.outer, node: forward.node, room }
+    }
+
+    /// Out of the interface that the server is on, with its MAC. One that is behind a router cannot be reached so.
+    fn of_link<A: Ip>(tables: &Tables, server: &ServerEntry) -> Way {
+        let (track, fib, mac) = (server.track, A::fib(tables), server.outer.mac());
+        let forward = fib.tracked(TrackIndex(track));
+        let adjacency = forward.adjacency().map(|index| *fib.adjacency(index));
+        let Some(adjacency) =
+            adjacency.filter(|to| forward.kind == ForwardKind::Glean || to.next_hop == server.address)
+        else {
+            return Way::none();
+        };
+        let (key, room) = (Epoch::of(tables).key(server.handle), adjacency.mtu.min(u32::from(u16::MAX)) as u16);
+        let way = Way { key, index: forward.index, track, outer: Outer::NONE, node: forward.node, room };
+        if mac == [0; 6] && forward.kind != ForwardKind::Rewrite {
+            // Its MAC is asked for first.
+            return way;
+        }
+        let interface = tables.interface(adjacency.interface);
+        let mut link = [0; 14];
+        link[..6].copy_from_slice(if mac == [0; 6] { &adjacency.rewrite[..6] } else { &mac });
+        link[6..12].copy_from_slice(&interface.mac);
+        link[12..].copy_from_slice(&ethertype(server.vip).to_be_bytes());
+        Way { outer: Outer::with_link(link), index: adjacency.interface.0, node: interface.output, ..way }
     }
 
     /// What stands where no way was looked up.
     fn none() -> Way {
-        Way { key: NO_KEY, index: 0, track: 0, outer: Outer4::NONE, node: NodeId(0), mtu: 0 }
+        Way { key: NO_KEY, index: 0, track: 0, outer: Outer::NONE, node: NodeId(0), room: 0 }
     }
 }
 

@@ -1,9 +1,13 @@
-//! `lb4-gre4`, `lb4-ipip4`, `lb4-l3dsr` and the same with `-port`: every packet of a VIP goes to its flow's server.
+//! `lb4-gre4`, `lb6-gre4` and so on (the VIP's family, the encapsulation), and the same with `-port`: every packet of a VIP goes
+//! to its flow's server.
 //!
 //! Uses: `meta.forward`, the number of a VIP or (`-port`) of a prefix with VIPs for single ports;
 //! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
-//! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` for packets that may not be cut and would not fit.
+//! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` and `ip6-icmp-error` for packets that may not be cut and
+//! would not fit; `ip4-icmp-input` and `ip6-icmp-input` for echo requests that we answer; `ip4-receive` and `ip6-receive` for
+//! packets to an address of ours and a port that is no VIP's.
 
+mod family;
 mod flow;
 mod rare;
 mod send;
@@ -15,13 +19,16 @@ use std::sync::Arc;
 use trace::{Record, Text};
 use vnet::{Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
+use crate::config::{Encap, Family};
 use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::{ServerLine, VipCounters, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
+use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
+use family::{Inner, V4, V6};
 use flow::NoFlow;
-use send::Send4;
+use send::{Common, SendTo};
 
 next_nodes! {
     /// Where the load balancer sends packets.
@@ -31,7 +38,17 @@ next_nodes! {
         /// Too large for a tunnel in one piece.
         Cut => "ip4-gso-cut",
         /// Tell the sender that it does not fit.
-        IcmpError => "ip4-icmp-error",
+        IcmpError4 => "ip4-icmp-error",
+        /// The same of IPv6.
+        IcmpError6 => "ip6-icmp-error",
+        /// A question that we answer.
+        Icmp4 => "ip4-icmp-input",
+        /// The same of IPv6.
+        Icmp6 => "ip6-icmp-input",
+        /// For us, and not for a VIP.
+        Receive4 => "ip4-receive",
+        /// The same of IPv6.
+        Receive6 => "ip6-receive",
         ; To
     }
 }
@@ -51,6 +68,8 @@ node_errors! {
         Unreachable => error "server unreachable",
         /// DF is set, and the outer packet would not fit.
         MustFragment => error "packet too long for the tunnel and DF set",
+        /// Extension headers without end, cut short or misplaced.
+        Chain => error "bad extension headers",
         /// The outer packet would be longer than an IPv4 packet may be.
         TooLong => error "packet too long for a tunnel",
         /// Another node took the room in front of the packet.
@@ -61,24 +80,38 @@ node_errors! {
 /// The nodes.
 pub(crate) fn nodes() -> Vec<NodeSpec> {
     let mut all = vec![NodeSpec::input("lb-sweep", |_| sweep::Sweep)];
-    all.extend(pair::<send::Gre4>());
-    all.extend(pair::<send::Ipip4>());
-    all.extend(pair::<send::L3dsr>());
+    all.extend(both::<send::Gre4>());
+    all.extend(both::<send::Gre6>());
+    all.extend(both::<send::Ipip4>());
+    all.extend(both::<send::Ipip6>());
+    all.extend(both::<send::Gue4>());
+    all.extend(both::<send::Gue6>());
+    all.extend(both::<send::L2dsr>());
+    all.extend(pair::<V4, send::L3dsr>());
     all
 }
 
 /// The names of the nodes that balance: those of VIPs of all ports, and those of VIPs of single ports.
-pub(crate) fn names() -> [[&'static str; 2]; 3] {
-    [send::Gre4::ENCAP.nodes(), send::Ipip4::ENCAP.nodes(), send::L3dsr::ENCAP.nodes()]
+pub(crate) fn names() -> impl Iterator<Item = [&'static str; 2]> {
+    let families = [Family::Ip4, Family::Ip6];
+    families.into_iter().flat_map(|vip| Encap::ALL.into_iter().filter_map(move |encap| encap.nodes(vip)))
 }
 
-fn pair<S: Send4>() -> [NodeSpec; 2] {
-    let [all, port] = S::ENCAP.nodes();
-    [NodeSpec::packet(all, |_| Balance::<S, false>::new()), NodeSpec::packet(port, |_| Balance::<S, true>::new())]
+/// Those for VIPs of both families.
+fn both<S: SendTo<V4> + SendTo<V6>>() -> impl Iterator<Item = NodeSpec> {
+    pair::<V4, S>().into_iter().chain(pair::<V6, S>())
+}
+
+fn pair<I: Inner, S: SendTo<I>>() -> Vec<NodeSpec> {
+    let Some([all, port]) = S::ENCAP.nodes(I::FAMILY) else { return Vec::new() };
+    vec![
+        NodeSpec::packet(all, |_| Balance::<I, S, false>::new()),
+        NodeSpec::packet(port, |_| Balance::<I, S, true>::new()),
+    ]
 }
 
 /// The balancing node; `PORT`: the packet's number is that of a prefix with VIPs for single ports.
-struct Balance<S, const PORT: bool> {
+struct Balance<I, S, const PORT: bool> {
     /// The VIP of the last packet of this vector.
     vip: StagedVip,
     /// How often that changed in this vector.
@@ -87,7 +120,7 @@ struct Balance<S, const PORT: bool> {
     epoch: Epoch,
     /// The server that [`rare`] gave the last packet that it saw, for its trace.
     rare: ServerHandle,
-    _way: PhantomData<S>,
+    _way: PhantomData<(I, S)>,
 }
 
 /// What the first pass needs of a VIP: looked up once for a run of packets.
@@ -131,17 +164,17 @@ impl Record for LbTrace {
     }
 }
 
-impl<S: Send4, const PORT: bool> Balance<S, PORT> {
+impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     fn new() -> Self {
         Balance { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
     }
 
     /// The VIP of a packet, and how its flows are hashed.
     #[inline(always)]
-    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: [u64; 2]) -> Option<(u32, VipKeys)> {
+    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: I::Words) -> Option<(u32, VipKeys)> {
         let keys = |number| Some(scope.local.flows.keys_of(scope.shared.mask(number)?, number));
         if PORT {
-            let (protocol, port) = ((words[1] >> 32) as u8, words[1] as u16);
+            let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
             let number = scope.shared.port_vip(number, protocol, port)?;
             return Some((number, keys(number)?));
         }
@@ -153,7 +186,7 @@ impl<S: Send4, const PORT: bool> Balance<S, PORT> {
     }
 }
 
-impl<S: Send4, const PORT: bool> Balance<S, PORT> {
+impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     /// What becomes of a packet of which `begin` did not find the server, or that does not fit. The last three are what
     /// was staged: one by one, because a structure would have to lie in memory for each packet.
     #[cold]
@@ -182,21 +215,32 @@ impl<S: Send4, const PORT: bool> Balance<S, PORT> {
             }
             self.rare
         };
-        let mtu = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.mtu);
-        if packet.len() + S::OVERHEAD > usize::from(mtu)
-            && let Some(next) = rare::too_long(cx, packet, mtu)
+        let room = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.room);
+        if longest(packet) > usize::from(room)
+            && let Some(next) = rare::too_long(cx, packet, room)
         {
             return next;
         }
+        let common = Common { ip6: &cx.shared.ip6, entropy: rare::entropy::<I>(cx.local, packet, staged) };
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
         let inner = packet.len();
-        if send::<S>(own, packet, inner) { Next::To(own.way.node) } else { cx.drop(packet, Error::NoHeadroom) }
+        if send::<I, S>(own, common, packet, inner) {
+            Next::To(own.way.node)
+        } else {
+            cx.drop(packet, Error::NoHeadroom)
+        }
     }
 }
 
-impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
+/// The bytes of the longest packet on the wire that this one becomes: of a large segment, a piece.
+fn longest(packet: &Packet<'_>) -> usize {
+    let gso = packet.meta().offload.intersects(Offload::GSO);
+    gso.then(|| nodes::ip4::gso_piece_len(packet)).flatten().unwrap_or(packet.len())
+}
+
+impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT> {
     type Next = Next;
     type Error = Error;
     type Shared = LbTables;
@@ -206,14 +250,14 @@ impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
-        let words = match flow::words(packet.data()) {
+        let words = match I::words(packet.data()) {
             Ok(words) => words,
             Err(why) => return why.staged(0),
         };
         let Some((vip, keys)) = self.vip(scope, packet.meta().forward, words) else {
             return NoFlow::NoVip.staged(0);
         };
-        if packet.meta().offload.intersects(Offload::UNFINISHED) {
+        if !S::WHOLE && packet.meta().offload.intersects(Offload::UNFINISHED) {
             return NoFlow::Unfinished.staged(vip);
         }
         let hash = keys.hash(words);
@@ -248,12 +292,13 @@ impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Staged]) -> (usize, Next) {
-        let (servers, epoch) = (&mut cx.local.servers[..], self.epoch);
+        let (servers, epoch, ip6) = (&mut cx.local.servers[..], self.epoch, &cx.shared.ip6);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
         let done = vector.head_with(staged, |packet, staged| {
-            let own = own::<S>(servers, ServerHandle::from_bits(staged.found), epoch, packet);
-            own.is_some_and(|own| own.way.node == to && send::<S>(own, packet, packet.plain_len()))
+            let common = Common { ip6, entropy: (staged.identity >> 32) as u32 };
+            let own = own(servers, ServerHandle::from_bits(staged.found), epoch, packet);
+            own.is_some_and(|own| own.way.node == to && send::<I, S>(own, common, packet, packet.plain_len()))
         });
         (done, Next::To(to))
     }
@@ -261,8 +306,9 @@ impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let server = ServerHandle::from_bits(staged.found);
-        if let Some(own) = own::<S>(&mut cx.local.servers, server, self.epoch, packet)
-            && send::<S>(own, packet, packet.plain_len())
+        let common = Common { ip6: &cx.shared.ip6, entropy: (staged.identity >> 32) as u32 };
+        if let Some(own) = own(&mut cx.local.servers, server, self.epoch, packet)
+            && send::<I, S>(own, common, packet, packet.plain_len())
         {
             return Next::To(own.way.node);
         }
@@ -282,27 +328,34 @@ impl<S: Send4, const PORT: bool> PacketNode for Balance<S, PORT> {
 
 /// What the worker keeps of a server, where that is all there is to know for this packet.
 #[inline(always)]
-fn own<'s, S: Send4>(
+fn own<'s>(
     servers: &'s mut [ServerLocal],
     server: ServerHandle,
     epoch: Epoch,
     packet: &Packet<'_>,
 ) -> Option<&'s mut ServerLocal> {
     let own = servers.get_mut(server.slot())?;
-    (own.knows(server, epoch) && packet.plain_len() + S::OVERHEAD <= usize::from(own.way.mtu)).then_some(own)
+    (own.knows(server, epoch) && packet.plain_len() <= usize::from(own.way.room)).then_some(own)
 }
 
 /// Makes a packet of `inner` bytes that fits the way one for the server; `false`: there is no room in front of it.
 #[inline(always)]
-fn send<S: Send4>(own: &mut ServerLocal, packet: &mut Packet<'_>, inner: usize) -> bool {
-    if !S::send(&own.way.outer, packet, inner) {
+fn send<I: Inner, S: SendTo<I>>(
+    own: &mut ServerLocal,
+    common: Common<'_>,
+    packet: &mut Packet<'_>,
+    inner: usize,
+) -> bool {
+    if !S::send(&own.way, common, packet, inner) {
         return false;
     }
     own.packets += 1;
     own.bytes += inner as u64;
     let meta = packet.meta_mut();
     (meta.forward, meta.dpo) = (own.way.index, own.way.track);
-    meta.offload = Offload::empty();
+    if !S::WHOLE {
+        meta.offload = Offload::empty();
+    }
     true
 }
 

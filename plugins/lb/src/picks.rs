@@ -3,6 +3,7 @@
 use crate::config::Scheduler;
 use crate::flow_table::FlowTable;
 use crate::handle::ServerHandle;
+use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, VipEntry};
 
 /// A worker's place in the lists of schedulers that go by turns, and what it knows of the other workers' flows.
@@ -76,7 +77,7 @@ impl Picks {
         flows: &FlowTable,
         index: u32,
         vip: &VipEntry,
-        words: [u64; 2],
+        words: impl FlowWords,
     ) -> Option<ServerHandle> {
         let (server, next) = self.next(tables, flows, index, vip, words)?;
         if let Some(turn) = self.turns.get_mut(index as usize) {
@@ -92,7 +93,7 @@ impl Picks {
         flows: &FlowTable,
         index: u32,
         vip: &VipEntry,
-        words: [u64; 2],
+        words: impl FlowWords,
     ) -> Option<ServerHandle> {
         self.next(tables, flows, index, vip, words).map(|(server, _)| server)
     }
@@ -104,7 +105,7 @@ impl Picks {
         flows: &FlowTable,
         index: u32,
         vip: &VipEntry,
-        words: [u64; 2],
+        words: impl FlowWords,
     ) -> Option<(ServerHandle, u32)> {
         match vip.scheduler {
             Scheduler::Maglev | Scheduler::Sh | Scheduler::Hash => Some((tables.choose(vip, words)?, 0)),

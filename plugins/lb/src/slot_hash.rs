@@ -11,7 +11,15 @@
 //! ```
 //!
 //! with P0… the first words of the fraction of pi. A VIP with `src_ip_sticky` clears all but the source beforehand
-//! ([`KeyMask`]). This is a format between machines: changing it moves flows wherever old and new balancers meet.
+//! ([`KeyMask`]). The addresses of an IPv6 flow, of two words each, are made one first:
+//!
+//! ```text
+//! s  = fold(source high xor P0, source low xor P1)
+//! d  = fold(destination high xor P2, destination low xor P3)
+//! w0 = s xor (d rotated left by 32 bits)
+//! ```
+//!
+//! This is a format between machines: changing it moves flows wherever old and new balancers meet.
 
 /// The first 64-bit words of the fractional part of pi.
 const PI: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
@@ -21,6 +29,60 @@ const PI: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_
 pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
+}
+
+/// The words of a flow's key: two for IPv4, five for IPv6 (as `vnet`'s flow keys give them).
+pub trait FlowWords: Copy + Send + Sync {
+    /// The words with what does not count for a VIP cleared.
+    fn masked(self, mask: KeyMask) -> Self;
+    /// Addresses in one word, mixed with four keys where they do not fit; protocol and ports in the other.
+    fn two(self, keys: &[u64; 4]) -> [u64; 2];
+
+    /// Protocol, source port and destination port, from bit 32 down.
+    fn ports(self) -> u64;
+
+    /// The hash that picks a slot.
+    #[inline(always)]
+    fn slot_hash(self) -> u64 {
+        slot_hash(self.two(&PI))
+    }
+}
+
+impl FlowWords for [u64; 2] {
+    #[inline(always)]
+    fn masked(self, mask: KeyMask) -> Self {
+        mask.apply(self)
+    }
+
+    #[inline(always)]
+    fn two(self, _: &[u64; 4]) -> [u64; 2] {
+        self
+    }
+
+    #[inline(always)]
+    fn ports(self) -> u64 {
+        self[1]
+    }
+}
+
+impl FlowWords for [u64; 5] {
+    #[inline(always)]
+    fn masked(self, KeyMask([_, all]): KeyMask) -> Self {
+        let [s0, s1, d0, d1, ports] = self;
+        [s0, s1, d0 & all, d1 & all, ports & all]
+    }
+
+    #[inline(always)]
+    fn two(self, keys: &[u64; 4]) -> [u64; 2] {
+        let [s0, s1, d0, d1, ports] = self;
+        let (s, d) = (fold(s0 ^ keys[0], s1 ^ keys[1]), fold(d0 ^ keys[2], d1 ^ keys[3]));
+        [s ^ d.rotate_left(32), ports]
+    }
+
+    #[inline(always)]
+    fn ports(self) -> u64 {
+        self[4]
+    }
 }
 
 /// The hash of a flow; see the head of this module.
@@ -35,7 +97,8 @@ pub fn slot_of(hash: u64, len: usize) -> usize {
     (((hash >> 32) * len as u64) >> 32) as usize
 }
 
-/// Which bits of a flow's words count for a VIP: all, or only the source address.
+/// Which bits of a flow's words count for a VIP: all, or only the source address. As of IPv4's words; of IPv6's the second
+/// is for all but the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyMask([u64; 2]);
 
@@ -104,6 +167,45 @@ mod tests {
                 assert!((chi - len as f64).abs() < 6.0 * 45.3, "chi-square {chi} for {len} slots");
             }
         }
+    }
+
+    /// Computed from the formula with arbitrary-precision integers, not with this code.
+    #[test]
+    fn test_vectors_of_ip6() {
+        for (words, hash) in VECTORS6 {
+            assert_eq!(words.slot_hash(), hash, "{words:x?}");
+        }
+    }
+
+    const VECTORS6: [([u64; 5], u64); 2] = [
+        (
+            [
+                0x0000_0000_0000_0000,
+                0x0000_0000_0000_0000,
+                0x0000_0000_0000_0000,
+                0x0000_0000_0000_0000,
+                0x0000_0000_0000_0000,
+            ],
+            0x1bc2_7abd_1381_166b,
+        ),
+        (
+            [
+                0x2001_0db8_0000_0000,
+                0x0000_0000_0000_0002,
+                0x2003_0000_0000_0000,
+                0x0000_0000_0000_0001,
+                0x0000_0006_9c40_0050,
+            ],
+            0xb47a_055b_19cf_000c,
+        ),
+    ];
+
+    #[test]
+    fn sticky_looks_at_the_source_alone_in_ip6_too() {
+        let one = [1u64, 2, 3, 4, 5].masked(KeyMask::SOURCE);
+        assert_eq!(one, [1u64, 2, 9, 8, 7].masked(KeyMask::SOURCE));
+        assert_ne!(one, [1u64, 3, 3, 4, 5].masked(KeyMask::SOURCE));
+        assert_eq!([1u64, 2, 3, 4, 5].masked(KeyMask::FLOW), [1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! What workers read: VIPs and servers as packets need them, immutable, built from the configuration.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Encap, LbConfig, RouteTarget, Scheduler, Service, State, Vip};
+use crate::config::{Encap, Family, LbConfig, Ping, RouteTarget, Scheduler, Server, Service, State, Vip};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
-use crate::outer::Outer4;
+use crate::outer::{Ip6Outer, Outer};
 use crate::schedule;
-use crate::slot_hash::{KeyMask, slot_hash, slot_of};
+use crate::slot_hash::{FlowWords, KeyMask, slot_of};
 
 /// A VIP as a packet meets it.
 #[derive(Clone, Debug)]
@@ -25,16 +25,29 @@ pub struct VipEntry {
     pub mask: KeyMask,
     /// How it prints, for traces, which outlive it.
     pub line: Arc<VipLine>,
+    /// Who answers echo requests.
+    pub ping: Ping,
+    /// What NAT translates from.
+    pub service: Service,
     /// What the slots were made from.
     members: Arc<[Member]>,
 }
 
-/// A server as a packet meets it: one cache line.
+/// A server as the first packet of a flow meets it; the others find what they need in [`crate::local::Way`].
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub struct ServerEntry {
-    /// The headers that lead to it.
-    pub outer: Outer4,
+    /// What leads to it.
+    pub outer: Outer,
+    /// The encapsulation.
+    pub encap: Encap,
+    /// Where it is.
+    pub address: IpAddr,
+    /// The port that NAT sends to.
+    pub port: u16,
+    /// Whether it has a port of its own.
+    own_port: Option<u16>,
+    /// The family of its VIP.
+    pub vip: Family,
     /// What the engine knows the way to it by.
     pub track: u32,
     /// Its handle.
@@ -44,8 +57,6 @@ pub struct ServerEntry {
     /// Whether it is configured, or only serves the flows it has.
     pub state: State,
 }
-
-const _: () = assert!(size_of::<ServerEntry>() == 64);
 
 /// See the head of this module.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +68,10 @@ pub struct LbTables {
     servers: Vec<ServerEntry>,
     handles: Vec<ServerHandle>,
     ports: HashMap<PortKey, u32, ahash::RandomState>,
+    /// The VIP that echo requests to a prefix with VIPs of single ports belong to, by the index that its route carries: the first.
+    firsts: Vec<u32>,
+    /// What the outer IPv6 headers have in common.
+    pub ip6: Ip6Outer,
     /// Counts these tables and those before.
     version: u32,
 }
@@ -71,7 +86,8 @@ impl LbTables {
     /// milliseconds for many slots: not for a packet thread.
     pub fn build(config: &LbConfig, before: &Self, track: impl Fn(IpAddr) -> u32) -> Self {
         let version = before.version.wrapping_add(1).max(1);
-        let mut tables = Self { handles: config.handles().to_vec(), version, ..Self::default() };
+        let ip6 = Ip6Outer::new(config.conf().ip6_src);
+        let mut tables = Self { handles: config.handles().to_vec(), version, ip6, ..Self::default() };
         for (index, vip) in config.vips() {
             let entry = VipEntry::build(config, vip, before.vip(index), version);
             tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
@@ -81,17 +97,15 @@ impl LbTables {
                 (vip.state, vip.target, vip.key.service)
             {
                 tables.ports.insert((group, protocol.number(), port), index);
+                tables.firsts.resize(tables.firsts.len().max(group as usize + 1), 0);
+                let first = &mut tables.firsts[group as usize];
+                *first = if *first == 0 { index } else { index.min(*first) };
             }
         }
         for (slot, server) in config.servers() {
             let Some(vip) = config.vip(server.vip) else { continue };
-            let entry = ServerEntry {
-                outer: outer(vip.options.encap, config.conf().ip4_src, server.address),
-                track: track(server.address),
-                handle: config.handles()[slot as usize],
-                weight: server.weight,
-                state: server.state,
-            };
+            let handle = config.handles()[slot as usize];
+            let entry = ServerEntry::new(config, vip, server, track(server.address), handle);
             for vacant in tables.servers.len() as u32..=slot {
                 tables.servers.push(ServerEntry::vacant(vacant));
             }
@@ -126,6 +140,11 @@ impl LbTables {
         indices.into_iter().filter_map(|index| self.vip(index)).collect()
     }
 
+    /// The VIP that stands for all VIPs of single ports of a prefix where no port decides.
+    pub fn first_of(&self, group: u32) -> Option<u32> {
+        self.firsts.get(group as usize).copied().filter(|&index| index != 0)
+    }
+
     /// The server with this handle, while it is the present one of its slot.
     #[inline(always)]
     pub fn server(&self, handle: ServerHandle) -> Option<&ServerEntry> {
@@ -142,9 +161,9 @@ impl LbTables {
     /// them. For schedulers that go by something else this is the server of a flow that cannot be remembered: all its
     /// packets must go to the same.
     #[inline(always)]
-    pub fn choose(&self, vip: &VipEntry, words: [u64; 2]) -> Option<ServerHandle> {
-        let words = if vip.scheduler == Scheduler::Sh { KeyMask::SOURCE.apply(words) } else { words };
-        self.present(*vip.slots.get(slot_of(slot_hash(words), vip.slots.len()))?)
+    pub fn choose(&self, vip: &VipEntry, words: impl FlowWords) -> Option<ServerHandle> {
+        let words = if vip.scheduler == Scheduler::Sh { words.masked(KeyMask::SOURCE) } else { words };
+        self.present(*vip.slots.get(slot_of(words.slot_hash(), vip.slots.len()))?)
     }
 
     /// The server of a slot.
@@ -183,28 +202,48 @@ impl VipEntry {
             }
         };
         let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
-        Self { scheduler, slots, version, mask, line: Arc::new(VipLine::new(vip)), members }
+        let (line, ping, service) = (Arc::new(VipLine::new(vip)), vip.ping(), vip.key.service);
+        Self { scheduler, slots, version, mask, line, ping, service, members }
     }
 }
 
 impl ServerEntry {
     /// What stands for no server: no handle of this slot equals its handle.
     fn vacant(slot: u32) -> Self {
-        Self { outer: Outer4::NONE, track: 0, handle: ServerHandle::first(slot ^ 1), weight: 0, state: State::Removed }
+        Self {
+            outer: Outer::NONE,
+            encap: Encap::Gre4,
+            address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            port: 0,
+            own_port: None,
+            vip: Family::Ip4,
+            track: 0,
+            handle: ServerHandle::first(slot ^ 1),
+            weight: 0,
+            state: State::Removed,
+        }
+    }
+
+    fn new(config: &LbConfig, vip: &Vip, server: &Server, track: u32, handle: ServerHandle) -> Self {
+        let (encap, source, family) = (vip.options.encap, config.conf().ip4_src, vip.family());
+        let port = server.port.or(vip.options.target_port).unwrap_or(0);
+        Self {
+            outer: Outer::new(encap, family, source, server.address, port, server.mac),
+            encap,
+            address: server.address,
+            port,
+            own_port: server.port,
+            vip: family,
+            track,
+            handle,
+            weight: server.weight,
+            state: server.state,
+        }
     }
 
     /// How it prints, for traces.
     pub fn line(&self) -> ServerLine {
-        ServerLine { address: self.outer.destination().into(), weight: self.weight, state: self.state }
-    }
-}
-
-fn outer(encap: Encap, source: Ipv4Addr, server: IpAddr) -> Outer4 {
-    let IpAddr::V4(server) = server else { unreachable!("LbConfig refuses IPv6 servers behind {}", encap.name()) };
-    match encap {
-        Encap::Gre4 => Outer4::gre(source, server),
-        Encap::Ipip4 => Outer4::ipip(source, server),
-        Encap::L3dsr { dscp } => Outer4::address(server, dscp),
+        ServerLine { address: self.address, port: self.own_port, weight: self.weight, state: self.state }
     }
 }
 
@@ -256,9 +295,9 @@ mod tests {
         let _ = config.flush_vip(&one).unwrap();
         let flushed = build(&config, &after);
         assert!(Arc::ptr_eq(&slots(&after, 1), &slots(&flushed, 1)));
-        let old = after.choose(after.vip(1).unwrap(), [1, 2]).unwrap();
+        let old = after.choose(after.vip(1).unwrap(), [1u64, 2]).unwrap();
         assert!(after.live().holds(old) && !flushed.live().holds(old) && flushed.server(old).is_none());
-        let new = flushed.choose(flushed.vip(1).unwrap(), [1, 2]).unwrap();
+        let new = flushed.choose(flushed.vip(1).unwrap(), [1u64, 2]).unwrap();
         assert_eq!((new.slot(), new.generation()), (old.slot(), 1));
     }
 
@@ -267,7 +306,7 @@ mod tests {
         let (config, ..) = two_vips();
         let tables = build(&config, &LbTables::default());
         let server = tables.server(ServerHandle::first(2)).unwrap();
-        assert_eq!((server.track, server.outer.destination()), (8, Ipv4Addr::new(10, 0, 2, 3)));
+        assert_eq!((server.track, server.address), (8, ip("10.0.2.3")));
         assert_eq!(server.line().to_string(), "10.0.2.3 weight:100 used");
         assert_eq!(tables.slot_counts(), [0, 512, 512, 512, 512]);
         assert!(tables.vip(0).is_none() && tables.vip(3).is_none() && tables.server(ServerHandle::NONE).is_none());
@@ -283,7 +322,7 @@ mod tests {
         assert_eq!(tables.server(ServerHandle::first(1)).unwrap().state, State::Removed);
         let _ = config.del_servers(&one, &[ip("10.0.2.3")], true).unwrap();
         let tables = build(&config, &tables);
-        assert_eq!(tables.choose(tables.vip(1).unwrap(), [1, 2]), None);
+        assert_eq!(tables.choose(tables.vip(1).unwrap(), [1u64, 2]), None);
     }
 
     #[test]

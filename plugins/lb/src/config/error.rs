@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::encap::Encap;
+use super::family::Family;
 use super::prefix::IpPrefix;
-use super::vip::VipKey;
+use super::vip::{ServerSpec, VipKey};
 use crate::flow_table::FlowTableError;
 use crate::maglev::MAX_LEN;
 
@@ -17,8 +19,64 @@ pub enum LbError {
     #[error("source {0}: not the address of one host")]
     Source(IpAddr),
     /// An encapsulation that is not there.
-    #[error("unknown encap `{0}' (there are: gre4, ipip4, l3dsr)")]
+    #[error("unknown encap `{0}' (there are: {names})", names = Encap::names())]
     Encap(String),
+    /// A variant of an encapsulation that has none, or not this one.
+    #[error("encap {0} has no variant {1} (only gue4 and gue6 have variants, 0 and 1)")]
+    Variant(String, u8),
+    /// An encapsulation that VIPs of the family cannot have.
+    #[error("VIP {vip}: encap {encap} is for {needs} VIPs")]
+    VipFamily {
+        /// The VIP.
+        vip: VipKey,
+        /// The encapsulation.
+        encap: &'static str,
+        /// The family it is for.
+        needs: Family,
+    },
+    /// NAT for a VIP of all ports.
+    #[error("VIP {vip}: encap {encap} needs a protocol and a port")]
+    NatNeedsPort {
+        /// The VIP.
+        vip: VipKey,
+        /// The encapsulation.
+        encap: &'static str,
+    },
+    /// NAT without a port to translate to.
+    #[error("VIP {vip}: encap {encap} needs a target_port, the VIP's or each server's own")]
+    NatNeedsTarget {
+        /// The VIP.
+        vip: VipKey,
+        /// The encapsulation.
+        encap: &'static str,
+    },
+    /// What only NAT knows.
+    #[error("{what} is for encap nat4, nat6, fullnat4 and fullnat6 only, not {encap}")]
+    NatOnly {
+        /// The word.
+        what: &'static str,
+        /// The encapsulation.
+        encap: &'static str,
+    },
+    /// What only L2DSR knows.
+    #[error("mac is for encap l2dsr only, not {0}")]
+    L2dsrOnly(&'static str),
+    /// NAT between the families.
+    #[error("nat{from}{to} is not supported: VIP {vip} is {vip_family}, server {server} is {server_family}")]
+    NatFamily {
+        /// Digits of the families.
+        from: char,
+        /// Of the server's.
+        to: char,
+        /// The VIP.
+        vip: IpPrefix,
+        /// Its family.
+        vip_family: Family,
+        /// The server.
+        server: IpAddr,
+        /// Its family.
+        server_family: Family,
+    },
     /// The DSCP of an encapsulation that needs one.
     #[error("encap l3dsr needs a dscp from 0 to 63{}", .0.map(|dscp| format!(", got {dscp}")).unwrap_or_default())]
     Dscp(Option<u32>),
@@ -38,9 +96,6 @@ pub enum LbError {
         /// What there is instead.
         has: String,
     },
-    /// An IPv6 VIP.
-    #[error("VIP {0}: only IPv4 prefixes can be VIPs")]
-    Ip6Vip(IpPrefix),
     /// A VIP that no host can have.
     #[error("VIP {0}: not the address of one host")]
     VipNotUnicast(IpPrefix),
@@ -73,7 +128,7 @@ pub enum LbError {
         /// The VIP's encapsulation.
         encap: &'static str,
         /// The family it needs.
-        family: &'static str,
+        family: Family,
     },
     /// An address that no packet can be sent to as one server's.
     #[error("server {0}: not the address of one host")]
@@ -82,7 +137,7 @@ pub enum LbError {
     #[error("server {server} is already there for VIP {vip}")]
     ServerExists {
         /// The server.
-        server: IpAddr,
+        server: ServerSpec,
         /// Its VIP.
         vip: VipKey,
     },
@@ -90,7 +145,7 @@ pub enum LbError {
     #[error("no server {server} for VIP {vip}")]
     NoServer {
         /// The server.
-        server: IpAddr,
+        server: ServerSpec,
         /// The VIP.
         vip: VipKey,
     },

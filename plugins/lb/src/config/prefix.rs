@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::family::Family;
+
 /// A prefix whose host bits are clear.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IpPrefix {
@@ -38,6 +40,11 @@ impl IpPrefix {
     /// The first address.
     pub fn address(self) -> IpAddr {
         self.address
+    }
+
+    /// The family of its addresses.
+    pub fn family(self) -> Family {
+        Family::of(self.address)
     }
 
     /// The length in bits.

@@ -77,7 +77,23 @@ fn vips_that_cannot_be() {
     refused(config, "new_len must be a power of two or a prime, at most 33554432, not 1000", |c| {
         c.add_vip(vip("91.0.0.1/32"), VipOptions { new_len: 1000, ..options })
     });
-    refused(config, "VIP 2001::/16: only IPv4 prefixes can be VIPs", |c| c.add_vip(vip("2001::/16"), options));
+    let nat = |encap| VipOptions { encap, target_port: Some(80), ..options };
+    for (prefix, encap, sentence) in [
+        ("2001::/16", Encap::Nat4, "VIP 2001::/16: encap nat4 is for IPv4 VIPs"),
+        ("2001::/16", Encap::Fullnat4, "VIP 2001::/16: encap fullnat4 is for IPv4 VIPs"),
+        ("2001::/16", Encap::L3dsr { dscp: 1 }, "VIP 2001::/16: encap l3dsr is for IPv4 VIPs"),
+        ("91.0.0.0/16", Encap::Nat6, "VIP 91.0.0.0/16: encap nat6 is for IPv6 VIPs"),
+        ("91.0.0.0/16", Encap::Nat4, "VIP 91.0.0.0/16: encap nat4 needs a protocol and a port"),
+        ("ff02::1/128", Encap::Gre6, "VIP ff02::1/128: not the address of one host"),
+        ("fe80::/64", Encap::Gre6, "VIP fe80::/64: not the address of one host"),
+        ("::1/128", Encap::Gre6, "VIP ::1/128: not the address of one host"),
+    ] {
+        let options = if encap.is_nat() { nat(encap) } else { VipOptions { encap, ..options } };
+        refused(config, sentence, |c| c.add_vip(vip(prefix), options));
+    }
+    refused(config, "target_port is for encap nat4, nat6, fullnat4 and fullnat6 only, not gre4", |c| {
+        c.add_vip(port("91.0.0.1/32", 80), nat(Encap::Gre4))
+    });
     refused(config, "server 10.0.2.2 lies within VIP 10.0.0.0/8: its packets would come back here", |c| {
         c.add_vip(vip("10.1.2.3/8"), options)
     });
@@ -90,11 +106,19 @@ fn vips_that_cannot_be() {
     }
     refused(config, "no VIP 9.9.9.9/32", |c| c.del_vip(&vip("9.9.9.9/32")));
     refused(config, "no VIP 9.9.9.9/32", |c| c.flush_vip(&vip("9.9.9.9/32")));
-    for name in Encap::NAMES {
-        assert_eq!(Encap::new(name, Some(7)).unwrap().name(), name);
+    for encap in Encap::ALL {
+        let words = EncapWords { dscp: encap.dscp().map(u32::from), variant: None };
+        assert_eq!(Encap::new(encap.name(), words), Ok(encap));
     }
-    let refused = |word, dscp| Encap::new(word, dscp).unwrap_err().to_string();
-    assert_eq!(refused("bogus", None), "unknown encap `bogus' (there are: gre4, ipip4, l3dsr)");
+    let refused = |word, dscp| Encap::new(word, EncapWords { dscp, variant: None }).unwrap_err().to_string();
+    let variant = |word| Encap::new(word, EncapWords { dscp: None, variant: Some(1) });
+    assert_eq!(variant("gue6"), Ok(Encap::Gue6 { direct: true }));
+    let sentence = "encap ipip4 has no variant 1 (only gue4 and gue6 have variants, 0 and 1)";
+    assert_eq!(variant("ipip4").unwrap_err().to_string(), sentence);
+    assert_eq!(
+        refused("bogus", None),
+        "unknown encap `bogus' (there are: gre4, gre6, ipip4, ipip6, gue4, gue6, l3dsr, l2dsr, nat4, nat6, fullnat4, fullnat6)"
+    );
     assert_eq!(refused("l3dsr", None), "encap l3dsr needs a dscp from 0 to 63");
     assert_eq!(refused("l3dsr", Some(64)), "encap l3dsr needs a dscp from 0 to 63, got 64");
 }
@@ -113,10 +137,32 @@ fn servers_that_cannot_be() {
     ] {
         refused(config, sentence, |c| c.add_servers(&key, &ips(&servers), None, false));
     }
-    refused(config, "No AS address provided", |c| c.add_servers(&key, &[], None, false));
+    refused(config, "No AS address provided", |c| c.add_servers(&key, &[] as &[IpAddr], None, false));
     refused(config, "weight must be between 0 and 100", |c| c.add_servers(&key, &[ip("1.1.1.1")], Some(101), false));
     refused(config, "weight must be between 0 and 100", |c| c.add_servers(&key, &[ip("1.1.1.1")], Some(356), false));
     refused(config, "no VIP 9.9.9.9/32", |c| c.add_servers(&vip("9.9.9.9/32"), &[ip("1.1.1.1")], None, false));
+    let ported = [ServerSpec { port: Some(80), ..ip("10.0.2.9").into() }];
+    refused(config, "target_port is for encap nat4, nat6, fullnat4 and fullnat6 only, not gre4", |c| {
+        c.add_servers(&key, &ported, None, false)
+    });
+    let told = [ServerSpec { mac: Some([2; 6]), ..ip("10.0.2.9").into() }];
+    refused(config, "mac is for encap l2dsr only, not gre4", |c| c.add_servers(&key, &told, None, false));
+    let six = port("2001:db8::/64", 80);
+    let options = VipOptions { encap: Encap::Nat6, ..Default::default() };
+    let _ = config.add_vip(six, options).unwrap();
+    let sentence = "nat64 is not supported: VIP 2001:db8::/64 is IPv6, server 10.0.0.1 is IPv4";
+    refused(config, sentence, |c| c.add_servers(&six, &ips(&["10.0.0.1"]), None, false));
+    let sentence =
+        "VIP 2001:db8::/64 protocol tcp port 80: encap nat6 needs a target_port, the VIP's or each server's own";
+    refused(config, sentence, |c| c.add_servers(&six, &ips(&["2002::1"]), None, false));
+    // One address serves on several ports, and each is a server.
+    let at = |port| ServerSpec { port: Some(port), ..ip("2002::1").into() };
+    let _ = config.add_servers(&six, &[at(80), at(81)], None, false).unwrap();
+    let sentence = "server 2002::1 target_port 81 is already there for VIP 2001:db8::/64 protocol tcp port 80";
+    refused(config, sentence, |c| c.add_servers(&six, &[at(81)], None, false));
+    let _ = config.del_servers(&six, &[at(80)], false).unwrap();
+    let members = config.members(config.vip(config.find(&six).unwrap()).unwrap());
+    assert_eq!(members.iter().map(|member| member.port).collect::<Vec<_>>(), [81]);
     let sentence = "no server 5.5.5.5 for VIP 90.0.0.1/32";
     refused(config, sentence, |c| c.del_servers(&key, &ips(&["10.0.2.2", "5.5.5.5"]), false));
     refused(config, sentence, |c| c.set_weight(&key, &ips(&["10.0.2.2", "5.5.5.5"]), 7, false));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::encap::Encap;
+use super::family::Family;
 use super::prefix::IpPrefix;
 use super::scheduler::Scheduler;
 
@@ -81,11 +82,42 @@ pub struct VipOptions {
     pub new_len: u32,
     /// All flows of a source go to one server.
     pub src_ip_sticky: bool,
+    /// The port that NAT sends to, where a server does not name its own.
+    pub target_port: Option<u16>,
+    /// Our own addresses serve the port, too (VPP's and Kubernetes' "nodeport").
+    pub node_port: bool,
+    /// Who answers echo requests; `None`: a server where the VIP is for all ports, we where it is for one.
+    pub ping: Option<Ping>,
+}
+
+/// Who answers echo requests to a VIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ping {
+    /// We.
+    Answer,
+    /// A server: requests are flows as others are.
+    Balance,
+}
+
+impl Ping {
+    /// The word in commands.
+    pub fn name(self) -> &'static str {
+        if self == Ping::Answer { "answer" } else { "balance" }
+    }
 }
 
 impl Default for VipOptions {
     fn default() -> Self {
-        Self { encap: Encap::Gre4, scheduler: Scheduler::Maglev, new_len: 1024, src_ip_sticky: false }
+        Self {
+            encap: Encap::Gre4,
+            scheduler: Scheduler::Maglev,
+            new_len: 1024,
+            src_ip_sticky: false,
+            target_port: None,
+            node_port: false,
+            ping: None,
+        }
     }
 }
 
@@ -117,8 +149,18 @@ pub struct Vip {
 impl Vip {
     /// VPP's word for the family and the encapsulation.
     pub fn kind(&self) -> String {
-        let family = if self.key.prefix.address().is_ipv4() { "ip4" } else { "ip6" };
-        format!("{family}-{}", self.options.encap.name())
+        format!("{}-{}", self.family().word(), self.options.encap.name())
+    }
+
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.key.prefix.family()
+    }
+
+    /// Who answers echo requests.
+    pub fn ping(&self) -> Ping {
+        let default = if self.key.service == Service::All { Ping::Balance } else { Ping::Answer };
+        self.options.ping.unwrap_or(default)
     }
 }
 
@@ -138,8 +180,44 @@ pub struct Server {
     pub vip: u32,
     /// Where it is.
     pub address: IpAddr,
+    /// The port that packets for it get, where it has one of its own.
+    pub port: Option<u16>,
+    /// Its MAC, where it was told.
+    pub mac: Option<[u8; 6]>,
     /// Its weight, 0 (no new flows) to 100.
     pub weight: u8,
     /// Whether it is still configured.
     pub state: State,
+}
+
+/// A server as it is named: several ports of one address are several servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// Where it is.
+    pub address: IpAddr,
+    /// Its port, where it is not the VIP's.
+    pub port: Option<u16>,
+    /// Its MAC, where it is told and not asked for.
+    pub mac: Option<[u8; 6]>,
+}
+
+impl From<IpAddr> for ServerSpec {
+    fn from(address: IpAddr) -> ServerSpec {
+        ServerSpec { address, port: None, mac: None }
+    }
+}
+
+impl ServerSpec {
+    /// What tells it from other servers of a VIP.
+    pub fn key(&self) -> (IpAddr, Option<u16>) {
+        (self.address, self.port)
+    }
+}
+
+impl fmt::Display for ServerSpec {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        self.port.map_or(Ok(()), |port| write!(f, " target_port {port}"))
+    }
 }

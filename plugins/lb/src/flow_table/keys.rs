@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use crate::slot_hash::KeyMask;
+use crate::slot_hash::{FlowWords, KeyMask};
 
 /// The keys of the hash: drawn at random when a process starts, so that nobody outside can choose flows that fall
 /// together. Whoever carries a flow table from one process to another carries these with it.
@@ -64,8 +64,8 @@ impl VipKeys {
     /// not hear of the high bits of its factors, nor the high half of their low bits, and flows that count ports and
     /// addresses up then agree in half of their identity.
     #[inline(always)]
-    pub fn hash(&self, words: [u64; 2]) -> FlowHash {
-        let ([a, b], [k0, k1, k2, k3]) = (self.mask.apply(words), self.keys);
+    pub fn hash(&self, words: impl FlowWords) -> FlowHash {
+        let ([a, b], [k0, k1, k2, k3]) = (words.masked(self.mask).two(&self.keys), self.keys);
         let one = u128::from(a ^ k0) * u128::from(b ^ k1);
         let two = u128::from(one as u64 ^ k2) * u128::from((one >> 64) as u64 ^ k3);
         let identity = two as u64 ^ (two >> 64) as u64;

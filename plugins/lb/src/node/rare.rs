@@ -1,35 +1,49 @@
 //! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
 
-use vnet::wire::icmp4::Problem;
-use vnet::wire::ip4::Ip4Header;
 use vnet::{Cx, Offload, Packet};
 
-use super::flow::{self, NoFlow};
-use super::send::Send4;
+use super::family::Inner;
+use super::flow::NoFlow;
+use super::send::SendTo;
 use super::{Balance, Error, Next, Staged};
+use crate::config::Ping;
 use crate::flow_table::{FlowState, Verdict};
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
+use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 
 /// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
 /// it), or whose server is gone, or whose way must be looked up again; or what becomes of the packet instead. Where
 /// there is a server, its way is known afterwards.
 #[inline(never)]
-pub(super) fn find<S: Send4, const PORT: bool>(
-    cx: &mut Cx<'_, '_, Balance<S, PORT>>,
+pub(super) fn find<I: Inner, S: SendTo<I>, const PORT: bool>(
+    cx: &mut Cx<'_, '_, Balance<I, S, PORT>>,
     packet: &mut Packet<'_>,
     staged: Staged,
 ) -> Result<ServerHandle, Next> {
     let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
+    let mut vip = staged.vip;
     if staged.identity == 0 {
         match NoFlow::of(staged) {
             NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
             NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
+            NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
+            // Of an address of ours VIPs take their ports and nothing else.
+            NoFlow::NoVip if I::is_ours(tables, packet.data()) => return Err(I::RECEIVE),
             NoFlow::NoVip => return Err(cx.drop(packet, Error::NoVip)),
+            NoFlow::Echo => {
+                let number = packet.meta().forward;
+                vip = if PORT { shared.first_of(number).unwrap_or(0) } else { number };
+                match shared.vip(vip) {
+                    Some(entry) if entry.ping == Ping::Answer => return Err(I::ICMP),
+                    Some(_) => (),
+                    None => return Err(cx.drop(packet, Error::NoVip)),
+                }
+            }
             NoFlow::Unfinished if packet.meta().offload.intersects(Offload::GSO) => {
-                return Err(cut(cx, packet, staged.vip));
+                return Err(cut(cx, packet, vip));
             }
             NoFlow::Unfinished => {
                 nodes::checksum::complete(packet);
@@ -38,10 +52,10 @@ pub(super) fn find<S: Send4, const PORT: bool>(
         }
     } else {
         // It was counted as one of a known flow, and will be again if it is one.
-        let counters = counters(cx.local, staged.vip);
+        let counters = counters(cx.local, vip);
         counters.known = counters.known.saturating_sub(1);
     }
-    let Some(server) = balance(shared, cx.local, now, packet.data(), staged.vip) else {
+    let Some(server) = balance::<I>(shared, cx.local, now, packet.data(), vip) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
@@ -56,16 +70,16 @@ pub(super) fn find<S: Send4, const PORT: bool>(
 }
 
 /// The server of a flow, known or new.
-fn balance<'t>(
+fn balance<'t, I: Inner>(
     shared: &'t LbTables,
     local: &mut LbLocal,
     now: u32,
     packet: &[u8],
     vip: u32,
 ) -> Option<&'t ServerEntry> {
-    let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
-    let state = FlowState::of_new((words[1] >> 32) as u8);
-    let words = entry.mask.apply(words);
+    let (entry, words) = (shared.vip(vip)?, I::all_words(packet).ok()?);
+    let state = FlowState::of_new((words.ports() >> 32) as u8);
+    let words = words.masked(entry.mask);
     let LbLocal { flows, picks, .. } = &mut *local;
     let (hash, live) = (flows.hash(words, vip), shared.live());
     let verdict = match flows.find(hash, now, live) {
@@ -106,16 +120,20 @@ fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
 
 /// A large segment is cut first, unless there is no server for it or its pieces would not fit either. Flows and packets
 /// are counted when the pieces come.
-fn cut<S: Send4, const PORT: bool>(cx: &mut Cx<'_, '_, Balance<S, PORT>>, packet: &mut Packet<'_>, vip: u32) -> Next {
+fn cut<I: Inner, S: SendTo<I>, const PORT: bool>(
+    cx: &mut Cx<'_, '_, Balance<I, S, PORT>>,
+    packet: &mut Packet<'_>,
+    vip: u32,
+) -> Next {
     let now = cx.now().seconds;
-    let Some(server) = peek(cx.shared, cx.local, now, packet.data(), vip) else {
+    let Some(server) = peek::<I>(cx.shared, cx.local, now, packet.data(), vip) else {
         counters(cx.local, vip).no_server += 1;
         return cx.drop(packet, Error::NoServer);
     };
-    let mtu = Way::new(cx.tables, server).mtu;
+    let room = Way::new(cx.tables, server).room;
     if let Some(piece) = nodes::ip4::gso_piece_len(packet)
-        && piece + S::OVERHEAD > usize::from(mtu)
-        && let Some(next) = too_long(cx, packet, mtu)
+        && piece > usize::from(room)
+        && let Some(next) = too_long(cx, packet, room)
     {
         return next;
     }
@@ -124,9 +142,15 @@ fn cut<S: Send4, const PORT: bool>(cx: &mut Cx<'_, '_, Balance<S, PORT>>, packet
 }
 
 /// The server of a flow, without noting a packet.
-fn peek<'t>(shared: &'t LbTables, local: &LbLocal, now: u32, packet: &[u8], vip: u32) -> Option<&'t ServerEntry> {
-    let (entry, words) = (shared.vip(vip)?, flow::words(packet).ok()?);
-    let words = entry.mask.apply(words);
+fn peek<'t, I: Inner>(
+    shared: &'t LbTables,
+    local: &LbLocal,
+    now: u32,
+    packet: &[u8],
+    vip: u32,
+) -> Option<&'t ServerEntry> {
+    let (entry, words) = (shared.vip(vip)?, I::all_words(packet).ok()?);
+    let words = words.masked(entry.mask);
     let known = local.flows.peek(local.flows.hash(words, vip), now, shared.live());
     shared.server(known.or_else(|| local.picks.peek(shared, &local.flows, vip, entry, words))?)
 }
@@ -134,18 +158,29 @@ fn peek<'t>(shared: &'t LbTables, local: &LbLocal, now: u32, packet: &[u8], vip:
 /// What becomes of a packet that is too long for the tunnel; `None`: it goes, and the outer packet will be cut.
 #[cold]
 #[inline(never)]
-pub(super) fn too_long<S: Send4, const PORT: bool>(
-    cx: &Cx<'_, '_, Balance<S, PORT>>,
+pub(super) fn too_long<I: Inner, S: SendTo<I>, const PORT: bool>(
+    cx: &Cx<'_, '_, Balance<I, S, PORT>>,
     packet: &mut Packet<'_>,
-    mtu: u16,
+    room: u16,
 ) -> Option<Next> {
-    if Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment()) {
+    if I::refuse(packet, room) {
         cx.blame(packet, Error::MustFragment);
-        let mtu = mtu.saturating_sub(S::OVERHEAD as u16);
-        nodes::ip4::icmp_error::request(packet, Problem::FragmentationNeeded { mtu });
-        return Some(Next::IcmpError);
+        return Some(I::ICMP_ERROR);
     }
     // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
     let gso = packet.meta().offload.intersects(Offload::GSO);
-    (!gso && packet.len() + S::OVERHEAD > usize::from(u16::MAX)).then(|| cx.drop(packet, Error::TooLong))
+    let longest = usize::from(u16::MAX - S::ENCAP.overhead());
+    (!gso && packet.len() > longest).then(|| cx.drop(packet, Error::TooLong))
+}
+
+/// Bits that tell the packet's flow from others.
+#[inline(never)]
+pub(super) fn entropy<I: Inner>(local: &LbLocal, packet: &Packet<'_>, staged: Staged) -> u32 {
+    let identity = if staged.identity != 0 {
+        staged.identity
+    } else {
+        // What was staged says no flow: it is read once more, for those few packets.
+        I::all_words(packet.data()).map_or(0, |words| local.flows.hash(words, staged.vip).identity)
+    };
+    (identity >> 32) as u32
 }

@@ -1,71 +1,192 @@
 //! The ways to send a packet to a server.
 
-use vnet::Packet;
 use vnet::wire::checksum::{update16, update32};
 use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::{IfIndex, Offload, Packet};
 
-use crate::config::Encap;
-use crate::outer::Outer4;
+use super::family::{Inner, V4};
+use crate::config::{Encap, Family};
+use crate::local::Way;
+use crate::outer::{Ip6Outer, ethertype};
 
-/// A way to send packets of IPv4 VIPs to servers.
-pub(super) trait Send4: Send + Sized + 'static {
+/// A way to send packets of VIPs of a family to servers.
+pub(super) trait SendTo<I: Inner>: Send + Sized + 'static {
     /// An encapsulation of the kind, for the names of its nodes.
     const ENCAP: Encap;
-    /// Bytes by which packets grow.
-    const OVERHEAD: usize;
+    /// Packets stay what they are, so that large segments and unfinished checksums may pass.
+    const WHOLE: bool = false;
 
-    /// Makes a packet of `inner` bytes, which is finished and fits, one for the server that `outer` is made for; `false`, and
-    /// nothing changes: there is no room in front of it.
-    fn send(outer: &Outer4, packet: &mut Packet<'_>, inner: usize) -> bool;
+    /// Makes a packet of `inner` bytes, which fits, one for the server that `way` leads to; `false`, and nothing changes: there is no
+    /// room in front of it.
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool;
+}
+
+/// What is the same for many packets, or known of their flows.
+#[derive(Clone, Copy)]
+pub(super) struct Common<'c> {
+    /// What outer IPv6 headers have in common.
+    pub ip6: &'c Ip6Outer,
+    /// Bits that differ from flow to flow.
+    pub entropy: u32,
 }
 
 /// In GRE over IPv4.
 pub(super) struct Gre4;
 
-impl Send4 for Gre4 {
+impl<I: Inner> SendTo<I> for Gre4 {
     const ENCAP: Encap = Encap::Gre4;
-    const OVERHEAD: usize = 24;
 
     #[inline(always)]
-    fn send(outer: &Outer4, packet: &mut Packet<'_>, inner: usize) -> bool {
-        wrap::<24>(outer, packet, inner)
+    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        wrap4::<24, I>(way, packet, inner, |_| ())
     }
 }
 
 /// In IPv4.
 pub(super) struct Ipip4;
 
-impl Send4 for Ipip4 {
+impl<I: Inner> SendTo<I> for Ipip4 {
     const ENCAP: Encap = Encap::Ipip4;
-    const OVERHEAD: usize = 20;
 
     #[inline(always)]
-    fn send(outer: &Outer4, packet: &mut Packet<'_>, inner: usize) -> bool {
-        wrap::<20>(outer, packet, inner)
+    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        wrap4::<20, I>(way, packet, inner, |_| ())
     }
 }
 
+/// In GUE over IPv4.
+pub(super) struct Gue4;
+
+impl<I: Inner> SendTo<I> for Gue4 {
+    const ENCAP: Encap = Encap::Gue4 { direct: false };
+
+    #[inline(always)]
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        if way.outer.is_direct(Family::Ip4) {
+            return wrap4::<28, I>(way, packet, inner, |place| udp(&mut place[20..], inner, common));
+        }
+        wrap4::<32, I>(way, packet, inner, |place| {
+            udp(&mut place[20..], inner + 4, common);
+            place[28..].copy_from_slice(&gue::<I>());
+        })
+    }
+}
+
+/// Puts `N` bytes in front: those of the template, and what `rest` writes behind the IPv4 header.
 #[inline(always)]
-fn wrap<const N: usize>(outer: &Outer4, packet: &mut Packet<'_>, inner: usize) -> bool {
-    let Some(place) = packet.push_array::<N>() else { return false };
-    outer.write((inner + N) as u16, place);
+fn wrap4<const N: usize, I: Inner>(
+    way: &Way,
+    packet: &mut Packet<'_>,
+    inner: usize,
+    rest: impl FnOnce(&mut [u8; N]),
+) -> bool {
+    let Some((place, header)) = packet.push_before::<N, 2>() else { return false };
+    let (total, class) = ((inner + N) as u16, I::class(*header));
+    match place.first_chunk_mut::<24>() {
+        Some(place) if N == 24 => way.outer.write(total, class, place),
+        _ => way.outer.write_ip4(total, class, place),
+    }
+    rest(place);
     true
+}
+
+/// In GRE over IPv6.
+pub(super) struct Gre6;
+
+impl<I: Inner> SendTo<I> for Gre6 {
+    const ENCAP: Encap = Encap::Gre6;
+
+    #[inline(always)]
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        // No flags, version 0, then the EtherType of what follows (RFC 7676).
+        wrap6::<44, I>(way, common, packet, inner, protocol::GRE, |place| {
+            place[40..42].fill(0);
+            place[42..].copy_from_slice(&ethertype(I::FAMILY).to_be_bytes());
+        })
+    }
+}
+
+/// In IPv6.
+pub(super) struct Ipip6;
+
+impl<I: Inner> SendTo<I> for Ipip6 {
+    const ENCAP: Encap = Encap::Ipip6;
+
+    #[inline(always)]
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        wrap6::<40, I>(way, common, packet, inner, I::PROTOCOL, |_| ())
+    }
+}
+
+/// In GUE over IPv6.
+pub(super) struct Gue6;
+
+impl<I: Inner> SendTo<I> for Gue6 {
+    const ENCAP: Encap = Encap::Gue6 { direct: false };
+
+    #[inline(always)]
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        if way.outer.is_direct(Family::Ip6) {
+            let rest = |place: &mut [u8; 48]| udp(&mut place[40..], inner, common);
+            return wrap6::<48, I>(way, common, packet, inner, protocol::UDP, rest);
+        }
+        wrap6::<52, I>(way, common, packet, inner, protocol::UDP, |place| {
+            udp(&mut place[40..], inner + 4, common);
+            place[48..].copy_from_slice(&gue::<I>());
+        })
+    }
+}
+
+/// Puts an IPv6 header and what `rest` writes behind it in front.
+#[inline(always)]
+fn wrap6<const N: usize, I: Inner>(
+    way: &Way,
+    common: Common,
+    packet: &mut Packet<'_>,
+    inner: usize,
+    next_header: u8,
+    rest: impl FnOnce(&mut [u8; N]),
+) -> bool {
+    let Some((place, header)) = packet.push_before::<N, 2>() else { return false };
+    let payload = (inner + N - 40) as u16;
+    common.ip6.write(way.outer.address6(), next_header, payload, I::class(*header), place);
+    rest(place);
+    true
+}
+
+/// GUE's port (IANA).
+const GUE_PORT: u16 = 6080;
+
+/// Writes a UDP header in front of so many bytes. The source port tells flows apart, for those who spread them (dynamic ports,
+/// RFC 6335 section 6). Without a checksum, which over IPv6 tunnels may be so as well (RFC 6935): what is inside has one.
+#[inline(always)]
+fn udp(place: &mut [u8], payload: usize, common: Common) {
+    let source = 0xc000 | common.entropy as u16;
+    place[..2].copy_from_slice(&source.to_be_bytes());
+    place[2..4].copy_from_slice(&GUE_PORT.to_be_bytes());
+    place[4..6].copy_from_slice(&((payload + 8) as u16).to_be_bytes());
+    place[6..8].fill(0);
+}
+
+/// GUE's header, variant 0: no options, no flags.
+#[inline(always)]
+fn gue<I: Inner>() -> [u8; 4] {
+    [0, I::PROTOCOL, 0, 0]
 }
 
 /// To the server's own address, with a DSCP.
 pub(super) struct L3dsr;
 
-impl Send4 for L3dsr {
+impl SendTo<V4> for L3dsr {
     const ENCAP: Encap = Encap::L3dsr { dscp: 0 };
-    const OVERHEAD: usize = 0;
 
     #[inline(always)]
-    fn send(outer: &Outer4, packet: &mut Packet<'_>, _: usize) -> bool {
+    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
         let Ok((header, rest)) = Ip4Header::mut_from_prefix(packet.data_mut()) else { return false };
-        let (old, new) = (header.destination.get(), outer.destination().to_bits());
+        let (old, new) = (header.destination.get(), u32::from_be_bytes(way.outer.address4()));
         // Version, header length and type of service are one word of the sum. ECN stays as it is (RFC 3168).
         let [version, class] = [header.version_ihl, header.tos];
-        header.tos = outer.traffic_class() | class & 3;
+        header.tos = (way.outer.port() as u8) << 2 | class & 3;
         header.destination.set(new);
         let checksum = update32(header.checksum.get(), old, new);
         header.checksum.set(update16(
@@ -88,4 +209,38 @@ impl Send4 for L3dsr {
         }
         true
     }
+}
+
+/// To the server's MAC.
+pub(super) struct L2dsr;
+
+impl<I: Inner> SendTo<I> for L2dsr {
+    const ENCAP: Encap = Encap::L2dsr;
+    const WHOLE: bool = true;
+
+    #[inline(always)]
+    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
+        let link = *way.outer.link();
+        if link == [0; 14] {
+            // Its MAC is not known yet: the packet waits for it, and `LOCAL` keeps its time to live as it is.
+            packet.meta_mut().offload |= Offload::LOCAL;
+            return true;
+        }
+        let source = sender(packet, IfIndex(way.index), [link[12], link[13]]);
+        let Some(place) = packet.push_array::<14>() else { return false };
+        place.copy_from_slice(&link);
+        if let Some(source) = source {
+            place[6..12].copy_from_slice(&source);
+        }
+        true
+    }
+}
+
+/// The MAC that the packet came from, to be kept: where it leaves by another interface. On the same one switches would learn
+/// that its sender is where we are.
+#[inline(always)]
+fn sender(packet: &Packet<'_>, out: IfIndex, ethertype: [u8; 2]) -> Option<[u8; 6]> {
+    let header = packet.l2_bytes().first_chunk::<14>()?;
+    let ethernet = packet.header_offsets().0 == -14 && header[12..] == ethertype && packet.meta().rx != out;
+    ethernet.then(|| header[6..12].try_into().ok()).flatten()
 }

@@ -191,10 +191,16 @@ impl Bed {
 
     /// Sends frames to the router; gives what left it, in order, once nothing moves any more.
     pub fn send<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<(String, Vec<u8>)> {
+        let left = self.send_and_hold(frames);
+        assert_eq!(self.console.router().ask(0, |worker| worker.buffers_in_use()), 0, "buffers are still in use");
+        left
+    }
+
+    /// The same where packets may wait for something.
+    pub fn send_and_hold<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<(String, Vec<u8>)> {
         let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
         self.console.router().ask(0, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
         self.console.router().step();
-        assert_eq!(self.console.router().ask(0, |worker| worker.buffers_in_use()), 0, "buffers are still in use");
         std::mem::take(&mut self.left.lock().unwrap())
     }
 

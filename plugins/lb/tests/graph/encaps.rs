@@ -138,7 +138,10 @@ fn a_dscp_is_needed_where_it_is_used() {
         ("encap l3dsr dscp 64", "expected a dscp from 0 to 63, got `64'"),
         ("encap gre4 dscp 3", "dscp is for encap l3dsr only, not gre4"),
         ("dscp 3", "dscp is for encap l3dsr only, not gre4"),
-        ("encap gre5", "unknown encap `gre5' (there are: gre4, ipip4, l3dsr)"),
+        (
+            "encap gre5",
+            "unknown encap `gre5' (there are: gre4, gre6, ipip4, ipip6, gue4, gue6, l3dsr, l2dsr, nat4, nat6, fullnat4, fullnat6)",
+        ),
     ] {
         let said = bed.refused(&format!("lb vip 90.0.0.1/32 {line}"));
         assert!(said.contains(why), "{line}: {said}");

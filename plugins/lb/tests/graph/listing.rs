@@ -104,7 +104,7 @@ fn what_is_no_flow_is_said() {
         ),
         ("show lb flow 10.0.0.1:1 92.0.0.1:80 tcp", "show lb flow: 92.0.0.1 is in no VIP's prefix"),
         ("show lb flow 10.0.0.1:1 91.0.0.1:81 tcp", "show lb flow: no VIP of 91.0.0.1 is for this protocol and port"),
-        ("show lb flow [::1]:1 90.0.0.1:80 tcp", "show lb flow: only IPv4 flows are balanced"),
+        ("show lb flow [::1]:1 90.0.0.1:80 tcp", "show lb flow: 90.0.0.1 and ::1 are not of one family"),
         ("show lb flows vip 99.0.0.1/32", "show lb flows: no VIP 99.0.0.1/32"),
         ("show lb flows max 0", "show lb flows: expected a number of flows from 1 to 10000000, got `0'"),
         ("show lb flows foo", "show lb flows: parse error: 'foo'"),

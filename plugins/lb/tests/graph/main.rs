@@ -6,6 +6,7 @@ mod frames;
 mod balancing;
 mod drops;
 mod encaps;
+mod families;
 mod flood;
 mod importing;
 mod leaving;

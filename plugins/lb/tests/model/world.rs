@@ -73,7 +73,9 @@ impl World {
                 assert_eq!(self.change(|config| config.set_conf(update)), Ok(()));
             }
             Event::AddVip { vip, new_len, sticky } => self.add_vip(vip, new_len, sticky),
-            Event::SetVip { vip, scheduler, new_len } => self.set_vip(vip, VipUpdate { scheduler, new_len }),
+            Event::SetVip { vip, scheduler, new_len } => {
+                self.set_vip(vip, VipUpdate { scheduler, new_len, ..VipUpdate::default() })
+            }
             Event::DelVip(vip) => {
                 let done = self.change(|config| config.del_vip(&key(vip)));
                 assert_eq!(done.is_ok(), self.index(vip).is_some(), "{done:?}");
@@ -257,7 +259,7 @@ impl World {
         let plain = self.model.get_mut(&vip).unwrap();
         let known = plain.flows.get(&(worker, words)).copied().filter(|flow| now - flow.seen <= timeout);
         let choice = plain.choice(words);
-        let address = |handle| IpAddr::V4(tables.server(handle).unwrap().outer.destination());
+        let address = |handle| tables.server(handle).unwrap().address;
         let server = match (verdict, known) {
             (Verdict::Known(server), Some(flow)) => {
                 assert_eq!(address(server), flow.server, "a known flow keeps its server");

@@ -1,0 +1,227 @@
+//! The family of a VIP, and so of the packets that are balanced.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use vnet::wire::icmp4;
+use vnet::wire::icmp6;
+use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::wire::{FlowKey4, FlowKey6};
+use vnet::{Packet, Tables};
+
+use super::Next;
+use super::flow::NoFlow;
+use crate::config::Family;
+use crate::outer::{IP4_IN_IP, IP6_IN_IP};
+use crate::slot_hash::FlowWords;
+
+/// A family of VIPs.
+pub(super) trait Inner: Send + Sized + 'static {
+    /// What a flow is recognised by.
+    type Words: FlowWords;
+    /// The family.
+    const FAMILY: Family;
+    /// Its number where it is in another IP packet.
+    const PROTOCOL: u8;
+    /// Where messages to a packet's sender are made.
+    const ICMP_ERROR: Next;
+    /// Where messages to us go.
+    const ICMP: Next;
+    /// Where other packets to us go.
+    const RECEIVE: Next;
+
+    /// The words of a flow's key: at once for TCP and UDP where they stand as usual. Echo requests are none of the common
+    /// packets, though they have a flow.
+    fn words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
+    /// The same for all flows.
+    fn all_words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
+    /// Type of service or traffic class, from the first bytes of a header.
+    fn class(header: [u8; 2]) -> u8;
+    /// Leaves word for the sender of a packet that is longer than `room` bytes; `false`: it may be cut, or must be carried
+    /// as it is.
+    fn refuse(packet: &mut Packet<'_>, room: u16) -> bool;
+    /// Whether the packet is for one of our own addresses.
+    fn is_ours(tables: &Tables, packet: &[u8]) -> bool;
+}
+
+/// IPv4.
+pub(super) struct V4;
+
+impl Inner for V4 {
+    type Words = [u64; 2];
+    const FAMILY: Family = Family::Ip4;
+    const PROTOCOL: u8 = IP4_IN_IP;
+    const ICMP_ERROR: Next = Next::IcmpError4;
+    const ICMP: Next = Next::Icmp4;
+    const RECEIVE: Next = Next::Receive4;
+
+    #[inline(always)]
+    fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+        if let Some(head) = packet.first_chunk::<24>()
+            && let ([first, _, _], _) = head.as_chunks::<8>()
+            && u64::from_le_bytes(*first) & FIRST_MASK == FIRST
+            && let [.., protocol @ (protocol::TCP | protocol::UDP), _, _] = head[..12]
+            && let ([addresses], ports) = head[12..].as_chunks::<8>()
+            && let ([ports], _) = ports.as_chunks::<4>()
+        {
+            let ports = u64::from(u32::from_be_bytes(*ports));
+            return Ok([u64::from_be_bytes(*addresses), u64::from(protocol) << 32 | ports]);
+        }
+        other_words4(packet)
+    }
+
+    fn all_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+        Ok(FlowKey4::read(packet)?.words())
+    }
+
+    #[inline(always)]
+    fn class([_, class]: [u8; 2]) -> u8 {
+        class
+    }
+
+    fn refuse(packet: &mut Packet<'_>, room: u16) -> bool {
+        let refused = Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.dont_fragment());
+        if refused {
+            nodes::ip4::icmp_error::request(packet, icmp4::Problem::FragmentationNeeded { mtu: room });
+        }
+        refused
+    }
+
+    fn is_ours(tables: &Tables, packet: &[u8]) -> bool {
+        <Ipv4Addr as nodes::ip::Ip>::destination(packet).is_some_and(|to| tables.own4.contains(to.into()))
+    }
+}
+
+/// What counts of a header's first eight bytes: version and length, "more fragments", and the offset.
+const FIRST_MASK: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
+/// Version 4, 20 bytes, not a fragment.
+const FIRST: u64 = 0x45;
+
+#[inline(never)]
+fn other_words4(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+    let key = FlowKey4::read(packet)?;
+    if key.proto == protocol::ICMP {
+        return match packet.get(usize::from(packet[0] & 15) * 4) {
+            Some(&icmp4::ECHO_REQUEST) => Err(NoFlow::Echo),
+            _ => Ok(key.words()),
+        };
+    }
+    Ok(key.words())
+}
+
+/// IPv6.
+pub(super) struct V6;
+
+impl Inner for V6 {
+    type Words = [u64; 5];
+    const FAMILY: Family = Family::Ip6;
+    const PROTOCOL: u8 = IP6_IN_IP;
+    const ICMP_ERROR: Next = Next::IcmpError6;
+    const ICMP: Next = Next::Icmp6;
+    const RECEIVE: Next = Next::Receive6;
+
+    #[inline(always)]
+    fn words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
+        if let Some(head) = packet.first_chunk::<44>()
+            && let protocol @ (protocol::TCP | protocol::UDP) = head[6]
+            && let ([s0, s1, d0, d1], ports) = head[8..].as_chunks::<8>()
+            && let ([ports], _) = ports.as_chunks::<4>()
+        {
+            let ports = u64::from(protocol) << 32 | u64::from(u32::from_be_bytes(*ports));
+            let [s0, s1, d0, d1] = [*s0, *s1, *d0, *d1].map(u64::from_be_bytes);
+            return Ok([s0, s1, d0, d1, ports]);
+        }
+        other_words6(packet)
+    }
+
+    fn all_words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
+        Ok(FlowKey6::read(packet)?.words())
+    }
+
+    #[inline(always)]
+    fn class([first, second]: [u8; 2]) -> u8 {
+        first << 4 | second >> 4
+    }
+
+    /// RFC 8200 section 5: only the sender cuts, and packets of 1280 bytes must be carried.
+    fn refuse(packet: &mut Packet<'_>, room: u16) -> bool {
+        let refused = packet.len() > MIN_MTU6;
+        if refused {
+            let mtu = u32::from(room).max(MIN_MTU6 as u32);
+            nodes::ip6::icmp_error::request(packet, icmp6::Problem::TooBig { mtu });
+        }
+        refused
+    }
+
+    fn is_ours(tables: &Tables, packet: &[u8]) -> bool {
+        <Ipv6Addr as nodes::ip::Ip>::destination(packet).is_some_and(|to| tables.own6.contains(to))
+    }
+}
+
+/// RFC 8200 section 5: every link carries packets of this length.
+const MIN_MTU6: usize = 1280;
+
+#[inline(never)]
+fn other_words6(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
+    let key = FlowKey6::read(packet)?;
+    if key.proto == protocol::ICMP6 {
+        let upper = vnet::wire::ip6_ext::walk(packet).map_or(usize::MAX, |upper| upper.offset);
+        if packet.get(upper) == Some(&icmp6::ECHO_REQUEST) {
+            return Err(NoFlow::Echo);
+        }
+    }
+    Ok(key.words())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The short way to a key gives what the long one gives, whatever the bytes are.
+    #[test]
+    fn both_ways_to_a_key_agree() {
+        let mut bytes = [0x45, 0, 0, 28, 1, 2, 0x40, 0, 64, 6, 3, 4, 10, 0, 1, 2, 90, 0, 0, 1, 0x12, 0x34, 0, 80, 7, 7];
+        let mut seen = 0;
+        for (at, value) in (0..12).flat_map(|at| (0..=255).map(move |value| (at, value))) {
+            let before = std::mem::replace(&mut bytes[at], value);
+            for len in [19, 23, 24, 26] {
+                let (short, long) = (V4::words(&bytes[..len]), FlowKey4::read(&bytes[..len]));
+                if short != Err(NoFlow::Echo) {
+                    assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey4::words).as_ref().ok(), "{bytes:x?}");
+                }
+                seen += u32::from(short.is_ok());
+            }
+            bytes[at] = before;
+        }
+        assert!(seen > 1000);
+    }
+
+    #[test]
+    fn both_ways_to_a_key_of_ip6_agree() {
+        let mut bytes: Vec<u8> = (0..60).collect();
+        (bytes[0], bytes[4], bytes[5]) = (0x60, 0, 20);
+        let mut seen = 0;
+        for value in 0..=255 {
+            bytes[6] = value;
+            for len in [39, 43, 44, 60] {
+                let (short, long) = (V6::words(&bytes[..len]), FlowKey6::read(&bytes[..len]));
+                assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey6::words).as_ref().ok(), "{bytes:x?}");
+                seen += u32::from(short.is_ok());
+            }
+        }
+        assert!(seen > 100);
+    }
+
+    #[test]
+    fn echo_requests_are_told_apart() {
+        let mut four = [0x45, 0, 0, 28, 1, 2, 0x40, 0, 64, 1, 3, 4, 10, 0, 1, 2, 90, 0, 0, 1, 8, 0, 0, 0, 0, 7, 0, 1];
+        assert_eq!(V4::words(&four), Err(NoFlow::Echo));
+        assert!(V4::all_words(&four).is_ok());
+        four[20] = 0;
+        assert!(V4::words(&four).is_ok(), "a reply");
+        let mut six = [0u8; 48];
+        (six[0], six[5], six[6], six[40]) = (0x60, 8, 58, 128);
+        assert_eq!(V6::words(&six), Err(NoFlow::Echo));
+        six[40] = 129;
+        assert!(V6::words(&six).is_ok());
+    }
+}
