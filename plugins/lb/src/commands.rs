@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use cli::{App, Args, CliError, Reply};
 use serde::Serialize;
 use vnet::Router;
+use vnet::arcs::{ArcIndex, IP4_UNICAST, IP6_UNICAST};
 
 use crate::config::{
     ConfUpdate, Encap, EncapWords, IpPrefix, LbConfig, LbError, Ping, Protocol, Scheduler, ServerSpec, Service, VipKey,
@@ -21,6 +22,8 @@ use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
 use crate::format::VipReport;
 use crate::maglev::MAX_LEN;
 use crate::moves::Moves;
+use crate::nat::PoolRange;
+use crate::node::in2out::FEATURES;
 
 pub(crate) fn register(app: &mut App) {
     flows::register(app);
@@ -30,7 +33,7 @@ pub(crate) fn register(app: &mut App) {
     app.command(
         "lb conf",
         "lb conf [ip4-src-address <addr>] [ip6-src-address <addr>] [buckets <n>] [timeout <s>] \
-         [half-open <s>] [established <s>] [udp <s>]",
+         [half-open <s>] [established <s>] [closing <s>] [udp <s>] [snat4 <addr>[-<addr>]] [snat6 <addr>[-<addr>]]",
         conf,
     )
     .command(
@@ -48,6 +51,12 @@ pub(crate) fn register(app: &mut App) {
         servers,
     )
     .command("lb flush vip", "lb flush vip <prefix> [protocol (tcp|udp) port <n>]", flush)
+    .command("lb set interface nat4", "lb set interface nat4 in <interface> [del]", |router, args| {
+        nat_feature(router, args, IP4_UNICAST, FEATURES[0])
+    })
+    .command("lb set interface nat6", "lb set interface nat6 in <interface> [del]", |router, args| {
+        nat_feature(router, args, IP6_UNICAST, FEATURES[1])
+    })
     .command("show lb", "show lb", |router, args| {
         args.end()?;
         with(router, |lb, router| {
@@ -93,12 +102,18 @@ fn conf(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             once(&mut update.ip4_src, "ip4-src-address", args.ip4("the source of tunnels")?)?;
         } else if args.keyword("ip6-src-address") {
             once(&mut update.ip6_src, "ip6-src-address", args.parse("the source of tunnels, an IPv6 address")?)?;
+        } else if args.keyword("snat4") {
+            once(&mut update.snat4, "snat4", pool(args, "an IPv4 address, or two with `-' between them")?)?;
+        } else if args.keyword("snat6") {
+            once(&mut update.snat6, "snat6", pool(args, "an IPv6 address, or two with `-' between them")?)?;
         } else if args.keyword("buckets") {
             once(&mut update.buckets, "buckets", args.number("a power of two", 1..=MAX_BUCKETS)?)?;
         } else if args.keyword("timeout") {
             once(&mut update.timeout, "timeout", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
         } else if args.keyword("half-open") {
             once(&mut update.half_open, "half-open", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
+        } else if args.keyword("closing") {
+            once(&mut update.closing, "closing", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
         } else if args.keyword("established") {
             once(&mut update.established, "established", args.number("a number of seconds", 1..=MAX_TIMEOUT)?)?;
         } else if args.keyword("udp") {
@@ -111,6 +126,16 @@ fn conf(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         lb.change(router, |config| Ok(((), config.set_conf(update)?))).map_err(CliError::at)?;
         Ok(Reply::none())
     })
+}
+
+/// `FIRST-LAST`, or one address.
+fn pool<A: Copy + std::str::FromStr>(args: &mut Args<'_>, what: &'static str) -> Result<PoolRange<A>, CliError> {
+    let word = args.word(what)?;
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) => Ok(PoolRange { first, last }),
+        _ => Err(CliError::at(format!("expected {what}, got `{word}'"))),
+    }
 }
 
 /// A VIP's prefix, with host bits cleared as in VPP.
@@ -371,6 +396,18 @@ impl fmt::Display for Changed {
         }
         if self.silent { Ok(()) } else { self.moves.fmt(f) }
     }
+}
+
+/// Lets packets that come in by an interface from servers be translated back, or no longer.
+fn nat_feature(router: &mut Router, args: &mut Args<'_>, arc: ArcIndex, feature: &str) -> Result<Reply, CliError> {
+    if !args.keyword("in") {
+        return Err(CliError::at(format!("expected `in', got {}", args.got())));
+    }
+    let interface = args.interface(router)?;
+    let on = !args.keyword("del");
+    args.end()?;
+    router.set_feature(arc, feature, interface, on).map_err(CliError::at)?;
+    Ok(Reply::none())
 }
 
 fn flush(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

@@ -27,11 +27,12 @@ pub use prefix::{IpPrefix, PrefixError};
 pub use scheduler::Scheduler;
 pub use vip::{Ping, Protocol, RouteTarget, Server, ServerSpec, Service, State, Vip, VipKey, VipOptions};
 
-use check::{check_options, check_room, checked_weight, nobody_has};
+use check::{check_options, check_pool, check_room, checked_weight, nobody_has, nobody4, nobody6};
 
 use crate::flow_table::{self, Timeouts};
 use crate::handle::ServerHandle;
 use crate::maglev::{self, Member};
+use crate::nat::PoolRange;
 
 /// The highest index of a VIP: flow hashes have 24 bits for it.
 pub const MAX_VIP: u32 = (1 << 24) - 1;
@@ -43,6 +44,10 @@ pub struct Conf {
     pub ip4_src: Ipv4Addr,
     /// The same over IPv6.
     pub ip6_src: Ipv6Addr,
+    /// What servers see instead of clients with full NAT over IPv4; `None`: `ip4_src`.
+    pub snat4: Option<PoolRange<Ipv4Addr>>,
+    /// The same over IPv6.
+    pub snat6: Option<PoolRange<Ipv6Addr>>,
     /// Buckets of each worker's flow table.
     pub buckets: u32,
     /// Seconds after which a silent flow is forgotten, where nothing else is set for its state.
@@ -51,15 +56,38 @@ pub struct Conf {
     pub half_open: Option<u32>,
     /// for those of which more came,
     pub established: Option<u32>,
+    /// for those that are closing,
+    pub closing: Option<u32>,
     /// and for all others.
     pub udp: Option<u32>,
 }
 
 impl Conf {
+    /// The addresses that servers see with full NAT over IPv4; none where nothing is set.
+    pub fn sources4(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let own =
+            (self.ip4_src != Ipv4Addr::BROADCAST).then_some(PoolRange { first: self.ip4_src, last: self.ip4_src });
+        let pool = self.snat4.or(own);
+        pool.into_iter().flat_map(|pool| (pool.first.to_bits()..=pool.last.to_bits()).map(Ipv4Addr::from_bits))
+    }
+
+    /// The same over IPv6.
+    pub fn sources6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let own =
+            (self.ip6_src.to_bits() != u128::MAX).then_some(PoolRange { first: self.ip6_src, last: self.ip6_src });
+        let pool = self.snat6.or(own);
+        pool.into_iter().flat_map(|pool| (pool.first.to_bits()..=pool.last.to_bits()).map(Ipv6Addr::from_bits))
+    }
+
     /// How long flows may be silent.
     pub fn timeouts(&self) -> Timeouts {
         let or = |one: Option<u32>| one.unwrap_or(self.timeout);
-        Timeouts { plain: or(self.udp), half_open: or(self.half_open), established: or(self.established) }
+        Timeouts {
+            plain: or(self.udp),
+            half_open: or(self.half_open),
+            established: or(self.established),
+            closing: or(self.closing),
+        }
     }
 }
 
@@ -68,10 +96,13 @@ impl Default for Conf {
         Self {
             ip4_src: Ipv4Addr::BROADCAST,
             ip6_src: Ipv6Addr::from_bits(u128::MAX),
+            snat4: None,
+            snat6: None,
             buckets: 1024,
             timeout: 40,
             half_open: None,
             established: None,
+            closing: None,
             udp: None,
         }
     }
@@ -83,10 +114,13 @@ impl Default for Conf {
 pub struct ConfUpdate {
     pub ip4_src: Option<Ipv4Addr>,
     pub ip6_src: Option<Ipv6Addr>,
+    pub snat4: Option<PoolRange<Ipv4Addr>>,
+    pub snat6: Option<PoolRange<Ipv6Addr>>,
     pub buckets: Option<u32>,
     pub timeout: Option<u32>,
     pub half_open: Option<u32>,
     pub established: Option<u32>,
+    pub closing: Option<u32>,
     pub udp: Option<u32>,
 }
 
@@ -183,22 +217,28 @@ impl LbConfig {
         let next = Conf {
             ip4_src: update.ip4_src.unwrap_or(self.conf.ip4_src),
             ip6_src: update.ip6_src.unwrap_or(self.conf.ip6_src),
+            snat4: update.snat4.or(self.conf.snat4),
+            snat6: update.snat6.or(self.conf.snat6),
             buckets: update.buckets.unwrap_or(self.conf.buckets),
             timeout: update.timeout.unwrap_or(self.conf.timeout),
             half_open: update.half_open.or(self.conf.half_open),
             established: update.established.or(self.conf.established),
+            closing: update.closing.or(self.conf.closing),
             udp: update.udp.or(self.conf.udp),
         };
         flow_table::check(next.buckets, next.timeout)?;
         next.timeouts().check()?;
-        let nobody = |source: Ipv4Addr| source.is_unspecified() || source.is_multicast() || source.is_broadcast();
-        if update.ip4_src.is_some_and(nobody) {
+        if update.ip4_src.is_some_and(nobody4) {
             return Err(LbError::Source(next.ip4_src.into()));
         }
-        let nobody =
-            |source: Ipv6Addr| source.is_unspecified() || source.is_multicast() || source.is_unicast_link_local();
-        if update.ip6_src.is_some_and(nobody) {
+        if update.ip6_src.is_some_and(nobody6) {
             return Err(LbError::Source(next.ip6_src.into()));
+        }
+        if let Some(pool) = update.snat4 {
+            check_pool(pool.first, pool.last, nobody4)?;
+        }
+        if let Some(pool) = update.snat6 {
+            check_pool(pool.first, pool.last, nobody6)?;
         }
         let mut change = Change::default();
         if next.buckets != self.conf.buckets {
@@ -217,7 +257,7 @@ impl LbConfig {
     /// If there is one of this key, one that cannot stand beside it, or a server within its prefix; if no host can have
     /// such an address; if an option cannot be, or not of this family.
     pub fn add_vip(&mut self, key: VipKey, options: VipOptions) -> Result<(u32, Change), LbError> {
-        check_options(&key, &options)?;
+        check_options(&key, &options, &self.conf)?;
         if nobody_has(key.prefix) {
             return Err(LbError::VipNotUnicast(key.prefix));
         }

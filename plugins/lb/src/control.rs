@@ -1,5 +1,7 @@
 //! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
 
+mod translation;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, v
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, Rooms, ServerCounters};
 use crate::moves::{Moves, Stage, affected, moves};
-use crate::tables::LbTables;
+use crate::tables::{Engine, LbTables};
+use translation::Translation;
 
 /// The name under which the load balancer's routes stand.
 const SOURCE: &str = "lb";
@@ -42,6 +45,7 @@ pub struct LbControl {
     known: (Numbers, Numbers),
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
+    translation: Translation,
 }
 
 impl LbControl {
@@ -80,7 +84,7 @@ impl LbControl {
         let mut next = self.config.clone();
         let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
         self.prepare(router, &change, mode)?;
-        let tables = LbTables::build(&next, &self.tables, |address| self.track_of(address));
+        let tables = LbTables::build(&next, &self.tables, &Ways { tracks: &self.tracks, router });
         let moves = self.moves(router, Stage { config: &next, tables: &tables });
         if mode == Mode::Try {
             return Ok((result, moves));
@@ -206,7 +210,9 @@ impl LbControl {
 
     /// Gives the workers tables of the present configuration.
     fn publish(&mut self, router: &mut Router) {
-        let tables = Arc::new(LbTables::build(&self.config, &self.tables, |address| self.track_of(address)));
+        self.translation.follow(router, &self.config);
+        let ways = Ways { tracks: &self.tracks, router };
+        let tables = Arc::new(LbTables::build(&self.config, &self.tables, &ways));
         let servers: Numbers = self.config.servers().map(|(slot, _)| slot).collect();
         let vips: Numbers = self.config.vips().map(|(index, _)| index).collect();
         let new_servers: Vec<u32> = servers.difference(&self.known.0).copied().collect();
@@ -221,15 +227,18 @@ impl LbControl {
         });
         self.tables = tables.clone();
         router.set_extension(tables);
-        let conf = self.config.conf();
-        router.set_own_addresses_of::<LbControl, _>((conf.ip4_src != Ipv4Addr::BROADCAST).then_some(conf.ip4_src));
-        let none = Ipv6Addr::from_bits(u128::MAX);
-        router.set_own_addresses_of::<LbControl, _>((conf.ip6_src != none).then_some(conf.ip6_src));
+        let own = self.translation.own(&self.config);
+        router.set_own_addresses_of::<LbControl, _>(own.ip4);
+        router.set_own_addresses_of::<LbControl, _>(own.ip6);
         router.publish();
     }
 
     /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
+        // Interfaces may have other addresses than before.
+        if self.translation.follow(router, &self.config) {
+            router.publish();
+        }
         if self.resized {
             self.resized = give_back_spent(router);
         }
@@ -356,6 +365,26 @@ impl LbControl {
             facts
         };
         vip_reports(&self.config, counters, facts)
+    }
+}
+
+/// What tables are built with.
+struct Ways<'r> {
+    tracks: &'r HashMap<IpAddr, TrackIndex>,
+    router: &'r Router,
+}
+
+impl Engine for Ways<'_> {
+    fn track(&self, address: IpAddr) -> u32 {
+        self.tracks.get(&address).map_or(0, |track| track.0)
+    }
+
+    fn node(&self, vip: &Vip) -> Option<NodeId> {
+        self.router.node(vip.options.encap.nodes(vip.family())?[1])
+    }
+
+    fn workers(&self) -> u32 {
+        self.router.workers() as u32
     }
 }
 

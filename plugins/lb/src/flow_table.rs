@@ -35,7 +35,7 @@ pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
 pub use resize::MAX_OLD;
 use resize::Old;
-pub use state::{FlowState, Timeouts};
+pub use state::{Control, FlowState, Timeouts};
 
 use crate::handle::{Live, ServerHandle};
 use crate::slot_hash::{FlowWords, KeyMask};
@@ -95,6 +95,8 @@ pub struct Pressed {
     pub evicted: u64,
     /// Packets of flows that found no entry.
     pub refused: u64,
+    /// Flows that were remembered beside one with the same 32 bits of identity, and told apart by the others.
+    pub collided: u64,
 }
 
 /// See the head of this module. `now` is in seconds everywhere, and never less than in an earlier call.
@@ -191,6 +193,38 @@ impl FlowTable {
         self.finder().known(hash, now)
     }
 
+    /// The server of a flow that is known, and a note of a packet that says something about its connection. A flow that
+    /// was closing and begins anew is not known.
+    pub fn control(&mut self, hash: FlowHash, now: u32, live: Live<'_>, what: Control) -> Option<ServerHandle> {
+        let here = self.buckets.wrapped(hash.bucket as usize).find(hash.identity).is_some();
+        if !here && !self.old.is_empty() {
+            self.known_of_old(hash, now, live)?;
+        }
+        let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
+        let way = bucket.find(hash.identity).filter(|&way| !bucket.is_free(way, now, &timeouts, live))?;
+        let state = match (what, bucket.state(way)) {
+            (Control::Syn, FlowState::Closing) => return None,
+            (Control::Syn, state) => state,
+            (Control::End, _) => FlowState::Closing,
+        };
+        bucket.note(way, now, hash.bucket >> bits, state);
+        Some(bucket.server[way])
+    }
+
+    /// Notes a packet the other way, which tells that the flow lives, but not that its sender does: a half-open flow stays
+    /// what it is and ends when it would have.
+    pub fn touch(&mut self, hash: FlowHash, now: u32) {
+        let bits = self.buckets.bits();
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
+        if let Some(way) = bucket.find(hash.identity)
+            && bucket.state(way) != FlowState::HalfOpen
+            && !bucket.is_over(way, now, &self.timeouts)
+        {
+            bucket.refresh(way, now, hash.bucket >> bits);
+        }
+    }
+
     /// For finding many flows.
     #[inline(always)]
     pub fn finder(&mut self) -> Finder<'_> {
@@ -234,6 +268,7 @@ impl FlowTable {
             return false;
         };
         self.pressed.evicted += u64::from(free.is_none());
+        self.pressed.collided += u64::from(bucket.has_half_of(hash.identity));
         let before = bucket.server[way];
         bucket.set(way, hash, bits, seen);
         self.release(before);

@@ -64,13 +64,15 @@ impl fmt::Display for LbReport {
             writeln!(f, "core {}", core.core)?;
             writeln!(f, "  timeout: {}s", core.timeout)?;
             writeln!(f, "  usage: {} / {}", core.used, core.size)?;
-            let Timeouts { plain, half_open, established } = core.timeouts;
-            if half_open != plain || established != plain {
-                writeln!(f, "  tcp timeouts: half-open {half_open}s established {established}s")?;
+            let Timeouts { plain, half_open, established, closing } = core.timeouts;
+            if [half_open, established, closing] != [plain; 3] {
+                write!(f, "  tcp timeouts: half-open {half_open}s established {established}s")?;
+                writeln!(f, " closing {closing}s")?;
             }
             if core.pressed != Pressed::default() {
-                let Pressed { evicted, refused } = core.pressed;
-                writeln!(f, "  half-open flows evicted: {evicted}  flows refused: {refused}")?;
+                let Pressed { evicted, refused, collided } = core.pressed;
+                write!(f, "  half-open flows evicted: {evicted}  flows refused: {refused}")?;
+                writeln!(f, "  identities collided: {collided}")?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@
 //! - [`fragments`]: a worker's memory of where the fragments of a datagram go.
 //! - [`handle`]: how servers are referred to, so that a flow never reaches one that it was not given to.
 //! - [`outer`]: the headers in front of an encapsulated packet.
+//! - [`nat`]: sessions whose packets are translated, and how.
 //! - [`moves`]: what a change does to flows.
 //! - [`flows`]: what flow tables remember, for people; [`rates`]: how much goes to each server.
 //! - [`host`]: the host agent, on servers.
@@ -31,6 +32,7 @@ pub mod import;
 pub mod local;
 pub mod maglev;
 pub mod moves;
+pub mod nat;
 mod node;
 pub mod outer;
 pub mod picks;
@@ -52,6 +54,9 @@ pub fn register(app: &mut cli::App) {
     let keys = flow_table::HashKeys::random();
     for node in node::nodes() {
         app.builder.node(node);
+    }
+    for (arc, feature) in ["ip4-unicast", "ip6-unicast"].into_iter().zip(node::in2out::FEATURES) {
+        app.builder.feature(arc, vnet::arcs::Feature { node: feature.into(), before: Vec::new(), after: Vec::new() });
     }
     app.builder
         .extension(tables::LbTables::default())

@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, TrackIndex};
+use vnet::wire::{FlowKey4, FlowKey6};
 use vnet::{NodeId, Tables};
 
 use crate::config::Encap;
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::handle::{Live, ServerHandle};
+use crate::nat::{FlowKey, Session, Sessions};
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
 use crate::tables::ServerEntry;
@@ -189,6 +191,10 @@ pub struct LbLocal {
     pub begun: Vec<u64>,
     /// Which servers new flows get.
     pub picks: Picks,
+    /// The sessions of NAT: of no room, until there are VIPs that need it.
+    pub nat4: Sessions<FlowKey4>,
+    /// The same of IPv6.
+    pub nat6: Sessions<FlowKey6>,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -206,6 +212,8 @@ impl LbLocal {
             servers,
             begun,
             picks: Picks::new(worker, picks),
+            nat4: Sessions::with_capacity(0, keys.words()),
+            nat6: Sessions::with_capacity(0, keys.words()),
             swept: 0,
             owed: 0,
         }
@@ -268,10 +276,26 @@ impl LbLocal {
     /// Takes back what has expired in so many buckets. Returns whether more are due.
     pub fn sweep(&mut self, now: u32, live: Live<'_>, buckets: usize) -> bool {
         self.flows.sweep(now, live, buckets);
+        self.sweep_sessions(now, live, buckets);
         self.owed = self.owed.saturating_sub(buckets);
         self.owed > 0 || self.flows.is_moving()
     }
 }
+
+impl LbLocal {
+    /// Takes out sessions whose flows are forgotten: as many places are looked at as buckets of flows are.
+    fn sweep_sessions(&mut self, now: u32, live: Live<'_>, buckets: usize) {
+        let LbLocal { flows, nat4, nat6, .. } = self;
+        fn alive<K: FlowKey>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
+            flows.peek(session.flow, now, live) == Some(session.handle)
+        }
+        nat4.sweep(buckets * WAYS, |session| alive(session, flows, now, live));
+        nat6.sweep(buckets * WAYS, |session| alive(session, flows, now, live));
+    }
+}
+
+/// Sessions that there may be for each bucket of the flow table: as many as flows.
+pub const WAYS: usize = 4;
 
 #[cfg(test)]
 mod tests {

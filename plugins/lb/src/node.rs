@@ -9,6 +9,8 @@
 
 mod family;
 mod flow;
+pub(crate) mod in2out;
+mod nat;
 mod rare;
 mod send;
 mod sweep;
@@ -68,6 +70,10 @@ node_errors! {
         Unreachable => error "server unreachable",
         /// DF is set, and the outer packet would not fit.
         MustFragment => error "packet too long for the tunnel and DF set",
+        /// All sources that a server could see are taken.
+        NoSource => error "no source address and port left for NAT",
+        /// The table of sessions is full.
+        NoSession => error "no room for a NAT session",
         /// Extension headers without end, cut short or misplaced.
         Chain => error "bad extension headers",
         /// The outer packet would be longer than an IPv4 packet may be.
@@ -88,6 +94,9 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
     all.extend(both::<send::Gue6>());
     all.extend(both::<send::L2dsr>());
     all.extend(pair::<V4, send::L3dsr>());
+    all.extend(nat::nodes::<V4>());
+    all.extend(nat::nodes::<V6>());
+    all.extend(in2out::nodes());
     all
 }
 
@@ -205,15 +214,18 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
 
     fn judge(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let found = ServerHandle::from_bits(staged.found);
-        let server = if cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, self.epoch)) {
-            found
+        let known = cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, self.epoch));
+        let (server, identity) = if known {
+            (found, staged.identity)
         } else {
             self.rare = ServerHandle::NONE;
             match rare::find(cx, packet, staged) {
-                Ok(server) => self.rare = server,
+                Ok(found) => {
+                    self.rare = found.server;
+                    (found.server, found.identity)
+                }
                 Err(next) => return next,
             }
-            self.rare
         };
         let room = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.room);
         if longest(packet) > usize::from(room)
@@ -221,7 +233,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         {
             return next;
         }
-        let common = Common { ip6: &cx.shared.ip6, entropy: rare::entropy::<I>(cx.local, packet, staged) };
+        let common = Common { ip6: &cx.shared.ip6, entropy: (identity >> 32) as u32 };
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
@@ -238,6 +250,13 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
 fn longest(packet: &Packet<'_>) -> usize {
     let gso = packet.meta().offload.intersects(Offload::GSO);
     gso.then(|| nodes::ip4::gso_piece_len(packet)).flatten().unwrap_or(packet.len())
+}
+
+impl<I: Inner, S: SendTo<I>, const PORT: bool> rare::Balancing for Balance<I, S, PORT> {
+    type Family = I;
+    const ENCAP: Encap = S::ENCAP;
+    const PORT: bool = PORT;
+    const WHOLE: bool = S::WHOLE;
 }
 
 impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT> {

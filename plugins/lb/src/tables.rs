@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use vnet::NodeId;
+
 use crate::config::{Encap, Family, LbConfig, Ping, RouteTarget, Scheduler, Server, Service, State, Vip};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
@@ -48,6 +50,8 @@ pub struct ServerEntry {
     own_port: Option<u16>,
     /// The family of its VIP.
     pub vip: Family,
+    /// The index of its VIP.
+    pub vip_index: u32,
     /// What the engine knows the way to it by.
     pub track: u32,
     /// Its handle.
@@ -72,22 +76,60 @@ pub struct LbTables {
     firsts: Vec<u32>,
     /// What the outer IPv6 headers have in common.
     pub ip6: Ip6Outer,
+    /// The addresses that servers see instead of clients', with full NAT.
+    pub snat4: Arc<[u32]>,
+    /// The same of IPv6.
+    pub snat6: Arc<[[u8; 16]]>,
+    /// How many workers there are.
+    pub workers: u32,
+    /// By family, protocol and port: the nodes of VIPs that our own addresses serve, too, and the numbers for them.
+    node_ports: HashMap<(Family, u8, u16), (NodeId, u32), ahash::RandomState>,
     /// Counts these tables and those before.
     version: u32,
+}
+
+/// What the tables need to know of the engine.
+pub trait Engine {
+    /// What the way to a server's address is known by.
+    fn track(&self, address: IpAddr) -> u32;
+    /// The node that packets of a VIP of a single port go to.
+    fn node(&self, _: &Vip) -> Option<NodeId> {
+        None
+    }
+    /// How many workers there are.
+    fn workers(&self) -> u32 {
+        1
+    }
+}
+
+/// For those who know ways only.
+impl<F: Fn(IpAddr) -> u32> Engine for F {
+    fn track(&self, address: IpAddr) -> u32 {
+        self(address)
+    }
 }
 
 /// The index that a route carries, protocol and port.
 type PortKey = (u32, u8, u16);
 
 impl LbTables {
-    /// Builds the tables of a configuration. `track` says what the engine knows the way to a server's address by.
+    /// Builds the tables of a configuration for an engine.
     ///
     /// Slots that would come out the same are shared with the tables `before`. The others are filled here, which takes
     /// milliseconds for many slots: not for a packet thread.
-    pub fn build(config: &LbConfig, before: &Self, track: impl Fn(IpAddr) -> u32) -> Self {
+    pub fn build(config: &LbConfig, before: &Self, engine: &impl Engine) -> Self {
         let version = before.version.wrapping_add(1).max(1);
         let ip6 = Ip6Outer::new(config.conf().ip6_src);
-        let mut tables = Self { handles: config.handles().to_vec(), version, ip6, ..Self::default() };
+        let conf = config.conf();
+        let mut tables = Self {
+            handles: config.handles().to_vec(),
+            version,
+            ip6,
+            snat4: conf.sources4().map(u32::from).collect(),
+            snat6: conf.sources6().map(|address| address.octets()).collect(),
+            workers: engine.workers(),
+            ..Self::default()
+        };
         for (index, vip) in config.vips() {
             let entry = VipEntry::build(config, vip, before.vip(index), version);
             tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
@@ -98,6 +140,11 @@ impl LbTables {
             {
                 tables.ports.insert((group, protocol.number(), port), index);
                 tables.firsts.resize(tables.firsts.len().max(group as usize + 1), 0);
+                if vip.options.node_port
+                    && let Some(node) = engine.node(vip)
+                {
+                    tables.node_ports.insert((vip.family(), protocol.number(), port), (node, group));
+                }
                 let first = &mut tables.firsts[group as usize];
                 *first = if *first == 0 { index } else { index.min(*first) };
             }
@@ -105,7 +152,7 @@ impl LbTables {
         for (slot, server) in config.servers() {
             let Some(vip) = config.vip(server.vip) else { continue };
             let handle = config.handles()[slot as usize];
-            let entry = ServerEntry::new(config, vip, server, track(server.address), handle);
+            let entry = ServerEntry::new(config, vip, server, engine.track(server.address), handle);
             for vacant in tables.servers.len() as u32..=slot {
                 tables.servers.push(ServerEntry::vacant(vacant));
             }
@@ -143,6 +190,11 @@ impl LbTables {
     /// The VIP that stands for all VIPs of single ports of a prefix where no port decides.
     pub fn first_of(&self, group: u32) -> Option<u32> {
         self.firsts.get(group as usize).copied().filter(|&index| index != 0)
+    }
+
+    /// Where packets to a port of an address of ours are balanced: the node, and the number for it.
+    pub fn node_port(&self, family: Family, protocol: u8, port: u16) -> Option<(NodeId, u32)> {
+        self.node_ports.get(&(family, protocol, port)).copied()
     }
 
     /// The server with this handle, while it is the present one of its slot.
@@ -217,6 +269,7 @@ impl ServerEntry {
             port: 0,
             own_port: None,
             vip: Family::Ip4,
+            vip_index: 0,
             track: 0,
             handle: ServerHandle::first(slot ^ 1),
             weight: 0,
@@ -234,6 +287,7 @@ impl ServerEntry {
             port,
             own_port: server.port,
             vip: family,
+            vip_index: server.vip,
             track,
             handle,
             weight: server.weight,
@@ -279,7 +333,7 @@ mod tests {
     }
 
     fn build(config: &LbConfig, before: &LbTables) -> LbTables {
-        LbTables::build(config, before, |address| u32::from(address == ip("10.0.2.3")) + 7)
+        LbTables::build(config, before, &|address| u32::from(address == ip("10.0.2.3")) + 7)
     }
 
     #[test]

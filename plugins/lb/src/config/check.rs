@@ -1,8 +1,8 @@
 //! What VIPs and servers must be, by themselves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Family, IpPrefix, LbError, Scheduler, Service, Vip, VipKey, VipOptions};
+use super::{Conf, Encap, Family, IpPrefix, LbError, Ping, Scheduler, Service, Vip, VipKey, VipOptions};
 use crate::maglev::{self, Member};
 
 pub(super) fn checked_weight(weight: u32) -> Result<u8, LbError> {
@@ -23,7 +23,7 @@ pub(super) fn check_room(vip: &Vip, members: &[Member]) -> Result<(), LbError> {
 }
 
 /// Whether a VIP can have such options.
-pub(super) fn check_options(key: &VipKey, options: &VipOptions) -> Result<(), LbError> {
+pub(super) fn check_options(key: &VipKey, options: &VipOptions, conf: &Conf) -> Result<(), LbError> {
     let (vip, encap) = (*key, options.encap);
     let family = key.prefix.family();
     if encap.nodes(family).is_none() {
@@ -39,7 +39,44 @@ pub(super) fn check_options(key: &VipKey, options: &VipOptions) -> Result<(), Lb
     }
     match key.service {
         Service::All => Err(LbError::NatNeedsPort { vip, encap: encap.name() }),
+        Service::Port { .. } if options.ping == Some(Ping::Balance) => {
+            Err(LbError::PingNat { vip, encap: encap.name() })
+        }
+        Service::Port { .. } if conf.sources4().next().is_none() && encap == Encap::Fullnat4 => {
+            Err(LbError::NoSources { vip, encap: encap.name(), digit: '4' })
+        }
+        Service::Port { .. } if conf.sources6().next().is_none() && encap == Encap::Fullnat6 => {
+            Err(LbError::NoSources { vip, encap: encap.name(), digit: '6' })
+        }
         Service::Port { .. } => Ok(()),
+    }
+}
+
+/// Whether no host can send from an address.
+pub(super) fn nobody4(source: Ipv4Addr) -> bool {
+    source.is_unspecified() || source.is_multicast() || source.is_broadcast()
+}
+
+/// The same of IPv6.
+pub(super) fn nobody6(source: Ipv6Addr) -> bool {
+    source.is_unspecified() || source.is_multicast() || source.is_unicast_link_local()
+}
+
+/// Addresses that a pool of sources may have: each is a route.
+const MAX_POOL: u128 = 1024;
+
+/// Whether a pool can be.
+pub(super) fn check_pool<A: Copy + Into<IpAddr>>(first: A, last: A, nobody: impl Fn(A) -> bool) -> Result<(), LbError> {
+    if let Some(source) = [first, last].into_iter().find(|source| nobody(*source)) {
+        return Err(LbError::Source(source.into()));
+    }
+    let bits = |address: A| match address.into() {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    match bits(last).checked_sub(bits(first)) {
+        Some(more) if more < MAX_POOL => Ok(()),
+        _ => Err(LbError::Pool { first: first.into(), last: last.into(), most: MAX_POOL as u32 }),
     }
 }
 

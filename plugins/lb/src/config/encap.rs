@@ -126,7 +126,7 @@ impl Encap {
     }
 
     /// The nodes that send packets of VIPs of a family this way: those of a VIP of all ports, and those of VIPs of single
-    /// ports. `None`: VIPs of the family cannot have it.
+    /// ports (NAT is for these only). `None`: VIPs of the family cannot have it.
     pub fn nodes(self, vip: Family) -> Option<[&'static str; 2]> {
         Some(match (self, vip) {
             (Self::Gre4, Family::Ip4) => ["lb4-gre4", "lb4-gre4-port"],
@@ -137,8 +137,8 @@ impl Encap {
             (Self::Gue6 { .. }, Family::Ip4) => ["lb4-gue6", "lb4-gue6-port"],
             (Self::L3dsr { .. }, Family::Ip4) => ["lb4-l3dsr", "lb4-l3dsr-port"],
             (Self::L2dsr, Family::Ip4) => ["lb4-l2dsr", "lb4-l2dsr-port"],
-            (Self::Nat4, Family::Ip4) => ["lb4-nat4", "lb4-nat4-port"],
-            (Self::Fullnat4, Family::Ip4) => ["lb4-fullnat4", "lb4-fullnat4-port"],
+            (Self::Nat4, Family::Ip4) => ["lb4-nat4-port"; 2],
+            (Self::Fullnat4, Family::Ip4) => ["lb4-fullnat4-port"; 2],
             (Self::Gre4, Family::Ip6) => ["lb6-gre4", "lb6-gre4-port"],
             (Self::Gre6, Family::Ip6) => ["lb6-gre6", "lb6-gre6-port"],
             (Self::Ipip4, Family::Ip6) => ["lb6-ipip4", "lb6-ipip4-port"],
@@ -146,8 +146,8 @@ impl Encap {
             (Self::Gue4 { .. }, Family::Ip6) => ["lb6-gue4", "lb6-gue4-port"],
             (Self::Gue6 { .. }, Family::Ip6) => ["lb6-gue6", "lb6-gue6-port"],
             (Self::L2dsr, Family::Ip6) => ["lb6-l2dsr", "lb6-l2dsr-port"],
-            (Self::Nat6, Family::Ip6) => ["lb6-nat6", "lb6-nat6-port"],
-            (Self::Fullnat6, Family::Ip6) => ["lb6-fullnat6", "lb6-fullnat6-port"],
+            (Self::Nat6, Family::Ip6) => ["lb6-nat6-port"; 2],
+            (Self::Fullnat6, Family::Ip6) => ["lb6-fullnat6-port"; 2],
             (Self::L3dsr { .. } | Self::Nat4 | Self::Fullnat4, Family::Ip6)
             | (Self::Nat6 | Self::Fullnat6, Family::Ip4) => return None,
         })

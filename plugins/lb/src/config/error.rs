@@ -50,6 +50,34 @@ pub enum LbError {
         /// The encapsulation.
         encap: &'static str,
     },
+    /// Echo requests have no port to translate.
+    #[error("VIP {vip}: ping balance is not for encap {encap}, which answers by itself")]
+    PingNat {
+        /// The VIP.
+        vip: VipKey,
+        /// The encapsulation.
+        encap: &'static str,
+    },
+    /// Full NAT without an address of ours.
+    #[error("VIP {vip}: encap {encap} needs addresses to send from: lb conf snat{digit} or ip{digit}-src-address")]
+    NoSources {
+        /// The VIP.
+        vip: VipKey,
+        /// The encapsulation.
+        encap: &'static str,
+        /// The family's digit.
+        digit: char,
+    },
+    /// A pool of sources that cannot be.
+    #[error("pool {first}-{last}: expected the first address before the last, and {most} addresses at most")]
+    Pool {
+        /// The first.
+        first: IpAddr,
+        /// The last.
+        last: IpAddr,
+        /// How many there may be.
+        most: u32,
+    },
     /// What only NAT knows.
     #[error("{what} is for encap nat4, nat6, fullnat4 and fullnat6 only, not {encap}")]
     NatOnly {

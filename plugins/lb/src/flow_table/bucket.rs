@@ -5,7 +5,7 @@ use super::state::{FlowState, Timeouts};
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
@@ -15,7 +15,7 @@ pub const MAX_TIMEOUT: u32 = 1 << (CLOCK.count_ones() - 1);
 
 /// The stamp's clock: seconds, modulo 2^20 (12 days).
 const CLOCK: u32 = (1 << 20) - 1;
-/// Where the flow's state begins: 4 bits, of which [`FlowState`] takes two.
+/// Where the flow's state begins: 4 bits, of which [`FlowState`] takes three.
 const STATE: u32 = 20;
 /// The state's bit that says that the next packet changes it.
 const PENDING: u32 = 1 << STATE;
@@ -98,17 +98,28 @@ impl Bucket {
         self.server[way].is_none() || !live.holds(self.server[way]) || self.is_over(way, now, timeouts)
     }
 
-    /// The entry that gives way where none is free: of the half-open ones that have waited for their second packet for
-    /// a second at least, the one that has waited longest.
+    /// The entry that gives way where none is free: of those that are half-open or closing, and were silent for a second
+    /// at least, the one that was silent for longest.
     pub(super) fn giving_way(&self, now: u32) -> Option<usize> {
-        let waiting = |way: &usize| self.state(*way) == FlowState::HalfOpen && self.idle(*way, now) > 0;
+        let passing = |way: usize| matches!(self.state(way), FlowState::HalfOpen | FlowState::Closing);
+        let waiting = |way: &usize| passing(*way) && self.idle(*way, now) > 0;
         (0..WAYS).filter(waiting).max_by_key(|way| self.idle(*way, now))
     }
 
     /// Notes a packet. Called about once a second for a flow: a line that was only read need not go back to memory.
     pub(super) fn refresh(&mut self, way: usize, now: u32, above: u32) {
-        let state = self.state(way).after_packet() as u32;
-        self.stamp[way] = now & CLOCK | state << STATE | above << ABOVE;
+        self.note(way, now, above, self.state(way).after_packet());
+    }
+
+    /// Notes a packet that leaves the flow in a state.
+    pub(super) fn note(&mut self, way: usize, now: u32, above: u32, state: FlowState) {
+        self.stamp[way] = now & CLOCK | (state as u32) << STATE | above << ABOVE;
+    }
+
+    /// Whether there is an entry of another flow with the same half of its identity.
+    pub(super) fn has_half_of(&self, identity: u64) -> bool {
+        let [low, high] = halves(identity);
+        (0..WAYS).any(|way| self.low[way] == low && self.high[way] != high && !self.server[way].is_none())
     }
 
     /// Puts a flow in; `bits` of the hash picked the bucket.

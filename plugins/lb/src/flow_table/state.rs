@@ -16,6 +16,17 @@ pub enum FlowState {
     HalfOpen = 1,
     /// TCP, of which more than one packet came.
     Established = 2,
+    /// TCP, of which a FIN or RST came. Later packets keep it, and a SYN begins a new flow.
+    Closing = 4,
+}
+
+/// A packet that changes the state of a connection otherwise than by being one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// SYN: however often it comes, the client may not be where it says.
+    Syn,
+    /// FIN or RST.
+    End,
 }
 
 impl FlowState {
@@ -25,9 +36,10 @@ impl FlowState {
     }
 
     pub(super) fn from_bits(bits: u32) -> FlowState {
-        match bits & 3 {
+        match bits & 7 {
             1 => FlowState::HalfOpen,
             2 => FlowState::Established,
+            4 => FlowState::Closing,
             _ => FlowState::Plain,
         }
     }
@@ -43,6 +55,7 @@ impl FlowState {
             FlowState::Plain => "plain",
             FlowState::HalfOpen => "half-open",
             FlowState::Established => "established",
+            FlowState::Closing => "closing",
         }
     }
 }
@@ -54,12 +67,13 @@ pub struct Timeouts {
     pub plain: u32,
     pub half_open: u32,
     pub established: u32,
+    pub closing: u32,
 }
 
 impl Timeouts {
     /// One for all states.
     pub fn all(timeout: u32) -> Timeouts {
-        Timeouts { plain: timeout, half_open: timeout, established: timeout }
+        Timeouts { plain: timeout, half_open: timeout, established: timeout, closing: timeout }
     }
 
     /// That of a state.
@@ -69,11 +83,12 @@ impl Timeouts {
             FlowState::Plain => self.plain,
             FlowState::HalfOpen => self.half_open,
             FlowState::Established => self.established,
+            FlowState::Closing => self.closing,
         }
     }
 
-    /// What decides how often a table is swept. Not how long half-open flows may be silent, which is a short time: their
-    /// entries give way by themselves.
+    /// What decides how often a table is swept. Not how long half-open and closing flows may be silent, which is a short
+    /// time: their entries give way by themselves.
     pub fn to_sweep(&self) -> u32 {
         self.plain.min(self.established)
     }
@@ -83,7 +98,7 @@ impl Timeouts {
     /// # Errors
     /// If one cannot be.
     pub fn check(&self) -> Result<(), FlowTableError> {
-        let all = [self.plain, self.half_open, self.established];
+        let all = [self.plain, self.half_open, self.established, self.closing];
         match all.into_iter().find(|timeout| !(1..=MAX_TIMEOUT).contains(timeout)) {
             Some(timeout) => Err(FlowTableError::Timeout(timeout)),
             None => Ok(()),

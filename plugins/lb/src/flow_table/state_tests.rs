@@ -7,7 +7,7 @@ const HANDLES: [ServerHandle; 3] = [ServerHandle::NONE, ONE, OTHER];
 
 fn table(buckets: u32) -> FlowTable {
     let mut table = FlowTable::with_buckets(buckets, 40, HashKeys::from_words(KEYS)).unwrap();
-    table.set_timeouts(Timeouts { plain: 40, half_open: 5, established: 300 }).unwrap();
+    table.set_timeouts(Timeouts { plain: 40, half_open: 5, established: 300, closing: 7 }).unwrap();
     table
 }
 
@@ -133,4 +133,72 @@ fn what_is_established_or_plain_never_gives_way() {
     assert_eq!((0..4).map(|flow| state(&table, flow, 12).is_some()).collect::<Vec<_>>(), [true, true, true, false]);
     assert_eq!(table.pressed(), Pressed { evicted: 1, refused: 2 });
     assert_eq!((table.used(), table.flows(ONE)), (4, 4));
+}
+
+fn control(table: &mut FlowTable, flow: u64, now: u32, what: Control) -> Option<ServerHandle> {
+    table.control(table.hash([flow, 6 << 32], 1), now, Live::new(&HANDLES), what)
+}
+
+#[test]
+fn a_syn_establishes_nothing_however_often_it_comes() {
+    let mut table = table(64);
+    assert_eq!(control(&mut table, 1, 50, Control::Syn), None);
+    packet(&mut table, 1, 50, FlowState::HalfOpen, ONE);
+    for now in 50..53 {
+        assert_eq!(control(&mut table, 1, now, Control::Syn), Some(ONE));
+        assert_eq!(state(&table, 1, now), Some(FlowState::HalfOpen));
+    }
+    // It keeps the server of an established flow, and the flow as it is.
+    packet(&mut table, 1, 53, FlowState::HalfOpen, OTHER);
+    assert_eq!(control(&mut table, 1, 54, Control::Syn), Some(ONE));
+    assert_eq!(state(&table, 1, 54), Some(FlowState::Established));
+}
+
+#[test]
+fn an_end_closes_and_a_syn_after_it_begins_anew() {
+    let mut table = table(64);
+    for _ in 0..2 {
+        packet(&mut table, 1, 50, FlowState::HalfOpen, ONE);
+    }
+    assert_eq!(control(&mut table, 1, 51, Control::End), Some(ONE));
+    assert_eq!(state(&table, 1, 51), Some(FlowState::Closing));
+    // The last packets find their server and change nothing.
+    assert_eq!(packet(&mut table, 1, 52, FlowState::HalfOpen, OTHER), Verdict::Known(ONE));
+    assert_eq!(state(&table, 1, 52), Some(FlowState::Closing));
+    assert_eq!(control(&mut table, 1, 53, Control::Syn), None);
+    assert_eq!(packet(&mut table, 1, 59, FlowState::HalfOpen, OTHER), Verdict::Known(ONE), "7 seconds after the last");
+    let (hash, live) = (table.hash([1, 6 << 32], 1), Live::new(&HANDLES));
+    assert_eq!(table.insert(hash, 59, live, OTHER, FlowState::HalfOpen), Verdict::New(OTHER));
+    assert_eq!((table.used(), table.flows(ONE), table.flows(OTHER)), (1, 0, 1));
+    assert_eq!(control(&mut table, 1, 60, Control::End), Some(OTHER));
+    assert_eq!(state(&table, 1, 67), Some(FlowState::Closing));
+    assert_eq!(state(&table, 1, 68), None, "its own timeout");
+}
+
+#[test]
+fn a_packet_the_other_way_does_not_establish() {
+    let mut table = table(64);
+    packet(&mut table, 1, 50, FlowState::HalfOpen, ONE);
+    let hash = table.hash([1, 6 << 32], 1);
+    table.touch(hash, 53);
+    assert_eq!(state(&table, 1, 53), Some(FlowState::HalfOpen));
+    assert_eq!(state(&table, 1, 56), None, "an answer does not keep it");
+    for _ in 0..2 {
+        packet(&mut table, 1, 60, FlowState::HalfOpen, ONE);
+    }
+    table.touch(hash, 300);
+    assert_eq!(state(&table, 1, 600), Some(FlowState::Established), "answers keep what is established");
+}
+
+/// Two flows whose identities agree in 32 bits are two flows, and it is counted.
+#[test]
+fn halves_of_identities_that_agree_are_counted() {
+    let mut table = table(64);
+    let live = Live::new(&HANDLES);
+    for (identity, server) in [(0x1_0000_0007, ONE), (0x2_0000_0007, OTHER)] {
+        let hash = FlowHash { identity, bucket: 3 };
+        assert_eq!(table.insert(hash, 50, live, server, FlowState::Plain), Verdict::New(server));
+        assert_eq!(table.find(hash, 50, live), Some(server));
+    }
+    assert_eq!(table.pressed(), Pressed { collided: 1, ..Pressed::default() });
 }

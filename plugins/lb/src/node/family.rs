@@ -56,11 +56,12 @@ impl Inner for V4 {
 
     #[inline(always)]
     fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
-        if let Some(head) = packet.first_chunk::<24>()
-            && let ([first, _, _], _) = head.as_chunks::<8>()
+        if let Some(head) = packet.first_chunk::<34>()
+            && let ([first, ..], _) = head.as_chunks::<8>()
             && u64::from_le_bytes(*first) & FIRST_MASK == FIRST
-            && let [.., protocol @ (protocol::TCP | protocol::UDP), _, _] = head[..12]
-            && let ([addresses], ports) = head[12..].as_chunks::<8>()
+            && let protocol @ (protocol::TCP | protocol::UDP) = head[9]
+            && (head[33] & CONTROL == 0 || protocol == protocol::UDP)
+            && let ([addresses], ports) = head[12..24].as_chunks::<8>()
             && let ([ports], _) = ports.as_chunks::<4>()
         {
             let ports = u64::from(u32::from_be_bytes(*ports));
@@ -96,16 +97,31 @@ const FIRST_MASK: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
 /// Version 4, 20 bytes, not a fragment.
 const FIRST: u64 = 0x45;
 
+/// TCP's FIN, SYN and RST: packets that say something about a connection.
+const CONTROL: u8 = 0b111;
+const SYN: u8 = 0b010;
+
 #[inline(never)]
 fn other_words4(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     let key = FlowKey4::read(packet)?;
-    if key.proto == protocol::ICMP {
-        return match packet.get(usize::from(packet[0] & 15) * 4) {
-            Some(&icmp4::ECHO_REQUEST) => Err(NoFlow::Echo),
-            _ => Ok(key.words()),
-        };
+    let transport = packet.get(usize::from(packet[0] & 15) * 4..).unwrap_or_default();
+    match NoFlow::of_transport(key.proto, transport, icmp4::ECHO_REQUEST) {
+        Some(why) => Err(why),
+        None => Ok(key.words()),
     }
-    Ok(key.words())
+}
+
+impl NoFlow {
+    /// Why a packet with a flow is none of the common ones, if it is not.
+    fn of_transport(protocol: u8, transport: &[u8], echo: u8) -> Option<NoFlow> {
+        match (protocol, transport) {
+            (protocol::TCP, [_, _, _, _, _, _, _, _, _, _, _, _, _, flags, ..]) if flags & CONTROL != 0 => {
+                Some(if flags & CONTROL == SYN { NoFlow::Syn } else { NoFlow::End })
+            }
+            (protocol::ICMP | protocol::ICMP6, [kind, ..]) if *kind == echo => Some(NoFlow::Echo),
+            _ => None,
+        }
+    }
 }
 
 /// IPv6.
@@ -121,9 +137,10 @@ impl Inner for V6 {
 
     #[inline(always)]
     fn words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
-        if let Some(head) = packet.first_chunk::<44>()
+        if let Some(head) = packet.first_chunk::<54>()
             && let protocol @ (protocol::TCP | protocol::UDP) = head[6]
-            && let ([s0, s1, d0, d1], ports) = head[8..].as_chunks::<8>()
+            && (head[53] & CONTROL == 0 || protocol == protocol::UDP)
+            && let ([s0, s1, d0, d1], ports) = head[8..44].as_chunks::<8>()
             && let ([ports], _) = ports.as_chunks::<4>()
         {
             let ports = u64::from(protocol) << 32 | u64::from(u32::from_be_bytes(*ports));
@@ -163,13 +180,12 @@ const MIN_MTU6: usize = 1280;
 #[inline(never)]
 fn other_words6(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
     let key = FlowKey6::read(packet)?;
-    if key.proto == protocol::ICMP6 {
-        let upper = vnet::wire::ip6_ext::walk(packet).map_or(usize::MAX, |upper| upper.offset);
-        if packet.get(upper) == Some(&icmp6::ECHO_REQUEST) {
-            return Err(NoFlow::Echo);
-        }
+    let upper = vnet::wire::ip6_ext::walk(packet).map_or(usize::MAX, |upper| upper.offset);
+    let transport = packet.get(upper..).unwrap_or_default();
+    match NoFlow::of_transport(key.proto, transport, icmp6::ECHO_REQUEST) {
+        Some(why) => Err(why),
+        None => Ok(key.words()),
     }
-    Ok(key.words())
 }
 
 #[cfg(test)]
@@ -179,13 +195,17 @@ mod tests {
     /// The short way to a key gives what the long one gives, whatever the bytes are.
     #[test]
     fn both_ways_to_a_key_agree() {
-        let mut bytes = [0x45, 0, 0, 28, 1, 2, 0x40, 0, 64, 6, 3, 4, 10, 0, 1, 2, 90, 0, 0, 1, 0x12, 0x34, 0, 80, 7, 7];
+        let mut bytes = [7; 40];
+        bytes[..24].copy_from_slice(&[
+            0x45, 0, 0, 28, 1, 2, 0x40, 0, 64, 6, 3, 4, 10, 0, 1, 2, 90, 0, 0, 1, 0x12, 0x34, 0, 80,
+        ]);
+        bytes[33] = 0x18;
         let mut seen = 0;
         for (at, value) in (0..12).flat_map(|at| (0..=255).map(move |value| (at, value))) {
             let before = std::mem::replace(&mut bytes[at], value);
-            for len in [19, 23, 24, 26] {
+            for len in [19, 23, 24, 33, 34, 40] {
                 let (short, long) = (V4::words(&bytes[..len]), FlowKey4::read(&bytes[..len]));
-                if short != Err(NoFlow::Echo) {
+                if !matches!(short, Err(NoFlow::Echo | NoFlow::Syn | NoFlow::End)) {
                     assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey4::words).as_ref().ok(), "{bytes:x?}");
                 }
                 seen += u32::from(short.is_ok());
@@ -198,7 +218,7 @@ mod tests {
     #[test]
     fn both_ways_to_a_key_of_ip6_agree() {
         let mut bytes: Vec<u8> = (0..60).collect();
-        (bytes[0], bytes[4], bytes[5]) = (0x60, 0, 20);
+        (bytes[0], bytes[4], bytes[5], bytes[53]) = (0x60, 0, 20, 0x10);
         let mut seen = 0;
         for value in 0..=255 {
             bytes[6] = value;
@@ -209,6 +229,34 @@ mod tests {
             }
         }
         assert!(seen > 100);
+    }
+
+    #[test]
+    fn packets_that_begin_and_end_connections_are_told_apart() {
+        for (flags, why) in [
+            (0x02, Some(NoFlow::Syn)),
+            (0x12, Some(NoFlow::Syn)),
+            (0xc2, Some(NoFlow::Syn)),
+            (0x01, Some(NoFlow::End)),
+            (0x11, Some(NoFlow::End)),
+            (0x04, Some(NoFlow::End)),
+            (0x03, Some(NoFlow::End)),
+            (0x10, None),
+            (0x18, None),
+            (0, None),
+        ] {
+            // With 0 to 4 bytes of options.
+            for options in [0, 4] {
+                let mut four = vec![0u8; 40 + options];
+                (four[0], four[9], four[33 + options]) = (0x45 + options as u8 / 4, 6, flags);
+                assert_eq!(V4::words(&four).err(), why, "{flags:x}");
+                four[9] = 17;
+                assert!(V4::words(&four).is_ok(), "UDP has no flags");
+            }
+            let mut six = [0u8; 60];
+            (six[0], six[6], six[53]) = (0x60, 6, flags);
+            assert_eq!(V6::words(&six).err(), why, "{flags:x}");
+        }
     }
 
     #[test]

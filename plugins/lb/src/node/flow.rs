@@ -17,14 +17,26 @@ pub(super) enum NoFlow {
     Echo,
     /// Extension headers that cannot be gone through.
     Chain,
+    /// It has a flow, and begins a connection.
+    Syn,
+    /// It has a flow, and ends a connection.
+    End,
 }
 
 /// Where the reason stands in [`Staged::found`]: above a handle's slot, which is 0 then, so that no server is found.
 const REASON_AT: u32 = 24;
 
 impl NoFlow {
-    const ALL: [NoFlow; 6] =
-        [NoFlow::Fragment, NoFlow::Short, NoFlow::NoVip, NoFlow::Unfinished, NoFlow::Echo, NoFlow::Chain];
+    const ALL: [NoFlow; 8] = [
+        NoFlow::Fragment,
+        NoFlow::Short,
+        NoFlow::NoVip,
+        NoFlow::Unfinished,
+        NoFlow::Echo,
+        NoFlow::Chain,
+        NoFlow::Syn,
+        NoFlow::End,
+    ];
 
     #[cold]
     pub(super) fn staged(self, vip: u32) -> Staged {

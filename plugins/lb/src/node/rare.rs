@@ -1,61 +1,62 @@
 //! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
 
-use vnet::{Cx, Offload, Packet};
+use vnet::{Cx, Offload, Packet, PacketNode};
 
 use super::family::Inner;
 use super::flow::NoFlow;
-use super::send::SendTo;
-use super::{Balance, Error, Next, Staged};
-use crate::config::Ping;
-use crate::flow_table::{FlowState, Verdict};
+use super::{Error, Next, Staged};
+use crate::config::{Encap, Ping};
+use crate::flow_table::{Control, FlowState, Verdict};
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
-use crate::slot_hash::FlowWords;
+use crate::slot_hash::{FlowWords, KeyMask};
 use crate::tables::{LbTables, ServerEntry};
+
+/// What the nodes that balance have in common.
+pub(super) trait Balancing: PacketNode<Next = Next, Error = Error, Shared = LbTables, Local = LbLocal> {
+    /// The family of its VIPs.
+    type Family: Inner;
+    /// How packets travel.
+    const ENCAP: Encap;
+    /// Its VIPs are for single ports.
+    const PORT: bool;
+    /// Packets stay what they are, so that large segments and unfinished checksums may pass.
+    const WHOLE: bool;
+}
+
+/// A packet's server, and what its flow is recognised by.
+pub(super) struct Found {
+    pub(super) server: ServerHandle,
+    pub(super) identity: u64,
+}
 
 /// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
 /// it), or whose server is gone, or whose way must be looked up again; or what becomes of the packet instead. Where
 /// there is a server, its way is known afterwards.
 #[inline(never)]
-pub(super) fn find<I: Inner, S: SendTo<I>, const PORT: bool>(
-    cx: &mut Cx<'_, '_, Balance<I, S, PORT>>,
+pub(super) fn find<B: Balancing>(
+    cx: &mut Cx<'_, '_, B>,
     packet: &mut Packet<'_>,
     staged: Staged,
-) -> Result<ServerHandle, Next> {
+) -> Result<Found, Next> {
     let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
-    let mut vip = staged.vip;
-    if staged.identity == 0 {
-        match NoFlow::of(staged) {
-            NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
-            NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
-            NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
-            // Of an address of ours VIPs take their ports and nothing else.
-            NoFlow::NoVip if I::is_ours(tables, packet.data()) => return Err(I::RECEIVE),
-            NoFlow::NoVip => return Err(cx.drop(packet, Error::NoVip)),
-            NoFlow::Echo => {
-                let number = packet.meta().forward;
-                vip = if PORT { shared.first_of(number).unwrap_or(0) } else { number };
-                match shared.vip(vip) {
-                    Some(entry) if entry.ping == Ping::Answer => return Err(I::ICMP),
-                    Some(_) => (),
-                    None => return Err(cx.drop(packet, Error::NoVip)),
-                }
-            }
-            NoFlow::Unfinished if packet.meta().offload.intersects(Offload::GSO) => {
-                return Err(cut(cx, packet, vip));
-            }
-            NoFlow::Unfinished => {
-                nodes::checksum::complete(packet);
-                packet.meta_mut().offload = Offload::empty();
-            }
-        }
-    } else {
+    let (vip, control) = match staged.identity {
+        0 => judged::<B>(cx, packet, staged)?,
+        _ => (staged.vip, None),
+    };
+    if staged.identity != 0 {
         // It was counted as one of a known flow, and will be again if it is one.
         let counters = counters(cx.local, vip);
         counters.known = counters.known.saturating_sub(1);
+    } else if !B::WHOLE && packet.meta().offload.intersects(Offload::UNFINISHED) {
+        if packet.meta().offload.intersects(Offload::GSO) {
+            return Err(cut(cx, packet, vip));
+        }
+        nodes::checksum::complete(packet);
+        packet.meta_mut().offload = Offload::empty();
     }
-    let Some(server) = balance::<I>(shared, cx.local, now, packet.data(), vip) else {
+    let Some((server, identity)) = balance::<B::Family>(shared, cx.local, now, packet.data(), vip, control) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
@@ -63,10 +64,52 @@ pub(super) fn find<I: Inner, S: SendTo<I>, const PORT: bool>(
     };
     own.way = Way::new(tables, server);
     if own.knows(server.handle, Epoch::of(tables)) {
-        Ok(server.handle)
+        Ok(Found { server: server.handle, identity })
     } else {
         Err(cx.drop(packet, Error::Unreachable))
     }
+}
+
+/// The VIP of a packet that is none of the common ones, and what it says about its connection; or what becomes of it, if it has
+/// no flow, or we answer ourselves.
+fn judged<B: Balancing>(
+    cx: &mut Cx<'_, '_, B>,
+    packet: &mut Packet<'_>,
+    staged: Staged,
+) -> Result<(u32, Option<Control>), Next> {
+    let (number, shared) = (packet.meta().forward, cx.shared);
+    let vip = match NoFlow::of(staged) {
+        NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
+        NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
+        NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
+        NoFlow::NoVip => None,
+        NoFlow::Unfinished => Some((staged.vip, None)),
+        NoFlow::Echo => {
+            let vip = if B::PORT { shared.first_of(number) } else { Some(number) };
+            if vip.and_then(|vip| shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer) {
+                return Err(B::Family::ICMP);
+            }
+            vip.map(|vip| (vip, None))
+        }
+        NoFlow::Syn => vip_of::<B>(shared, packet).map(|vip| (vip, Some(Control::Syn))),
+        NoFlow::End => vip_of::<B>(shared, packet).map(|vip| (vip, Some(Control::End))),
+    };
+    match vip {
+        Some(vip) => Ok(vip),
+        // Of an address of ours VIPs take their ports and nothing else.
+        None if B::Family::is_ours(cx.tables, packet.data()) => Err(B::Family::RECEIVE),
+        None => Err(cx.drop(packet, Error::NoVip)),
+    }
+}
+
+/// The VIP of a packet that has a flow.
+fn vip_of<B: Balancing>(shared: &LbTables, packet: &Packet<'_>) -> Option<u32> {
+    let number = packet.meta().forward;
+    if !B::PORT {
+        return Some(number);
+    }
+    let ports = B::Family::all_words(packet.data()).ok()?.ports();
+    shared.port_vip(number, (ports >> 32) as u8, ports as u16)
 }
 
 /// The server of a flow, known or new.
@@ -76,14 +119,25 @@ fn balance<'t, I: Inner>(
     now: u32,
     packet: &[u8],
     vip: u32,
-) -> Option<&'t ServerEntry> {
+    control: Option<Control>,
+) -> Option<(&'t ServerEntry, u64)> {
     let (entry, words) = (shared.vip(vip)?, I::all_words(packet).ok()?);
     let state = FlowState::of_new((words.ports() >> 32) as u8);
+    // Where the source alone counts, many connections are one flow.
+    let control = control.filter(|_| entry.mask == KeyMask::FLOW);
     let words = words.masked(entry.mask);
     let LbLocal { flows, picks, .. } = &mut *local;
     let (hash, live) = (flows.hash(words, vip), shared.live());
-    let verdict = match flows.find(hash, now, live) {
+    let known = match control {
+        Some(control) => flows.control(hash, now, live, control),
+        None => flows.find(hash, now, live),
+    };
+    let verdict = match known {
         Some(server) => Verdict::Known(server),
+        // What ends a flow that is not known is not worth an entry.
+        None if control == Some(Control::End) => {
+            shared.choose(entry, words).map_or(Verdict::NoServer, Verdict::Untracked)
+        }
         None => {
             // All packets of a flow that cannot be remembered must go to one server.
             let turns = !entry.scheduler.is_stateless() && flows.has_room(hash, now, live);
@@ -105,14 +159,14 @@ fn balance<'t, I: Inner>(
         Verdict::NoServer => (&mut counters.no_server, None),
     };
     *counter += 1;
-    shared.server(server?)
+    Some((shared.server(server?)?, hash.identity))
 }
 
 /// The index that no VIP has.
 const NOBODY: usize = 0;
 
 /// The counters of a VIP.
-fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
+pub(super) fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
     // There is room for a VIP before there are tables with it.
     let vip = if (vip as usize) < local.vips.len() { vip as usize } else { NOBODY };
     &mut local.vips[vip]
@@ -120,13 +174,9 @@ fn counters(local: &mut LbLocal, vip: u32) -> &mut VipCounters {
 
 /// A large segment is cut first, unless there is no server for it or its pieces would not fit either. Flows and packets
 /// are counted when the pieces come.
-fn cut<I: Inner, S: SendTo<I>, const PORT: bool>(
-    cx: &mut Cx<'_, '_, Balance<I, S, PORT>>,
-    packet: &mut Packet<'_>,
-    vip: u32,
-) -> Next {
+fn cut<B: Balancing>(cx: &mut Cx<'_, '_, B>, packet: &mut Packet<'_>, vip: u32) -> Next {
     let now = cx.now().seconds;
-    let Some(server) = peek::<I>(cx.shared, cx.local, now, packet.data(), vip) else {
+    let Some(server) = peek::<B::Family>(cx.shared, cx.local, now, packet.data(), vip) else {
         counters(cx.local, vip).no_server += 1;
         return cx.drop(packet, Error::NoServer);
     };
@@ -158,29 +208,13 @@ fn peek<'t, I: Inner>(
 /// What becomes of a packet that is too long for the tunnel; `None`: it goes, and the outer packet will be cut.
 #[cold]
 #[inline(never)]
-pub(super) fn too_long<I: Inner, S: SendTo<I>, const PORT: bool>(
-    cx: &Cx<'_, '_, Balance<I, S, PORT>>,
-    packet: &mut Packet<'_>,
-    room: u16,
-) -> Option<Next> {
-    if I::refuse(packet, room) {
+pub(super) fn too_long<B: Balancing>(cx: &Cx<'_, '_, B>, packet: &mut Packet<'_>, room: u16) -> Option<Next> {
+    if B::Family::refuse(packet, room) {
         cx.blame(packet, Error::MustFragment);
-        return Some(I::ICMP_ERROR);
+        return Some(B::Family::ICMP_ERROR);
     }
     // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
     let gso = packet.meta().offload.intersects(Offload::GSO);
-    let longest = usize::from(u16::MAX - S::ENCAP.overhead());
+    let longest = usize::from(u16::MAX - B::ENCAP.overhead());
     (!gso && packet.len() > longest).then(|| cx.drop(packet, Error::TooLong))
-}
-
-/// Bits that tell the packet's flow from others.
-#[inline(never)]
-pub(super) fn entropy<I: Inner>(local: &LbLocal, packet: &Packet<'_>, staged: Staged) -> u32 {
-    let identity = if staged.identity != 0 {
-        staged.identity
-    } else {
-        // What was staged says no flow: it is read once more, for those few packets.
-        I::all_words(packet.data()).map_or(0, |words| local.flows.hash(words, staged.vip).identity)
-    };
-    (identity >> 32) as u32
 }

@@ -80,7 +80,9 @@ impl InputNode for Source {
                 }
                 Next::Input
             };
-            cx.deliver(IfIndex(1), &frame.bytes, finish, |packet| FrameLen(packet.len())).unwrap();
+            // A frame for the MAC of `toy1` comes in there.
+            let rx = if frame.bytes.starts_with(&MAC1) { IfIndex(2) } else { IfIndex(1) };
+            cx.deliver(rx, &frame.bytes, finish, |packet| FrameLen(packet.len())).unwrap();
         }
         if count == 0 { Poll::Idle } else { Poll::Busy(count) }
     }

@@ -13,6 +13,7 @@ mod leaving;
 mod lengths;
 mod listing;
 mod moving;
+mod nat;
 mod rates;
 mod resizing;
 mod scheduling;

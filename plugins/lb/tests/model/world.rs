@@ -122,7 +122,7 @@ impl World {
                 }
             }
         }
-        self.tables = LbTables::build(&self.config, &self.tables, |_| 0);
+        self.tables = LbTables::build(&self.config, &self.tables, &|_| 0);
     }
 
     /// The index of a configured VIP.

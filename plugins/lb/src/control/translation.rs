@@ -1,0 +1,135 @@
+//! What NAT needs of the router: routes that lead answers back to the balancer, and room for sessions.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use vnet::Router;
+use vnet::fib::Prefix;
+use vnet::router::Family as RouterFamily;
+
+use crate::config::{Encap, Family, LbConfig};
+use crate::flow_table::HashKeys;
+use crate::local::{LbLocal, WAYS};
+use crate::nat::Sessions;
+use crate::node::in2out::OWN;
+
+/// The name under which routes to our own addresses stand.
+const SOURCE: &str = "lb-snat";
+
+/// See the head of this module.
+#[derive(Default)]
+pub(super) struct Translation {
+    routes4: BTreeSet<Ipv4Addr>,
+    routes6: BTreeSet<Ipv6Addr>,
+}
+
+/// Our own addresses that the load balancer answers for.
+pub(super) struct Own {
+    pub(super) ip4: Vec<Ipv4Addr>,
+    pub(super) ip6: Vec<Ipv6Addr>,
+}
+
+impl Translation {
+    /// Does what follows from the configuration and from the addresses of interfaces; before tables are published. Returns whether
+    /// routes have changed.
+    pub(super) fn follow(&mut self, router: &mut Router, config: &LbConfig) -> bool {
+        let conf = config.conf();
+        let has = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
+        let node_port = |family: Family| config.vips().any(|(_, vip)| vip.options.node_port && vip.family() == family);
+        let (mut ip4, mut ip6) = (BTreeSet::new(), BTreeSet::new());
+        if has(Encap::Fullnat4) {
+            ip4.extend(conf.sources4());
+        }
+        if has(Encap::Fullnat6) {
+            ip6.extend(conf.sources6());
+        }
+        for record in router.records() {
+            if node_port(Family::Ip4) {
+                ip4.extend(record.addresses().iter().map(|own| own.address));
+            }
+            if node_port(Family::Ip6) {
+                ip6.extend(record.addresses6().iter().map(|own| own.address));
+            }
+        }
+        // What is a VIP is one already.
+        let vips: Vec<_> = config.vips().map(|(_, vip)| vip.key.prefix).collect();
+        ip4.retain(|address| !vips.iter().any(|vip| vip.len() == 32 && vip.contains((*address).into())));
+        ip6.retain(|address| !vips.iter().any(|vip| vip.len() == 128 && vip.contains((*address).into())));
+        let changed = self.routes4 != ip4 || self.routes6 != ip6;
+        self.routes4 = set_routes(router, std::mem::take(&mut self.routes4), ip4, OWN[0]);
+        self.routes6 = set_routes(router, std::mem::take(&mut self.routes6), ip6, OWN[1]);
+        let room = conf.buckets as usize * WAYS;
+        if has(Encap::Nat4) || has(Encap::Fullnat4) {
+            make_room(router, room, |local| &mut local.nat4);
+        }
+        if has(Encap::Nat6) || has(Encap::Fullnat6) {
+            make_room(router, room, |local| &mut local.nat6);
+        }
+        changed
+    }
+
+    /// The addresses that neighbours must find here.
+    pub(super) fn own(&self, config: &LbConfig) -> Own {
+        let conf = config.conf();
+        let full = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
+        let mut ip4: Vec<_> = (conf.ip4_src != Ipv4Addr::BROADCAST).then_some(conf.ip4_src).into_iter().collect();
+        let mut ip6: Vec<_> = (conf.ip6_src.to_bits() != u128::MAX).then_some(conf.ip6_src).into_iter().collect();
+        if full(Encap::Fullnat4) {
+            ip4.extend(conf.sources4().filter(|address| *address != conf.ip4_src));
+        }
+        if full(Encap::Fullnat6) {
+            ip6.extend(conf.sources6().filter(|address| *address != conf.ip6_src));
+        }
+        Own { ip4, ip6 }
+    }
+}
+
+/// Takes routes to addresses away and adds others; gives those that there are.
+fn set_routes<A: RouterFamily + Ord>(
+    router: &mut Router,
+    before: BTreeSet<A>,
+    wanted: BTreeSet<A>,
+    node: &str,
+) -> BTreeSet<A> {
+    let Some(node) = router.node(node) else { return before };
+    for prefix in before.difference(&wanted).filter_map(|address| Prefix::new(*address, A::BITS)) {
+        let _ = router.del_plugin_route(prefix, SOURCE);
+    }
+    let mut there = BTreeSet::new();
+    for address in wanted {
+        if before.contains(&address) {
+            there.insert(address);
+            continue;
+        }
+        let added = Prefix::new(address, A::BITS).map(|prefix| router.add_plugin_route(prefix, SOURCE, node, 0));
+        match added {
+            Some(Ok(())) => {
+                there.insert(address);
+            }
+            Some(Err(error)) => {
+                router.log().add(vnet::router::Level::Error, "lb", format_args!("address {address} for NAT: {error}"));
+            }
+            None => (),
+        }
+    }
+    there
+}
+
+/// Sees to it that every worker has room for so many sessions.
+fn make_room<K: crate::nat::FlowKey>(router: &mut Router, room: usize, sessions: fn(&mut LbLocal) -> &mut Sessions<K>) {
+    for worker in 0..router.workers() {
+        let has = router.ask(worker, move |worker| worker.local::<LbLocal>().map(|local| sessions(local).capacity()));
+        if has.is_none_or(|has| has >= room) {
+            continue;
+        }
+        let mut larger = Sessions::with_capacity(room, HashKeys::random().words());
+        // That of before comes back and goes on this thread.
+        router.ask(worker, move |worker| match worker.local::<LbLocal>() {
+            Some(local) => {
+                larger.take_over(sessions(local));
+                std::mem::replace(sessions(local), larger)
+            }
+            None => larger,
+        });
+    }
+}

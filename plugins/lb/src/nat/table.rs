@@ -1,0 +1,290 @@
+//! The sessions of a worker: found by what clients send, and by what servers answer.
+
+use super::FlowKey;
+use crate::flow_table::FlowHash;
+use crate::handle::ServerHandle;
+use crate::slot_hash::{FlowWords, fold};
+
+/// A flow whose packets are translated.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<K> {
+    /// The flow as the client sends it: to the VIP.
+    pub client: K,
+    /// The same as the server gets it.
+    pub server: K,
+    /// The server that it was given to.
+    pub handle: ServerHandle,
+    /// The flow in the flow table: while it is there, this is.
+    pub flow: FlowHash,
+}
+
+/// All places are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// See the head of this module. Its memory is made beforehand ([`Sessions::with_capacity`]), away from packet threads.
+pub struct Sessions<K> {
+    places: Vec<Place<K>>,
+    /// The first place of each chain, by the hash of what the client sends, and of what the server answers; one more than it, 0 for
+    /// none.
+    heads: [Vec<u32>; 2],
+    keys: [u64; 4],
+    /// The first free place, one more than it; others follow by their first link.
+    free: u32,
+    used: usize,
+    cursor: usize,
+}
+
+struct Place<K> {
+    session: Session<K>,
+    /// The next places in its two chains, one more than them.
+    next: [u32; 2],
+}
+
+/// A direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Forward = 0,
+    Return = 1,
+}
+
+impl<K: FlowKey> Session<K> {
+    const NONE: fn() -> Self = || Session {
+        client: K::none(),
+        server: K::none(),
+        handle: ServerHandle::NONE,
+        flow: FlowHash { identity: 0, bucket: 0 },
+    };
+
+    fn key(&self, way: Way) -> K {
+        match way {
+            Way::Forward => self.client,
+            Way::Return => self.server.reversed(),
+        }
+    }
+}
+
+impl<K: FlowKey> Sessions<K> {
+    /// No sessions, and room for so many, or some more; chains are ordered by hashes with these keys. Of 0 there is no room at all.
+    pub fn with_capacity(capacity: usize, keys: [u64; 4]) -> Self {
+        let capacity = if capacity == 0 { 0 } else { capacity.next_power_of_two() };
+        let place = |at: usize| Place {
+            session: Session::NONE(),
+            next: [if at + 1 < capacity { at as u32 + 2 } else { 0 }, 0],
+        };
+        Sessions {
+            places: (0..capacity).map(place).collect(),
+            heads: [vec![0; capacity], vec![0; capacity]],
+            keys,
+            free: u32::from(capacity > 0),
+            used: 0,
+            cursor: 0,
+        }
+    }
+
+    /// How many there are.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// How many there may be.
+    pub fn capacity(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The session of a packet from a client.
+    #[inline]
+    pub fn of_client(&self, key: &K) -> Option<&Session<K>> {
+        self.find(Way::Forward, key).map(|at| &self.places[at].session)
+    }
+
+    /// The session of a packet from a server.
+    #[inline]
+    pub fn of_server(&self, key: &K) -> Option<&Session<K>> {
+        self.find(Way::Return, key).map(|at| &self.places[at].session)
+    }
+
+    /// Whether the server already sees a flow like this.
+    pub fn is_taken(&self, server: &K) -> bool {
+        self.find(Way::Return, &server.reversed()).is_some()
+    }
+
+    /// Adds one; what there is of its client's or its server's goes.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn insert(&mut self, session: Session<K>) -> Result<(), Full> {
+        for way in [Way::Forward, Way::Return] {
+            if let Some(at) = self.find(way, &session.key(way)) {
+                self.remove(at);
+            }
+        }
+        let at = (self.free as usize).checked_sub(1).ok_or(Full)?;
+        let place = &mut self.places[at];
+        self.free = place.next[0];
+        place.session = session;
+        for way in [Way::Forward, Way::Return] {
+            let head = self.head(way, &session.key(way));
+            let first = &mut self.heads[way as usize][head];
+            self.places[at].next[way as usize] = *first;
+            *first = at as u32 + 1;
+        }
+        self.used += 1;
+        Ok(())
+    }
+
+    /// Looks at the next `places` and takes out those that are not `alive`. Returns how many went.
+    pub fn sweep(&mut self, places: usize, alive: impl Fn(&Session<K>) -> bool) -> usize {
+        let before = self.used;
+        for _ in 0..places.min(self.places.len()) {
+            let at = self.cursor;
+            self.cursor = (at + 1) & (self.places.len() - 1);
+            let session = &self.places[at].session;
+            if !session.handle.is_none() && !alive(session) {
+                self.remove(at);
+            }
+        }
+        before - self.used
+    }
+
+    /// Takes over what another has, as far as there is room.
+    pub fn take_over(&mut self, other: &Sessions<K>) {
+        for place in other.places.iter().filter(|place| !place.session.handle.is_none()) {
+            let _ = self.insert(place.session);
+        }
+    }
+
+    /// How many of a server's sessions satisfy a condition: for reports, in one pass over all.
+    pub fn count(&self, what: impl Fn(&Session<K>) -> bool) -> usize {
+        self.places.iter().filter(|place| !place.session.handle.is_none() && what(&place.session)).count()
+    }
+
+    #[inline]
+    fn find(&self, way: Way, key: &K) -> Option<usize> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let mut next = self.heads[way as usize][self.head(way, key)];
+        while next != 0 {
+            let at = next as usize - 1;
+            let place = &self.places[at];
+            if place.session.key(way) == *key {
+                return Some(at);
+            }
+            next = place.next[way as usize];
+        }
+        None
+    }
+
+    /// The chain of a key.
+    #[inline]
+    fn head(&self, way: Way, key: &K) -> usize {
+        let [a, b] = key.words().two(&self.keys);
+        let [k0, k1, k2, k3] = self.keys;
+        let hash = fold(fold(a ^ k0, b ^ k1) ^ k2, k3 ^ way as u64);
+        // A power of two, of which there is one at least where this is asked.
+        hash as usize & (self.places.len() - 1)
+    }
+
+    fn remove(&mut self, at: usize) {
+        let session = self.places[at].session;
+        for way in [Way::Forward, Way::Return] {
+            let head = self.head(way, &session.key(way));
+            let follower = self.places[at].next[way as usize];
+            let mut next = self.heads[way as usize][head];
+            if next as usize == at + 1 {
+                self.heads[way as usize][head] = follower;
+                continue;
+            }
+            while next != 0 {
+                let place = &mut self.places[next as usize - 1];
+                next = place.next[way as usize];
+                if next as usize == at + 1 {
+                    place.next[way as usize] = follower;
+                    break;
+                }
+            }
+        }
+        self.places[at] = Place { session: Session::NONE(), next: [self.free, 0] };
+        self.free = at as u32 + 1;
+        self.used -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use vnet::wire::FlowKey4;
+
+    use super::*;
+
+    fn key(client: u8, port: u8) -> FlowKey4 {
+        FlowKey4 { src: client.into(), dst: 99, sport: port.into(), dport: 80, proto: 6 }
+    }
+
+    fn session(client: u8, port: u8, server: u8) -> Session<FlowKey4> {
+        let client = key(client, port);
+        let server = client.with_destination((1000 + u32::from(server), 8080));
+        let flow = FlowHash { identity: 1 + u64::from(server.dst), bucket: 0 };
+        Session { client, server, handle: ServerHandle::first(1), flow }
+    }
+
+    #[test]
+    fn both_ways_lead_to_a_session_until_it_goes() {
+        let mut sessions = Sessions::with_capacity(3, [1, 2, 3, 4]);
+        assert_eq!((sessions.capacity(), sessions.used()), (4, 0));
+        let one = session(1, 2, 3);
+        sessions.insert(one).unwrap();
+        assert_eq!(sessions.of_client(&one.client).unwrap().server, one.server);
+        assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
+        assert!(sessions.is_taken(&one.server) && sessions.of_client(&one.server).is_none());
+        // The client's flow goes to another server.
+        sessions.insert(session(1, 2, 4)).unwrap();
+        assert_eq!(sessions.used(), 1);
+        assert!(!sessions.is_taken(&one.server));
+        for port in 10..13 {
+            sessions.insert(session(1, port, 3)).unwrap();
+        }
+        assert_eq!(sessions.insert(session(1, 99, 3)), Err(Full));
+        assert_eq!(sessions.sweep(100, |session| session.client.sport == 2), 3);
+        assert_eq!(sessions.used(), 1);
+        let mut larger = Sessions::with_capacity(8, [5, 6, 7, 8]);
+        larger.take_over(&sessions);
+        assert!(larger.is_taken(&session(1, 2, 4).server));
+        let none: Sessions<FlowKey4> = Sessions::with_capacity(0, [0; 4]);
+        assert!(none.of_client(&key(1, 1)).is_none() && none.capacity() == 0);
+    }
+
+    proptest! {
+        /// Whatever comes and goes, the table agrees with two maps.
+        #[test]
+        fn the_table_agrees_with_plain_maps(
+            steps in prop::collection::vec((any::<bool>(), 0u8..4, 0u8..4, 0u8..3), 1..200)
+        ) {
+            let mut sessions = Sessions::with_capacity(16, [9, 8, 7, 6]);
+            let mut plain: HashMap<(u32, u16), FlowKey4> = HashMap::new();
+            for (add, client, port, server) in steps {
+                let one = session(client, port, server);
+                let name = |key: &FlowKey4| (key.src, key.sport);
+                if add {
+                    sessions.insert(one).unwrap();
+                    plain.insert(name(&one.client), one.server);
+                } else {
+                    sessions.sweep(16, |session| name(&session.client) != name(&one.client));
+                    plain.remove(&name(&one.client));
+                }
+                prop_assert_eq!(sessions.used(), plain.len());
+                for (client, port) in (0..4).flat_map(|client| (0..4).map(move |port| (client, port))) {
+                    let expected = plain.get(&name(&key(client, port)));
+                    prop_assert_eq!(sessions.of_client(&key(client, port)).map(|s| &s.server), expected);
+                }
+                for server in plain.values() {
+                    let found = sessions.of_server(&server.reversed()).map(|session| session.server);
+                    prop_assert_eq!(found, Some(*server));
+                }
+            }
+        }
+    }
+}

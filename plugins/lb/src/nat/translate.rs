@@ -1,0 +1,227 @@
+//! Changing addresses and ports in a packet, with every checksum that covers them.
+
+use vnet::wire::ip4::protocol;
+use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header, ip6_ext};
+use vnet::{Offload, Packet};
+
+use super::FlowKey;
+
+/// A family whose packets can be translated.
+pub trait Translated: FlowKey {
+    /// Reads the key of a packet; `None`: it has none.
+    fn read(packet: &[u8]) -> Option<Self>;
+    /// Writes the addresses of a key, and gives where the transport header begins.
+    fn write(self, packet: &mut [u8], change: &Change) -> Option<usize>;
+    /// Adds the words of the addresses.
+    fn add_addresses(&self, sum: &mut u64);
+}
+
+impl Translated for FlowKey4 {
+    #[inline]
+    fn read(packet: &[u8]) -> Option<Self> {
+        FlowKey4::read(packet).ok()
+    }
+
+    #[inline]
+    fn write(self, packet: &mut [u8], change: &Change) -> Option<usize> {
+        let (header, _) = Ip4Header::mut_from_prefix(packet).ok()?;
+        header.source.set(self.src);
+        header.destination.set(self.dst);
+        header.checksum.set(change.complement(header.checksum.get(), change.addresses));
+        Some(header.header_len())
+    }
+
+    #[inline]
+    fn add_addresses(&self, sum: &mut u64) {
+        *sum += u64::from(self.src) + u64::from(self.dst);
+    }
+}
+
+impl Translated for FlowKey6 {
+    #[inline]
+    fn read(packet: &[u8]) -> Option<Self> {
+        FlowKey6::read(packet).ok()
+    }
+
+    #[inline]
+    fn write(self, packet: &mut [u8], _: &Change) -> Option<usize> {
+        let offset = ip6_ext::walk(packet).ok()?.offset;
+        let (header, _) = Ip6Header::mut_from_prefix(packet).ok()?;
+        (header.source, header.destination) = (self.src, self.dst);
+        Some(offset)
+    }
+
+    #[inline]
+    fn add_addresses(&self, sum: &mut u64) {
+        for word in self.src.as_chunks::<4>().0.iter().chain(self.dst.as_chunks::<4>().0) {
+            *sum += u64::from(u32::from_be_bytes(*word));
+        }
+    }
+}
+
+/// What is added to a sum in ones' complement (RFC 1624: what was there before counts negatively, as its complement).
+pub struct Change {
+    addresses: u64,
+    ports: u64,
+}
+
+impl Change {
+    fn new<K: Translated>(from: &K, to: &K) -> Change {
+        let (mut old, mut addresses) = (0, 0);
+        from.add_addresses(&mut old);
+        to.add_addresses(&mut addresses);
+        let ports = |key: &K| u64::from(key.source().1) + u64::from(key.destination().1);
+        // The complement of a folded sum is the sum of the complements.
+        Change { addresses: addresses + u64::from(!fold(old)), ports: ports(to) + u64::from(!fold(ports(from))) }
+    }
+
+    /// A checksum field after the change.
+    #[inline]
+    fn complement(&self, field: u16, change: u64) -> u16 {
+        !fold(u64::from(!field) + change)
+    }
+}
+
+/// A sum of 16-bit words in 16 bits.
+#[inline]
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+/// Makes a packet of one key one of another key, of the same protocol, TCP or UDP. `false`, and nothing useful: it is cut short.
+///
+/// A checksum that a device is still to complete holds the sum of the pseudo-header, in which only the addresses are
+/// ([`Offload::CHECKSUM`]). A UDP checksum of 0 is none and stays so (RFC 768, RFC 6936); one that comes to 0 is all ones.
+#[inline]
+pub fn translate<K: Translated>(packet: &mut Packet<'_>, from: &K, to: &K) -> bool {
+    let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
+    translate_bytes(packet.data_mut(), unfinished, from, to)
+}
+
+fn translate_bytes<K: Translated>(bytes: &mut [u8], unfinished: bool, from: &K, to: &K) -> bool {
+    let change = Change::new(from, to);
+    let Some(at) = to.write(bytes, &change) else { return false };
+    let Some(transport) = bytes.get_mut(at..) else { return false };
+    let Some(ports) = transport.first_chunk_mut::<4>() else { return false };
+    ports[..2].copy_from_slice(&to.source().1.to_be_bytes());
+    ports[2..].copy_from_slice(&to.destination().1.to_be_bytes());
+    let udp = to.protocol() == protocol::UDP;
+    let field = transport.get_mut(if udp { 6 } else { 16 }..).and_then(|rest| rest.first_chunk_mut::<2>());
+    let Some(field) = field else { return false };
+    let old = u16::from_be_bytes(*field);
+    *field = if unfinished {
+        fold(u64::from(old) + change.addresses)
+    } else if udp && old == 0 {
+        0
+    } else {
+        match change.complement(old, change.addresses + change.ports) {
+            0 if udp => 0xffff,
+            sum => sum,
+        }
+    }
+    .to_be_bytes();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+    use proptest::prelude::*;
+    use vnet::wire::checksum;
+
+    use super::*;
+
+    fn packet4(key: &FlowKey4, payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ipv4(key.src.to_be_bytes(), key.dst.to_be_bytes(), 61);
+        if key.proto == protocol::UDP {
+            builder.udp(key.sport, key.dport).write(&mut packet, payload).unwrap();
+        } else {
+            builder.tcp(key.sport, key.dport, 1, 2).write(&mut packet, payload).unwrap();
+        }
+        packet
+    }
+
+    fn packet6(key: &FlowKey6, payload: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ipv6(key.src, key.dst, 61);
+        if key.proto == protocol::UDP {
+            builder.udp(key.sport, key.dport).write(&mut packet, payload).unwrap();
+        } else {
+            builder.tcp(key.sport, key.dport, 1, 2).write(&mut packet, payload).unwrap();
+        }
+        packet
+    }
+
+    /// A field as all ones where it may stand for nothing.
+    fn same(mut packet: Vec<u8>, at: usize, udp: bool) -> Vec<u8> {
+        if udp && packet[at + 6..at + 8] == [0, 0] {
+            packet[at + 6..at + 8].fill(0xff);
+        }
+        packet
+    }
+
+    proptest! {
+        #[test]
+        fn a_translated_packet_is_as_if_made_so(
+            from: (u32, u32, u16, u16), to: (u32, u32, u16, u16), udp: bool,
+            payload in prop::collection::vec(any::<u8>(), 0..40)
+        ) {
+            let proto = if udp { 17 } else { 6 };
+            let key = |(src, dst, sport, dport)| FlowKey4 { src, dst, sport, dport, proto };
+            let (from, to) = (key(from), key(to));
+            let mut packet = packet4(&from, &payload);
+            let key_of = <FlowKey4 as Translated>::read;
+            prop_assert_eq!(key_of(&packet), Some(from));
+            prop_assert!(translate_bytes(&mut packet, false, &from, &to));
+            prop_assert_eq!(same(packet, 20, udp), same(packet4(&to, &payload), 20, udp));
+        }
+
+        #[test]
+        fn a_translated_packet_of_ip6_is_as_if_made_so(
+            from: ([u8; 16], [u8; 16], u16, u16), to: ([u8; 16], [u8; 16], u16, u16), udp: bool,
+            payload in prop::collection::vec(any::<u8>(), 0..40)
+        ) {
+            let proto = if udp { 17 } else { 6 };
+            let key = |(src, dst, sport, dport)| FlowKey6 { src, dst, sport, dport, proto };
+            let (from, to) = (key(from), key(to));
+            let mut packet = packet6(&from, &payload);
+            prop_assert!(translate_bytes(&mut packet, false, &from, &to));
+            prop_assert_eq!(same(packet, 40, udp), same(packet6(&to, &payload), 40, udp));
+        }
+
+        #[test]
+        fn an_unfinished_checksum_stays_the_sum_of_the_pseudo_header(from: (u32, u32, u16, u16), to: (u32, u32, u16, u16)) {
+            let key = |(src, dst, sport, dport)| FlowKey4 { src, dst, sport, dport, proto: 6 };
+            let (from, to) = (key(from), key(to));
+            let pseudo = |key: &FlowKey4| checksum::fold(checksum::pseudo4(key.src, key.dst, 6, 20));
+            let mut packet = packet4(&from, &[]);
+            packet[36..38].copy_from_slice(&pseudo(&from).to_be_bytes());
+            prop_assert!(translate_bytes(&mut packet, true, &from, &to));
+            let field = u16::from_be_bytes([packet[36], packet[37]]);
+            // Both zeros are the same number.
+            prop_assert_eq!(field % 0xffff, pseudo(&to) % 0xffff);
+        }
+
+        #[test]
+        fn never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..60), proto in prop::sample::select(vec![6u8, 17])) {
+            let key = FlowKey4 { proto, ..FlowKey4::default() };
+            let _ = translate_bytes(&mut bytes, false, &key, &key);
+            let key = FlowKey6 { proto, ..FlowKey6::default() };
+            let _ = translate_bytes(&mut bytes, true, &key, &key);
+        }
+    }
+
+    #[test]
+    fn a_datagram_without_a_checksum_stays_without() {
+        let from = FlowKey4 { src: 1, dst: 2, sport: 3, dport: 4, proto: 17 };
+        let to = FlowKey4 { src: 5, ..from };
+        let mut packet = packet4(&from, b"hello");
+        packet[26..28].fill(0);
+        assert!(translate_bytes(&mut packet, false, &from, &to));
+        assert_eq!(packet[26..28], [0, 0]);
+    }
+}

@@ -1,0 +1,145 @@
+//! `lb-nat4-in2out`, `lb-nat6-in2out` (features of interfaces towards servers) and `lb4-snat-in2out`, `lb6-snat-in2out` (where routes to our
+//! own addresses lead that servers see instead of clients'): what servers answer gets the VIP's address and port back.
+//!
+//! Uses: the worker's sessions. Sets: addresses and ports, with all checksums. Next: `ip4-lookup` and `ip6-lookup`; for what no
+//! session is there the next feature, the VIP of a "nodeport" (its own node), or `ip4-receive` and `ip6-receive`.
+
+use std::marker::PhantomData;
+
+use trace::{Record, Text};
+use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+
+use super::family::{V4, V6};
+use super::nat::{NatInner, has_ports};
+use super::{LbTrace, ServerEntry};
+use crate::config::Family;
+use crate::local::LbLocal;
+use crate::nat::{FlowKey, Session, Translated, translate};
+use crate::tables::LbTables;
+
+next_nodes! {
+    /// Where packets of servers go.
+    pub enum Next {
+        /// Broken.
+        Drop => "error-drop",
+        /// On their way.
+        Lookup4 => "ip4-lookup",
+        /// The same of IPv6.
+        Lookup6 => "ip6-lookup",
+        /// For us after all.
+        Receive4 => "ip4-receive",
+        /// The same of IPv6.
+        Receive6 => "ip6-receive",
+        ; To
+    }
+}
+
+node_errors! {
+    /// What is done with packets of servers.
+    pub enum Error {
+        /// Translated back.
+        Translated => info "packets translated back",
+        /// Shorter than its ports and checksum.
+        Short => error "transport header cut short",
+    }
+}
+
+/// The names of the features, by family.
+pub(crate) const FEATURES: [&str; 2] = ["lb-nat4-in2out", "lb-nat6-in2out"];
+/// The names of the nodes that routes lead to.
+pub(crate) const OWN: [&str; 2] = ["lb4-snat-in2out", "lb6-snat-in2out"];
+
+pub(super) fn nodes() -> [NodeSpec; 4] {
+    [
+        NodeSpec::packet(FEATURES[0], |_| InToOut::<V4, true>(PhantomData)),
+        NodeSpec::packet(FEATURES[1], |_| InToOut::<V6, true>(PhantomData)),
+        NodeSpec::packet(OWN[0], |_| InToOut::<V4, false>(PhantomData)),
+        NodeSpec::packet(OWN[1], |_| InToOut::<V6, false>(PhantomData)),
+    ]
+}
+
+/// `FEATURE`: packets pass by on their way; otherwise they are for an address of ours.
+struct InToOut<I, const FEATURE: bool>(PhantomData<I>);
+
+impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
+    /// The session of a packet.
+    fn session<'l>(
+        tables: &LbTables,
+        local: &'l LbLocal,
+        packet: &Packet<'_>,
+    ) -> Option<(I::Key, &'l Session<I::Key>)> {
+        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
+        let session = I::sessions_of(local).of_server(&key)?;
+        tables.live().holds(session.handle).then_some((key, session))
+    }
+
+    /// Where packets go that are no server's answers.
+    fn other(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
+        let lookup = if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 };
+        if FEATURE {
+            return cx.next_feature(packet).map_or(lookup, Next::To);
+        }
+        let key = I::Key::read(packet.data());
+        let node_port = key.and_then(|key| cx.shared.node_port(I::FAMILY, key.protocol(), key.destination().1));
+        match node_port {
+            Some((node, group)) => {
+                packet.meta_mut().forward = group;
+                Next::To(node)
+            }
+            None if I::FAMILY == Family::Ip4 => Next::Receive4,
+            None => Next::Receive6,
+        }
+    }
+}
+
+/// As of the nodes that balance, and that it was the way back.
+#[derive(serde::Serialize)]
+pub struct InToOutTrace {
+    known: Option<LbTrace>,
+    rx_sw_if_index: u32,
+}
+
+impl Record for InToOutTrace {
+    fn text(&self, text: &mut Text) {
+        match &self.known {
+            Some(known) => known.text(text),
+            None => text.line("lb nat: no session"),
+        }
+        text.flush_left(format_args!("lb nat: rx_sw_if_index = {}", self.rx_sw_if_index));
+    }
+}
+
+impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
+    type Next = Next;
+    type Error = Error;
+    type Shared = LbTables;
+    type Local = LbLocal;
+    type Staged = ();
+    type Trace = InToOutTrace;
+    const TRACE_ON_ENTRY: bool = true;
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+        let Some((key, session)) = Self::session(cx.shared, cx.local, packet) else {
+            return Self::other(cx, packet);
+        };
+        let (to, flow) = (session.client.reversed(), session.flow);
+        let now = cx.now().seconds;
+        cx.local.flows.touch(flow, now);
+        if !translate(packet, &key, &to) {
+            return cx.drop(packet, Error::Short);
+        }
+        cx.count(Error::Translated);
+        if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 }
+    }
+
+    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, (): ()) -> InToOutTrace {
+        let session = Self::session(scope.shared, scope.local, packet);
+        let known = session.and_then(|(_, session)| {
+            let server = scope.shared.server(session.handle)?;
+            let vip = scope.shared.vip(server.vip_index).map(|entry| entry.line.clone());
+            let (index, slot) = (server.vip_index, session.handle.slot());
+            Some(LbTrace { index, vip, slot, server: Some(ServerEntry::line(server)) })
+        });
+        InToOutTrace { known, rx_sw_if_index: packet.meta().rx.0 }
+    }
+}

@@ -1,0 +1,226 @@
+//! `lb4-nat4`, `lb6-nat6`, `lb4-fullnat4`, `lb6-fullnat6` (with `-port`): packets of a VIP's port get their flow's server's
+//! address and port; with full NAT another source, too.
+//!
+//! Uses and Sets: as the other nodes that balance; the worker's sessions. Next: likewise, but never to be cut.
+
+use std::marker::PhantomData;
+
+use vnet::wire::ip4::protocol;
+use vnet::wire::{FlowKey4, FlowKey6};
+use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope};
+
+use super::family::{Inner, V4, V6};
+use super::flow::NoFlow;
+use super::rare::{self, Balancing};
+use super::{Error, LbTrace, Next, Staged, longest};
+use crate::config::Encap;
+use crate::flow_table::FlowHash;
+use crate::handle::ServerHandle;
+use crate::local::{Epoch, LbLocal, Way};
+use crate::nat::{FlowKey, Pick, Session, Sessions, Translated, pick, translate};
+use crate::slot_hash::FlowWords;
+use crate::tables::{LbTables, ServerEntry};
+
+/// A family with NAT.
+pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words> {
+    /// A flow.
+    type Key: Translated;
+    /// The encapsulation's names: plain and full.
+    const ENCAPS: [Encap; 2];
+
+    /// A worker's sessions.
+    fn sessions(local: &mut LbLocal) -> &mut Sessions<Self::Key>;
+    /// The same, to read.
+    fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
+    /// The addresses that servers see instead of clients'.
+    fn pool(tables: &LbTables) -> &[<Self::Key as FlowKey>::Address];
+    /// A server's address.
+    fn address(way: &Way) -> <Self::Key as FlowKey>::Address;
+}
+
+impl NatInner for V4 {
+    type Key = FlowKey4;
+    const ENCAPS: [Encap; 2] = [Encap::Nat4, Encap::Fullnat4];
+
+    fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey4> {
+        &mut local.nat4
+    }
+    fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey4> {
+        &local.nat4
+    }
+    fn pool(tables: &LbTables) -> &[u32] {
+        &tables.snat4
+    }
+    fn address(way: &Way) -> u32 {
+        u32::from_be_bytes(way.outer.address4())
+    }
+}
+
+impl NatInner for V6 {
+    type Key = FlowKey6;
+    const ENCAPS: [Encap; 2] = [Encap::Nat6, Encap::Fullnat6];
+
+    fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey6> {
+        &mut local.nat6
+    }
+    fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey6> {
+        &local.nat6
+    }
+    fn pool(tables: &LbTables) -> &[[u8; 16]] {
+        &tables.snat6
+    }
+    fn address(way: &Way) -> [u8; 16] {
+        *way.outer.address6()
+    }
+}
+
+/// The nodes of a family.
+pub(super) fn nodes<I: NatInner>() -> Vec<NodeSpec> {
+    let name = |encap: Encap| encap.nodes(I::FAMILY).map(|[_, port]| port).expect("its own family");
+    let [plain, full] = I::ENCAPS.map(name);
+    vec![
+        NodeSpec::packet(plain, |_| Translate::<I, false>::new()),
+        NodeSpec::packet(full, |_| Translate::<I, true>::new()),
+    ]
+}
+
+/// The balancing node of NAT; `FULL`: the source is replaced, too.
+struct Translate<I, const FULL: bool> {
+    /// The server of the last packet, for its trace.
+    server: ServerHandle,
+    _family: PhantomData<I>,
+}
+
+impl<I, const FULL: bool> Translate<I, FULL> {
+    fn new() -> Self {
+        Translate { server: ServerHandle::NONE, _family: PhantomData }
+    }
+}
+
+impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
+    type Family = I;
+    const ENCAP: Encap = I::ENCAPS[FULL as usize];
+    const PORT: bool = true;
+    const WHOLE: bool = true;
+}
+
+/// As [`Staged`], with the bucket kept.
+#[derive(Clone, Copy, Default)]
+pub struct NatStaged {
+    staged: Staged,
+    bucket: u32,
+}
+
+impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
+    type Next = Next;
+    type Error = Error;
+    type Shared = LbTables;
+    type Local = LbLocal;
+    type Staged = NatStaged;
+    type Trace = LbTrace;
+
+    fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> NatStaged {
+        let none = |staged| NatStaged { staged, bucket: 0 };
+        let words = match I::words(packet.data()) {
+            Ok(words) => words,
+            Err(why) => return none(why.staged(0)),
+        };
+        let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
+        let vip = scope.shared.port_vip(packet.meta().forward, protocol, port);
+        let Some((vip, mask)) = vip.and_then(|vip| Some((vip, scope.shared.mask(vip)?))) else {
+            return none(NoFlow::NoVip.staged(0));
+        };
+        let hash = scope.local.flows.keys_of(mask, vip).hash(words);
+        vnet::mem::prefetch(scope.local.flows.place(hash));
+        NatStaged { staged: Staged { identity: hash.identity, vip, found: 0 }, bucket: hash.bucket }
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
+        let NatStaged { staged, bucket } = staged;
+        let (now, epoch) = (cx.now().seconds, Epoch::of(cx.tables));
+        self.server = ServerHandle::NONE;
+        let mut found = ServerHandle::NONE;
+        if staged.identity != 0 {
+            let hash = FlowHash { identity: staged.identity, bucket };
+            found = cx.local.flows.known(hash, now).unwrap_or(ServerHandle::NONE);
+            rare::counters(cx.local, staged.vip).known += 1;
+        }
+        if !cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, epoch)) {
+            found = match rare::find(cx, packet, staged) {
+                Ok(found) => found.server,
+                Err(next) => return next,
+            };
+        }
+        self.server = found;
+        let Some(own) = cx.local.servers.get(found.slot()) else { return cx.drop(packet, Error::NoServer) };
+        let (way, length) = (own.way, packet.len());
+        if longest(packet) > usize::from(way.room)
+            && let Some(next) = rare::too_long(cx, packet, way.room)
+        {
+            return next;
+        }
+        let Some(client) = <I::Key as Translated>::read(packet.data()) else {
+            return cx.drop(packet, Error::Short);
+        };
+        let session = I::sessions(cx.local).of_client(&client).filter(|session| session.handle == found);
+        let server = match session.map(|session| session.server) {
+            Some(server) => server,
+            None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
+                Ok(server) => server,
+                Err(error) => return cx.drop(packet, error),
+            },
+        };
+        if !translate(packet, &client, &server) {
+            return cx.drop(packet, Error::Short);
+        }
+        let Some(own) = cx.local.servers.get_mut(found.slot()) else { return cx.drop(packet, Error::NoServer) };
+        own.packets += 1;
+        own.bytes += length as u64;
+        let meta = packet.meta_mut();
+        (meta.forward, meta.dpo) = (way.index, way.track);
+        Next::To(way.node)
+    }
+
+    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: NatStaged) -> LbTrace {
+        let vip = staged.staged.vip;
+        let line = scope.shared.vip(vip).map(|entry| entry.line.clone());
+        let server = scope.shared.server(self.server).map(ServerEntry::line);
+        LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
+    }
+}
+
+/// Begins a session for a flow that was given a server; says what the server gets.
+#[cold]
+#[inline(never)]
+fn begin<I: NatInner, const FULL: bool>(
+    cx: &mut Cx<'_, '_, Translate<I, FULL>>,
+    client: I::Key,
+    vip: u32,
+    handle: ServerHandle,
+    way: &Way,
+) -> Result<I::Key, Error> {
+    let (worker, shared) = (cx.worker() as u32, cx.shared);
+    let mask = shared.mask(vip).ok_or(Error::NoVip)?;
+    let flow = cx.local.flows.keys_of(mask, vip).hash(client.words());
+    let target = client.with_destination((I::address(way), way.outer.port()));
+    let sessions = I::sessions(cx.local);
+    // What another flow of the same client has is not free; what this one had with another server is.
+    let taken = |server: &I::Key| sessions.is_taken(server);
+    let (seed, workers) = (flow.identity as u32, shared.workers);
+    let server = if FULL {
+        pick(target, Pick { addresses: I::pool(shared), worker, workers, seed }, taken)
+    } else if !taken(&target) {
+        Some(target)
+    } else {
+        let own = [client.source().0];
+        pick(target, Pick { addresses: &own, worker, workers, seed }, taken)
+    };
+    let server = server.ok_or(Error::NoSource)?;
+    sessions.insert(Session { client, server, handle, flow }).map_err(|_| Error::NoSession)?;
+    Ok(server)
+}
+
+/// Whether a protocol's packets are translated.
+pub(super) fn has_ports(number: u8) -> bool {
+    number == protocol::TCP || number == protocol::UDP
+}
