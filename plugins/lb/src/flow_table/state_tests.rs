@@ -103,7 +103,7 @@ fn a_flood_moves_no_established_flow() {
         let now = 11 + (syn * 10 / flood) as u32;
         packet(&mut table, 1 << 32 | syn, now, FlowState::HalfOpen, ONE);
     }
-    let Pressed { evicted, refused } = table.pressed();
+    let Pressed { evicted, refused, .. } = table.pressed();
     assert!(evicted > 1000 && refused > 1000, "{evicted} {refused}");
     for flow in own {
         assert_eq!(packet(&mut table, flow, 22, FlowState::HalfOpen, OTHER), Verdict::Known(ONE));
@@ -131,7 +131,7 @@ fn what_is_established_or_plain_never_gives_way() {
     assert_eq!(packet(&mut table, 9, 11, FlowState::Plain, ONE), Verdict::New(ONE));
     assert_eq!(packet(&mut table, 10, 12, FlowState::HalfOpen, ONE), Verdict::Untracked(ONE));
     assert_eq!((0..4).map(|flow| state(&table, flow, 12).is_some()).collect::<Vec<_>>(), [true, true, true, false]);
-    assert_eq!(table.pressed(), Pressed { evicted: 1, refused: 2 });
+    assert_eq!(table.pressed(), Pressed { evicted: 1, refused: 2, collided: 0 });
     assert_eq!((table.used(), table.flows(ONE)), (4, 4));
 }
 
