@@ -59,6 +59,7 @@ pub fn register(app: &mut cli::App) {
         app.builder.feature(arc, vnet::arcs::Feature { node: feature.into(), before: Vec::new(), after: Vec::new() });
     }
     app.builder
+        .hand_over(vnet::handoff::ROOM)
         .extension(tables::LbTables::default())
         .local(move |worker| local::LbLocal::new(worker, conf.buckets, conf.timeout, keys))
         .state(control::LbControl::default())

@@ -5,7 +5,7 @@
 //! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
 //! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` and `ip6-icmp-error` for packets that may not be cut and
 //! would not fit; `ip4-icmp-input` and `ip6-icmp-input` for echo requests that we answer; `ip4-receive` and `ip6-receive` for
-//! packets to an address of ours and a port that is no VIP's.
+//! packets to an address of ours and a port that is no VIP's; `worker-handoff` for what another worker's sessions decide.
 
 mod family;
 mod flow;
@@ -51,6 +51,8 @@ next_nodes! {
         Receive4 => "ip4-receive",
         /// The same of IPv6.
         Receive6 => "ip6-receive",
+        /// Another worker knows the flow.
+        HandOver => "worker-handoff",
         ; To
     }
 }
@@ -271,7 +273,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
         let words = match I::words(packet.data()) {
             Ok(words) => words,
-            Err(why) => return why.staged(0),
+            Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why),
         };
         let Some((vip, keys)) = self.vip(scope, packet.meta().forward, words) else {
             return NoFlow::NoVip.staged(0);

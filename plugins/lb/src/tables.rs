@@ -1,6 +1,6 @@
 //! What workers read: VIPs and servers as packets need them, immutable, built from the configuration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -82,6 +82,8 @@ pub struct LbTables {
     pub snat6: Arc<[[u8; 16]]>,
     /// How many workers there are.
     pub workers: u32,
+    /// Addresses and ports of servers behind NAT.
+    nat_servers: HashSet<(IpAddr, u16), ahash::RandomState>,
     /// By family, protocol and port: the nodes of VIPs that our own addresses serve, too, and the numbers for them.
     node_ports: HashMap<(Family, u8, u16), (NodeId, u32), ahash::RandomState>,
     /// Counts these tables and those before.
@@ -153,6 +155,9 @@ impl LbTables {
             let Some(vip) = config.vip(server.vip) else { continue };
             let handle = config.handles()[slot as usize];
             let entry = ServerEntry::new(config, vip, server, engine.track(server.address), handle);
+            if vip.options.encap.is_nat() {
+                tables.nat_servers.insert((entry.address, entry.port));
+            }
             for vacant in tables.servers.len() as u32..=slot {
                 tables.servers.push(ServerEntry::vacant(vacant));
             }
@@ -190,6 +195,11 @@ impl LbTables {
     /// The VIP that stands for all VIPs of single ports of a prefix where no port decides.
     pub fn first_of(&self, group: u32) -> Option<u32> {
         self.firsts.get(group as usize).copied().filter(|&index| index != 0)
+    }
+
+    /// Whether a server behind NAT has this address and port.
+    pub fn is_nat_server(&self, address: IpAddr, port: u16) -> bool {
+        self.nat_servers.contains(&(address, port))
     }
 
     /// Where packets to a port of an address of ours are balanced: the node, and the number for it.

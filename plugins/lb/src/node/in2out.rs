@@ -14,7 +14,7 @@ use super::nat::{NatInner, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
 use crate::local::LbLocal;
-use crate::nat::{FlowKey, Session, Translated, translate};
+use crate::nat::{FlowKey, Session, Translated, owner, translate};
 use crate::tables::LbTables;
 
 next_nodes! {
@@ -30,6 +30,8 @@ next_nodes! {
         Receive4 => "ip4-receive",
         /// The same of IPv6.
         Receive6 => "ip6-receive",
+        /// Another worker has the session.
+        HandOver => "worker-handoff",
         ; To
     }
 }
@@ -71,6 +73,18 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
         let session = I::sessions_of(local).of_server(&key)?;
         tables.live().holds(session.handle).then_some((key, session))
+    }
+
+    /// The other worker that has the session of a server's answer, if there is one.
+    fn owner(cx: &Cx<'_, '_, Self>, packet: &Packet<'_>) -> Option<usize> {
+        let workers = cx.shared.workers;
+        if workers < 2 {
+            return None;
+        }
+        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
+        let (address, port) = key.source();
+        let owner = owner(key, key.destination(), workers) as usize;
+        (owner != cx.worker() && cx.shared.is_nat_server(I::ip(address), port)).then_some(owner)
     }
 
     /// Where packets go that are no server's answers.
@@ -120,6 +134,10 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let Some((key, session)) = Self::session(cx.shared, cx.local, packet) else {
+            if let Some(owner) = Self::owner(cx, packet) {
+                packet.hand_over(owner, cx.this_node());
+                return Next::HandOver;
+            }
             return Self::other(cx, packet);
         };
         let (to, flow) = (session.client.reversed(), session.flow);

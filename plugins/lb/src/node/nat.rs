@@ -4,6 +4,7 @@
 //! Uses and Sets: as the other nodes that balance; the worker's sessions. Next: likewise, but never to be cut.
 
 use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey4, FlowKey6};
@@ -17,7 +18,7 @@ use crate::config::Encap;
 use crate::flow_table::FlowHash;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
-use crate::nat::{FlowKey, Pick, Session, Sessions, Translated, pick, translate};
+use crate::nat::{FlowKey, Pick, Session, Sessions, Translated, owner, pick, translate};
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 
@@ -34,6 +35,8 @@ pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words> {
     fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
     /// The addresses that servers see instead of clients'.
     fn pool(tables: &LbTables) -> &[<Self::Key as FlowKey>::Address];
+    /// An address.
+    fn ip(address: <Self::Key as FlowKey>::Address) -> IpAddr;
     /// A server's address.
     fn address(way: &Way) -> <Self::Key as FlowKey>::Address;
 }
@@ -50,6 +53,9 @@ impl NatInner for V4 {
     }
     fn pool(tables: &LbTables) -> &[u32] {
         &tables.snat4
+    }
+    fn ip(address: u32) -> IpAddr {
+        Ipv4Addr::from(address).into()
     }
     fn address(way: &Way) -> u32 {
         u32::from_be_bytes(way.outer.address4())
@@ -68,6 +74,9 @@ impl NatInner for V6 {
     }
     fn pool(tables: &LbTables) -> &[[u8; 16]] {
         &tables.snat6
+    }
+    fn ip(address: [u8; 16]) -> IpAddr {
+        Ipv6Addr::from(address).into()
     }
     fn address(way: &Way) -> [u8; 16] {
         *way.outer.address6()
@@ -123,7 +132,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         let none = |staged| NatStaged { staged, bucket: 0 };
         let words = match I::words(packet.data()) {
             Ok(words) => words,
-            Err(why) => return none(why.staged(0)),
+            Err(why) => return none(rare::staged::<I, true>(scope.shared, packet, why)),
         };
         let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
         let vip = scope.shared.port_vip(packet.meta().forward, protocol, port);
@@ -137,6 +146,10 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
         let NatStaged { staged, bucket } = staged;
+        if let Some(owner) = elsewhere::<I, FULL>(cx, packet) {
+            packet.hand_over(owner, cx.this_node());
+            return Next::HandOver;
+        }
         let (now, epoch) = (cx.now().seconds, Epoch::of(cx.tables));
         self.server = ServerHandle::NONE;
         let mut found = ServerHandle::NONE;
@@ -187,6 +200,17 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         let server = scope.shared.server(self.server).map(ServerEntry::line);
         LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
     }
+}
+
+/// The other worker that a packet belongs to: the one to which the server's answers come. With full NAT these come here,
+/// because the port is picked so.
+fn elsewhere<I: NatInner, const FULL: bool>(cx: &Cx<'_, '_, Translate<I, FULL>>, packet: &Packet<'_>) -> Option<usize> {
+    if FULL || cx.shared.workers < 2 {
+        return None;
+    }
+    let key = <I::Key as Translated>::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
+    let owner = owner(key, key.source(), cx.shared.workers) as usize;
+    (owner != cx.worker()).then_some(owner)
 }
 
 /// Begins a session for a flow that was given a server; says what the server gets.

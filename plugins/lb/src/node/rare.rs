@@ -77,22 +77,21 @@ fn judged<B: Balancing>(
     packet: &mut Packet<'_>,
     staged: Staged,
 ) -> Result<(u32, Option<Control>), Next> {
-    let (number, shared) = (packet.meta().forward, cx.shared);
+    let vip = Some(staged.vip).filter(|&vip| vip != 0);
     let vip = match NoFlow::of(staged) {
         NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
         NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
         NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
         NoFlow::NoVip => None,
-        NoFlow::Unfinished => Some((staged.vip, None)),
+        NoFlow::Unfinished => vip.map(|vip| (vip, None)),
         NoFlow::Echo => {
-            let vip = if B::PORT { shared.first_of(number) } else { Some(number) };
-            if vip.and_then(|vip| shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer) {
+            if vip.and_then(|vip| cx.shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer) {
                 return Err(B::Family::ICMP);
             }
             vip.map(|vip| (vip, None))
         }
-        NoFlow::Syn => vip_of::<B>(shared, packet).map(|vip| (vip, Some(Control::Syn))),
-        NoFlow::End => vip_of::<B>(shared, packet).map(|vip| (vip, Some(Control::End))),
+        NoFlow::Syn => vip.map(|vip| (vip, Some(Control::Syn))),
+        NoFlow::End => vip.map(|vip| (vip, Some(Control::End))),
     };
     match vip {
         Some(vip) => Ok(vip),
@@ -102,14 +101,20 @@ fn judged<B: Balancing>(
     }
 }
 
-/// The VIP of a packet that has a flow.
-fn vip_of<B: Balancing>(shared: &LbTables, packet: &Packet<'_>) -> Option<u32> {
+/// What is staged of a packet that is none of the common ones: its VIP, if it has one.
+#[cold]
+#[inline(never)]
+pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Packet<'_>, why: NoFlow) -> Staged {
     let number = packet.meta().forward;
-    if !B::PORT {
-        return Some(number);
-    }
-    let ports = B::Family::all_words(packet.data()).ok()?.ports();
-    shared.port_vip(number, (ports >> 32) as u8, ports as u16)
+    let vip = match why {
+        _ if !PORT => Some(number),
+        NoFlow::Echo => shared.first_of(number),
+        _ => I::all_words(packet.data()).ok().and_then(|words| {
+            let ports = words.ports();
+            shared.port_vip(number, (ports >> 32) as u8, ports as u16)
+        }),
+    };
+    why.staged(vip.unwrap_or(0))
 }
 
 /// The server of a flow, known or new.

@@ -132,11 +132,16 @@ impl Bed {
     /// `toy0` 10.0.1.1/24 towards clients and `toy1` 10.0.2.1/24 towards servers 10.0.2.2 to 10.0.2.5, both up; tunnels
     /// begin at 10.0.2.1.
     pub fn new() -> Bed {
+        Bed::of_workers(1)
+    }
+
+    /// The same with so many workers; frames come in on the first unless told otherwise.
+    pub fn of_workers(workers: usize) -> Bed {
         let mut app = cli::App::new();
         nodes::register(&mut app);
         lb::register(&mut app);
         app.builder.node(NodeSpec::input("source", |_| Source::default()));
-        let mut console = app.build(&Config { inline: true, buffers: 4096, ..Config::default() }).unwrap();
+        let mut console = app.build(&Config { inline: true, buffers: 4096, workers, ..Config::default() }).unwrap();
         let left = Left::default();
         for (name, mac, mtu) in [("toy0", MAC0, 9000), ("toy1", MAC1, 9000)] {
             let left = left.clone();
@@ -196,6 +201,20 @@ impl Bed {
         let left = self.send_and_hold(frames);
         assert_eq!(self.console.router().ask(0, |worker| worker.buffers_in_use()), 0, "buffers are still in use");
         left
+    }
+
+    /// The same on a worker.
+    pub fn send_on<F: Into<Frame>>(
+        &mut self,
+        worker: usize,
+        frames: impl IntoIterator<Item = F>,
+    ) -> Vec<(String, Vec<u8>)> {
+        let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
+        self.console.router().ask(worker, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
+        self.console.router().step();
+        let in_use = self.console.router().ask_all(|worker| worker.buffers_in_use());
+        assert!(in_use.iter().all(|count| *count == 0), "buffers are still in use: {in_use:?}");
+        std::mem::take(&mut self.left.lock().unwrap())
     }
 
     /// The same where packets may wait for something.

@@ -382,3 +382,36 @@ fn what_nat_cannot_be_is_said() {
     assert!(bed.refused("lb set interface nat4 out toy1").contains("expected `in'"));
     assert!(bed.refused("lb set interface nat4 in toy9").contains("toy9"));
 }
+
+/// Whichever worker a packet comes to, of either direction, it is translated as by one.
+#[test]
+fn answers_find_the_worker_that_has_the_session() {
+    for (encap, conf) in [("nat4", "lb conf buckets 1024"), ("fullnat4", "lb conf snat4 10.0.2.100-10.0.2.101")] {
+        let mut bed = Bed::of_workers(3);
+        bed.type_all(&[
+            conf,
+            &format!("lb vip 90.0.0.1/32 protocol udp port 53 encap {encap} target_port 5353"),
+            "lb as 90.0.0.1/32 protocol udp port 53 10.0.2.2 10.0.2.3 10.0.2.4",
+            "lb set interface nat4 in toy1",
+        ]);
+        let (client, vip) = (ip("10.0.1.2"), ip("90.0.0.1"));
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..60u16 {
+            let port = 1000 + number;
+            // With full NAT a flow's packets come to one worker, as they do from a device; with NAT they may come to any.
+            let forward = |n: u16| usize::from(if encap == "nat4" { number + n } else { number }) % 3;
+            let mut first = None;
+            for n in 0..3 {
+                let there = only(bed.send_on(forward(n), [packet((client, port, vip, 53), false, false)]));
+                let (from, sport, to, dport) = judged(&there.1);
+                assert_eq!((there.0.as_str(), dport), ("toy1", 5353));
+                assert_eq!(*first.get_or_insert((from, sport, to)), (from, sport, to), "one flow");
+                let back =
+                    only(bed.send_on(usize::from(number / 3 + n) % 3, [packet((to, 5353, from, sport), false, true)]));
+                assert_eq!((back.0.as_str(), judged(&back.1)), ("toy0", (vip, 53, client, port)));
+            }
+            assert!(seen.insert(first));
+        }
+        assert_eq!(bed.shown("first session packet"), 60);
+    }
+}
