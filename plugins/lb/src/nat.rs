@@ -6,12 +6,14 @@
 //! as one, because a client uses one port for both, the second gets another source port.
 
 mod pool;
+mod quote;
 mod table;
 mod translate;
 
 use vnet::wire::{FlowKey4, FlowKey6};
 
 pub use pool::{Pick, PoolRange, pick};
+pub use quote::{Quoted, to_client, to_server};
 pub use table::{Full, Session, Sessions};
 pub use translate::{Translated, translate};
 

@@ -76,6 +76,8 @@ node_errors! {
         NoSource => error "no source address and port left for NAT",
         /// The table of sessions is full.
         NoSession => error "no room for a NAT session",
+        /// An ICMP error that quotes too little, or a packet of no flow.
+        Quote => error "ICMP error about no flow",
         /// Extension headers without end, cut short or misplaced.
         Chain => error "bad extension headers",
         /// The outer packet would be longer than an IPv4 packet may be.
@@ -257,7 +259,6 @@ fn longest(packet: &Packet<'_>) -> usize {
 impl<I: Inner, S: SendTo<I>, const PORT: bool> rare::Balancing for Balance<I, S, PORT> {
     type Family = I;
     const ENCAP: Encap = S::ENCAP;
-    const PORT: bool = PORT;
     const WHOLE: bool = S::WHOLE;
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use vnet::wire::icmp_inner::{Inner4, Inner6};
 use vnet::wire::icmp4;
 use vnet::wire::icmp6;
 use vnet::wire::ip4::{Ip4Header, protocol};
@@ -34,6 +35,8 @@ pub(super) trait Inner: Send + Sized + 'static {
     fn words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
     /// The same for all flows.
     fn all_words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
+    /// The words of the flow, as the client sends it, that an ICMP error is about: the flow of what it quotes, the other way.
+    fn quoted_words(packet: &[u8]) -> Option<Self::Words>;
     /// Type of service or traffic class, from the first bytes of a header.
     fn class(header: [u8; 2]) -> u8;
     /// Leaves word for the sender of a packet that is longer than `room` bytes; `false`: it may be cut, or must be carried
@@ -74,6 +77,11 @@ impl Inner for V4 {
         Ok(FlowKey4::read(packet)?.words())
     }
 
+    fn quoted_words(packet: &[u8]) -> Option<[u64; 2]> {
+        let quote = Inner4::read(packet).ok()?;
+        has_flow(quote.ports, quote.key.proto).then(|| quote.key.reverse().words())
+    }
+
     #[inline(always)]
     fn class([_, class]: [u8; 2]) -> u8 {
         class
@@ -107,8 +115,14 @@ fn other_words4(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     let transport = packet.get(usize::from(packet[0] & 15) * 4..).unwrap_or_default();
     match NoFlow::of_transport(key.proto, transport, icmp4::ECHO_REQUEST) {
         Some(why) => Err(why),
+        None if key.proto == protocol::ICMP && Inner4::read(packet).is_ok() => Err(NoFlow::Quote),
         None => Ok(key.words()),
     }
+}
+
+/// Whether a quoted packet's flow is known: of TCP and UDP the ports must be in the quote.
+fn has_flow(ports: bool, number: u8) -> bool {
+    ports || !matches!(number, protocol::TCP | protocol::UDP)
 }
 
 impl NoFlow {
@@ -154,6 +168,11 @@ impl Inner for V6 {
         Ok(FlowKey6::read(packet)?.words())
     }
 
+    fn quoted_words(packet: &[u8]) -> Option<[u64; 5]> {
+        let quote = Inner6::read(packet).ok()?;
+        has_flow(quote.ports, quote.key.proto).then(|| quote.key.reverse().words())
+    }
+
     #[inline(always)]
     fn class([first, second]: [u8; 2]) -> u8 {
         first << 4 | second >> 4
@@ -184,6 +203,7 @@ fn other_words6(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
     let transport = packet.get(upper..).unwrap_or_default();
     match NoFlow::of_transport(key.proto, transport, icmp6::ECHO_REQUEST) {
         Some(why) => Err(why),
+        None if key.proto == protocol::ICMP6 && Inner6::read(packet).is_ok() => Err(NoFlow::Quote),
         None => Ok(key.words()),
     }
 }

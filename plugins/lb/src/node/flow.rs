@@ -21,13 +21,15 @@ pub(super) enum NoFlow {
     Syn,
     /// It has a flow, and ends a connection.
     End,
+    /// An ICMP error, about a packet the other way.
+    Quote,
 }
 
 /// Where the reason stands in [`Staged::found`]: above a handle's slot, which is 0 then, so that no server is found.
 const REASON_AT: u32 = 24;
 
 impl NoFlow {
-    const ALL: [NoFlow; 8] = [
+    const ALL: [NoFlow; 9] = [
         NoFlow::Fragment,
         NoFlow::Short,
         NoFlow::NoVip,
@@ -36,6 +38,7 @@ impl NoFlow {
         NoFlow::Chain,
         NoFlow::Syn,
         NoFlow::End,
+        NoFlow::Quote,
     ];
 
     #[cold]

@@ -14,7 +14,7 @@ use super::nat::{NatInner, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
 use crate::local::LbLocal;
-use crate::nat::{FlowKey, Session, Translated, owner, translate};
+use crate::nat::{FlowKey, Quoted, Session, Translated, owner, to_client, translate};
 use crate::tables::LbTables;
 
 next_nodes! {
@@ -41,6 +41,8 @@ node_errors! {
     pub enum Error {
         /// Translated back.
         Translated => info "packets translated back",
+        /// The same of ICMP errors.
+        Quotes => info "ICMP errors translated back",
         /// Shorter than its ports and checksum.
         Short => error "transport header cut short",
     }
@@ -75,13 +77,30 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         tables.live().holds(session.handle).then_some((key, session))
     }
 
+    /// What becomes of an ICMP error about a packet that went to a server.
+    fn quote(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Option<Next> {
+        let quote = I::Key::read_quote(packet.data())?;
+        let session = *I::sessions_of(cx.local).of_server(&quote.key.reversed())?;
+        if !cx.shared.live().holds(session.handle) {
+            return None;
+        }
+        let sender = I::sender(packet.data())?;
+        if !to_client(packet.data_mut(), sender, &quote, &session) {
+            return Some(cx.drop(packet, Error::Short));
+        }
+        cx.count(Error::Quotes);
+        Some(if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 })
+    }
+
     /// The other worker that has the session of a server's answer, if there is one.
     fn owner(cx: &Cx<'_, '_, Self>, packet: &Packet<'_>) -> Option<usize> {
         let workers = cx.shared.workers;
         if workers < 2 {
             return None;
         }
-        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
+        // An error is about a packet that went to a server.
+        let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
+        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
         let (address, port) = key.source();
         let owner = owner(key, key.destination(), workers) as usize;
         (owner != cx.worker() && cx.shared.is_nat_server(I::ip(address), port)).then_some(owner)
@@ -134,6 +153,9 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let Some((key, session)) = Self::session(cx.shared, cx.local, packet) else {
+            if let Some(next) = Self::quote(cx, packet) {
+                return next;
+            }
             if let Some(owner) = Self::owner(cx, packet) {
                 packet.hand_over(owner, cx.this_node());
                 return Next::HandOver;

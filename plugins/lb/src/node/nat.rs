@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
-use vnet::wire::{FlowKey4, FlowKey6};
+use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header};
 use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope};
 
 use super::family::{Inner, V4, V6};
@@ -18,14 +18,14 @@ use crate::config::Encap;
 use crate::flow_table::FlowHash;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
-use crate::nat::{FlowKey, Pick, Session, Sessions, Translated, owner, pick, translate};
+use crate::nat::{FlowKey, Pick, Quoted, Session, Sessions, Translated, owner, pick, to_server, translate};
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 
 /// A family with NAT.
 pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words> {
     /// A flow.
-    type Key: Translated;
+    type Key: Quoted;
     /// The encapsulation's names: plain and full.
     const ENCAPS: [Encap; 2];
 
@@ -35,6 +35,8 @@ pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words> {
     fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
     /// The addresses that servers see instead of clients'.
     fn pool(tables: &LbTables) -> &[<Self::Key as FlowKey>::Address];
+    /// Who sent a packet.
+    fn sender(packet: &[u8]) -> Option<<Self::Key as FlowKey>::Address>;
     /// An address.
     fn ip(address: <Self::Key as FlowKey>::Address) -> IpAddr;
     /// A server's address.
@@ -53,6 +55,9 @@ impl NatInner for V4 {
     }
     fn pool(tables: &LbTables) -> &[u32] {
         &tables.snat4
+    }
+    fn sender(packet: &[u8]) -> Option<u32> {
+        Some(Ip4Header::ref_from_prefix(packet).ok()?.0.source.get())
     }
     fn ip(address: u32) -> IpAddr {
         Ipv4Addr::from(address).into()
@@ -74,6 +79,9 @@ impl NatInner for V6 {
     }
     fn pool(tables: &LbTables) -> &[[u8; 16]] {
         &tables.snat6
+    }
+    fn sender(packet: &[u8]) -> Option<[u8; 16]> {
+        Some(Ip6Header::ref_from_prefix(packet).ok()?.0.source)
     }
     fn ip(address: [u8; 16]) -> IpAddr {
         Ipv6Addr::from(address).into()
@@ -109,7 +117,6 @@ impl<I, const FULL: bool> Translate<I, FULL> {
 impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
     type Family = I;
     const ENCAP: Encap = I::ENCAPS[FULL as usize];
-    const PORT: bool = true;
     const WHOLE: bool = true;
 }
 
@@ -172,6 +179,18 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         {
             return next;
         }
+        if staged.identity == 0 && NoFlow::of(staged) == NoFlow::Quote {
+            let quote = I::Key::read_quote(packet.data());
+            let session =
+                quote.and_then(|quote| Some((quote, *I::sessions(cx.local).of_client(&quote.key.reversed())?)));
+            let done = session.is_some_and(|(quote, session)| to_server(packet.data_mut(), &quote, &session, FULL));
+            if !done {
+                return cx.drop(packet, Error::Quote);
+            }
+            let meta = packet.meta_mut();
+            (meta.forward, meta.dpo) = (way.index, way.track);
+            return Next::To(way.node);
+        }
         let Some(client) = <I::Key as Translated>::read(packet.data()) else {
             return cx.drop(packet, Error::Short);
         };
@@ -208,7 +227,8 @@ fn elsewhere<I: NatInner, const FULL: bool>(cx: &Cx<'_, '_, Translate<I, FULL>>,
     if FULL || cx.shared.workers < 2 {
         return None;
     }
-    let key = <I::Key as Translated>::read(packet.data()).filter(|key| has_ports(key.protocol()))?;
+    let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
+    let key = <I::Key as Translated>::read(packet.data()).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
     let owner = owner(key, key.source(), cx.shared.workers) as usize;
     (owner != cx.worker()).then_some(owner)
 }

@@ -19,8 +19,6 @@ pub(super) trait Balancing: PacketNode<Next = Next, Error = Error, Shared = LbTa
     type Family: Inner;
     /// How packets travel.
     const ENCAP: Encap;
-    /// Its VIPs are for single ports.
-    const PORT: bool;
     /// Packets stay what they are, so that large segments and unfinished checksums may pass.
     const WHOLE: bool;
 }
@@ -56,7 +54,12 @@ pub(super) fn find<B: Balancing>(
         nodes::checksum::complete(packet);
         packet.meta_mut().offload = Offload::empty();
     }
-    let Some((server, identity)) = balance::<B::Family>(shared, cx.local, now, packet.data(), vip, control) else {
+    let found = if staged.identity == 0 && NoFlow::of(staged) == NoFlow::Quote {
+        quoted::<B>(cx, packet, vip)?
+    } else {
+        balance::<B::Family>(shared, cx.local, now, packet.data(), vip, control)
+    };
+    let Some((server, identity)) = found else {
         return Err(cx.drop(packet, Error::NoServer));
     };
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
@@ -92,6 +95,7 @@ fn judged<B: Balancing>(
         }
         NoFlow::Syn => vip.map(|vip| (vip, Some(Control::Syn))),
         NoFlow::End => vip.map(|vip| (vip, Some(Control::End))),
+        NoFlow::Quote => vip.map(|vip| (vip, None)),
     };
     match vip {
         Some(vip) => Ok(vip),
@@ -109,6 +113,10 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
     let vip = match why {
         _ if !PORT => Some(number),
         NoFlow::Echo => shared.first_of(number),
+        NoFlow::Quote => I::quoted_words(packet.data()).and_then(|words| {
+            let ports = words.ports();
+            shared.port_vip(number, (ports >> 32) as u8, ports as u16)
+        }),
         _ => I::all_words(packet.data()).ok().and_then(|words| {
             let ports = words.ports();
             shared.port_vip(number, (ports >> 32) as u8, ports as u16)
@@ -166,6 +174,39 @@ fn balance<'t, I: Inner>(
     *counter += 1;
     Some((shared.server(server?)?, hash.identity))
 }
+
+/// The server of the flow that an ICMP error is about: the one that has it, or else the one that the scheduler would give it.
+/// Other workers are asked first, where there are any: the error came to this one by its own addresses.
+#[cold]
+fn quoted<'t, B: Balancing>(
+    cx: &mut Cx<'t, '_, B>,
+    packet: &mut Packet<'_>,
+    vip: u32,
+) -> Result<Option<(&'t ServerEntry, u64)>, Next> {
+    let (shared, now, workers) = (cx.shared, cx.now().seconds, cx.shared.workers);
+    let words = B::Family::quoted_words(packet.data());
+    let Some((entry, words)) = shared.vip(vip).and_then(|entry| Some((entry, words?.masked(entry.mask)))) else {
+        return Err(cx.drop(packet, Error::Quote));
+    };
+    let hash = cx.local.flows.hash(words, vip);
+    let known = cx.local.flows.peek(hash, now, shared.live());
+    if known.is_none() && workers > 1 {
+        let asked = match packet.meta().opaque {
+            [ASKED, asked] => asked + 1,
+            _ => 1,
+        };
+        if asked < workers {
+            packet.meta_mut().opaque = [ASKED, asked];
+            packet.hand_over((cx.worker() + 1) % workers as usize, cx.this_node());
+            return Err(Next::HandOver);
+        }
+    }
+    let server = known.or_else(|| shared.choose(entry, words));
+    Ok(server.and_then(|server| Some((shared.server(server)?, hash.identity))))
+}
+
+/// In a packet's `opaque`: beside it stands how many workers were asked about its flow.
+const ASKED: u32 = 0x6c62_7175;
 
 /// The index that no VIP has.
 const NOBODY: usize = 0;

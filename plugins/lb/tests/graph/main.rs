@@ -14,6 +14,7 @@ mod lengths;
 mod listing;
 mod moving;
 mod nat;
+mod quotes;
 mod rates;
 mod resizing;
 mod scheduling;
