@@ -59,7 +59,7 @@ fn list(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
 fn full_name(word: &str, ip4: bool) -> Option<&'static str> {
     let family = if ip4 { "4" } else { "6" };
     let known = |name: &str| name == word || name.strip_suffix(family) == Some(word);
-    Encap::NAMES.into_iter().find(|name| known(name))
+    Encap::ALL.into_iter().map(Encap::name).find(|name| known(name))
 }
 
 fn file(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

@@ -10,7 +10,9 @@ use vnet::wire::Mac;
 use vnet::{IfIndex, Router};
 
 use super::{ImportError, Plan, PlannedServer, PlannedVip};
-use crate::config::{Change, Encap, LbConfig, LbError, State, VipKey, VipOptions, VipUpdate};
+use crate::config::{
+    Change, Encap, EncapWords, LbConfig, LbError, ServerSpec, Service, State, VipKey, VipOptions, VipUpdate,
+};
 use crate::control::{LbControl, Mode};
 
 /// What became of a plan.
@@ -88,7 +90,7 @@ fn build(config: &mut LbConfig, plan: &Plan, mut items: usize) -> Result<(Vec<Im
 
 /// Adds a VIP, or makes sure that the one which is there is as it is to be.
 fn put_vip(config: &mut LbConfig, vip: &PlannedVip) -> Result<(u32, bool, Change), LbError> {
-    let encap = Encap::new(vip.encap, vip.dscp)?;
+    let encap = Encap::new(vip.encap, EncapWords { dscp: vip.dscp, variant: None })?;
     let there = config.find(&vip.key).ok().and_then(|index| config.vip(index)).map(|vip| vip.options);
     let Some(options) = there else {
         let default = VipOptions::default();
@@ -96,6 +98,7 @@ fn put_vip(config: &mut LbConfig, vip: &PlannedVip) -> Result<(u32, bool, Change
             encap,
             scheduler: vip.scheduler.unwrap_or(default.scheduler),
             new_len: vip.new_len.unwrap_or(default.new_len),
+            target_port: service_port(vip).filter(|_| encap.is_nat()),
             ..default
         };
         let (index, change) = config.add_vip(vip.key, options)?;
@@ -105,25 +108,40 @@ fn put_vip(config: &mut LbConfig, vip: &PlannedVip) -> Result<(u32, bool, Change
         let has = format!("encap {}", options.encap.name());
         return Err(LbError::Fixed { vip: vip.key, what: "encap", has });
     }
-    let update = VipUpdate { scheduler: vip.scheduler, new_len: vip.new_len };
+    let update = VipUpdate { scheduler: vip.scheduler, new_len: vip.new_len, ..VipUpdate::default() };
     let (index, change) = config.set_vip(&vip.key, update)?;
     Ok((index, false, change))
 }
 
+/// The port of a VIP of one: what servers that name none of their own have, too.
+fn service_port(vip: &PlannedVip) -> Option<u16> {
+    match vip.key.service {
+        Service::All => None,
+        Service::Port { port, .. } => Some(port),
+    }
+}
+
 /// Adds servers of the same weight, which must not be there.
 fn put_servers(config: &mut LbConfig, vip: &VipKey, servers: &[PlannedServer]) -> Result<Change, LbError> {
-    let addresses: Vec<IpAddr> = servers.iter().map(|server| server.address).collect();
+    let l2dsr = config.vip(config.find(vip)?).is_some_and(|vip| vip.options.encap == Encap::L2dsr);
+    let spec = |server: &PlannedServer| ServerSpec {
+        address: server.address,
+        port: server.port,
+        // Elsewhere a MAC is a neighbour's.
+        mac: server.mac.filter(|_| l2dsr).map(|mac| mac.0),
+    };
+    let specs: Vec<ServerSpec> = servers.iter().map(spec).collect();
     let weight = servers.first().and_then(|server| server.weight);
     if weight.is_some() {
         // With a weight, those that are there would take it.
         let there = config.vip(config.find(vip)?).map(|vip| vip.servers.as_slice()).unwrap_or_default();
         let used = there.iter().filter_map(|slot| config.server(*slot)).filter(|server| server.state == State::Used);
-        let used: HashSet<IpAddr> = used.map(|server| server.address).collect();
-        if let Some(server) = addresses.iter().find(|address| used.contains(address)) {
+        let used: HashSet<_> = used.map(|server| (server.address, server.port)).collect();
+        if let Some(server) = specs.iter().find(|spec| used.contains(&spec.key())) {
             return Err(LbError::ServerExists { server: *server, vip: *vip });
         }
     }
-    config.add_servers(vip, &addresses, weight, false)
+    config.add_servers(vip, &specs, weight, false)
 }
 
 /// The first line of a plan that is refused, of a plan that is refused for `reason`. `refused` says why the first so many
