@@ -300,7 +300,9 @@ fn what_finds_no_buffers_is_lost_and_counted() {
     let mut router = router_of(config, 0, 65_549, &[]);
     let source = router.node("source").unwrap();
     router.ask(0, move |worker| worker.node::<Source>(source).unwrap().left = 4);
-    (0..4).for_each(|_| drop(router.pass(0)));
+    for _ in 0..4 {
+        router.pass(0);
+    }
     router.step();
     assert_eq!(seen(&mut router), [vec![(0, 0, 0), (2, 0, 2)], vec![(1, 0, 1)]]);
     let info = router.node_info(router.node("handoff-input").unwrap()).unwrap();
