@@ -97,6 +97,7 @@ fn show_is_as_in_the_real_vpp_with_a_line_of_counters_for_each_server() {
     let head = " ip4-gre4 [1] 90.0.0.0/24
   new_size:1024
   scheduler:maglev
+  overhead:24 mtu:8976 ping:balance
   counters:
     packet from existing sessions: 1
     first session packet: 2
@@ -162,23 +163,18 @@ fn packets_that_nobody_can_take_are_counted_under_their_reasons() {
          lb vip 92.0.0.1/32 protocol tcp port 80 encap gre4
          lb as 92.0.0.1/32 protocol tcp port 80 10.0.2.2",
     );
-    let mut fragment = udp([90, 0, 0, 1], 64, &[0; 64]);
-    fragment[20..22].copy_from_slice(&[0x20, 0]);
-    let (header, _) = etherparse::Ipv4Header::from_slice(&fragment[14..]).unwrap();
-    fragment[24..26].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
     let mut short = udp([90, 0, 0, 1], 64, b"");
     short.truncate(36);
     short[16..18].copy_from_slice(&22u16.to_be_bytes());
     let (header, _) = etherparse::Ipv4Header::from_slice(&short[14..]).unwrap();
     short[24..26].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
-    let frames = [udp([91, 0, 0, 1], 64, b"x"), udp([92, 0, 0, 1], 64, b"x"), fragment, short];
+    let frames = [udp([91, 0, 0, 1], 64, b"x"), udp([92, 0, 0, 1], 64, b"x"), short];
     let [back, out] = bed.send("pg0", &frames);
     assert!(back.is_empty() && out.is_empty(), "{back:02x?}\n{out:02x?}");
     let errors = bed.vppctl("show errors");
     for reason in [
         "no server configured",
         "no VIP for the protocol and por",
-        "fragments are not balanced",
         "transport header cut short",
     ] {
         assert!(errors.contains(reason), "{reason}\n{errors}");

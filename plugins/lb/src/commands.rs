@@ -14,8 +14,8 @@ use vnet::Router;
 use vnet::arcs::{ArcIndex, IP4_UNICAST, IP6_UNICAST};
 
 use crate::config::{
-    ConfUpdate, Encap, EncapWords, IpPrefix, LbConfig, LbError, Ping, Protocol, Scheduler, ServerSpec, Service, VipKey,
-    VipOptions, VipUpdate,
+    ConfUpdate, Encap, EncapWords, IpPrefix, LbConfig, LbError, MssClamp, Ping, Protocol, Scheduler, ServerSpec,
+    Service, VipKey, VipOptions, VipUpdate,
 };
 use crate::control::{LbControl, Mode};
 use crate::flow_table::{MAX_BUCKETS, MAX_TIMEOUT};
@@ -41,7 +41,7 @@ pub(crate) fn register(app: &mut App) {
         "lb vip <prefix> [protocol (tcp|udp) port <n>] \
          [encap (gre4|gre6|ipip4|ipip6|gue4|gue6|l3dsr|l2dsr|nat4|nat6|fullnat4|fullnat6)] [dscp <n>] [variant <0|1>] \
          [type (nodeport|clusterip) target_port <n>] [new_len <n>] [src_ip_sticky] \
-         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [ping (answer|balance)] [del] [dry-run]",
+         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [ping (answer|balance)] [mss-clamp (auto|off|<n>)] [del] [dry-run]",
         vip,
     )
     .command(
@@ -73,6 +73,9 @@ pub(crate) fn register(app: &mut App) {
         })
     });
 }
+
+/// RFC 9293 section 3.7.1: what every host takes over IPv4, less the options that a careless one may add.
+const LEAST_MSS: u16 = 88;
 
 /// Runs `work` with the load balancer and the router side by side.
 fn with(
@@ -210,6 +213,16 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             once(&mut kind, "type", node_port)?;
         } else if args.keyword("target_port") {
             once(&mut target_port, "target_port", args.number("a port", 1..=u16::MAX)?)?;
+        } else if args.keyword("mss-clamp") {
+            let clamp = match args.peek() {
+                Some("auto") => MssClamp::Auto,
+                Some("off") => MssClamp::Off,
+                _ => MssClamp::At(args.number("auto, off or a number of bytes", LEAST_MSS..=u16::MAX)?),
+            };
+            if !matches!(clamp, MssClamp::At(_)) {
+                args.next();
+            }
+            once(&mut update.mss_clamp, "mss-clamp", clamp)?;
         } else if args.keyword("ping") {
             let who = match args.word("answer or balance")? {
                 "answer" => Ping::Answer,
@@ -271,6 +284,7 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             target_port,
             node_port: kind.unwrap_or(false),
             ping,
+            mss_clamp: update.mss_clamp,
         };
         if kind.is_some() && !options.encap.is_nat() {
             return Err(CliError::at(LbError::NatOnly { what: "type", encap: options.encap.name() }));

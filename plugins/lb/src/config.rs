@@ -25,7 +25,7 @@ pub use error::LbError;
 pub use family::Family;
 pub use prefix::{IpPrefix, PrefixError};
 pub use scheduler::Scheduler;
-pub use vip::{Ping, Protocol, RouteTarget, Server, ServerSpec, Service, State, Vip, VipKey, VipOptions};
+pub use vip::{MssClamp, Ping, Protocol, RouteTarget, Server, ServerSpec, Service, State, Vip, VipKey, VipOptions};
 
 use check::{check_options, check_pool, check_room, checked_weight, nobody_has, nobody4, nobody6};
 
@@ -131,6 +131,7 @@ pub struct VipUpdate {
     pub scheduler: Option<Scheduler>,
     pub new_len: Option<u32>,
     pub ping: Option<Ping>,
+    pub mss_clamp: Option<MssClamp>,
 }
 
 /// See the head of this module.
@@ -296,6 +297,7 @@ impl LbConfig {
         vip.options.scheduler = update.scheduler.unwrap_or(vip.options.scheduler);
         vip.options.new_len = update.new_len.unwrap_or(vip.options.new_len);
         vip.options.ping = update.ping.or(vip.options.ping);
+        vip.options.mss_clamp = update.mss_clamp.or(vip.options.mss_clamp);
         if !maglev::is_valid_len(vip.options.new_len) {
             return Err(LbError::NewLen(vip.options.new_len));
         }

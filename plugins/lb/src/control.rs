@@ -14,7 +14,7 @@ use crate::config::{Change, IpPrefix, LbConfig, RouteTarget, State, Step, Vip};
 use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
-use crate::local::{LbLocal, Rooms, ServerCounters};
+use crate::local::{LbLocal, Rooms, ServerCounters, Way};
 use crate::moves::{Moves, Stage, affected, moves};
 use crate::tables::{Engine, LbTables};
 use translation::Translation;
@@ -339,6 +339,7 @@ impl LbControl {
             .flatten()
             .collect();
         let slots = self.tables.slot_counts();
+        let tables = router.tables();
         let counters = |index: u32| {
             let mut sum = VipCounters::default();
             for one in workers.iter().filter_map(|(vips, ..)| vips.get(index as usize)) {
@@ -353,7 +354,9 @@ impl LbControl {
             let address = self.config.server(slot).map(|server| server.address);
             let dpo = address.map_or(0, |address| self.track_of(address));
             let buckets = slots.get(slot as usize).copied().unwrap_or(0);
-            let mut facts = ServerFacts { buckets, dpo, ..ServerFacts::default() };
+            let handle = self.config.handles().get(slot as usize).copied().unwrap_or(ServerHandle::NONE);
+            let room = self.tables.server(handle).map_or(0, |server| Way::new(tables, server).room);
+            let mut facts = ServerFacts { buckets, dpo, room, ..ServerFacts::default() };
             for (_, servers, flows) in &workers {
                 facts.flows += u64::from(flows.get(slot as usize).copied().unwrap_or(0));
                 if let Some(one) = servers.get(slot as usize) {

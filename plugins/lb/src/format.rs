@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 use vnet::wire::Mac;
 
-use crate::config::{IpPrefix, LbConfig, Scheduler, Server, Service, State, Vip};
+use crate::config::{IpPrefix, LbConfig, MssClamp, Ping, Scheduler, Server, Service, State, Vip};
 use crate::flow_table::{Pressed, Timeouts};
 
 /// `show lb`.
@@ -211,6 +211,8 @@ pub struct ServerFacts {
     pub bytes: u64,
     /// Flows given to it so far.
     pub total_flows: u64,
+    /// The longest packet that the way to it takes, before it is wrapped; 0: there is no way.
+    pub room: u16,
 }
 
 /// A server in `show lb vips verbose`.
@@ -235,6 +237,14 @@ pub struct VipReport {
     pub line: VipLine,
     pub src_ip_sticky: bool,
     pub scheduler: Scheduler,
+    /// Bytes that packets are longer by on their way to a server.
+    pub overhead: u16,
+    /// The longest packet that the ways to all servers take, before it is wrapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mss_clamp: Option<MssClamp>,
+    pub ping: Ping,
     pub counters: VipCounters,
     #[serde(rename = "as")]
     pub servers: Vec<ServerReport>,
@@ -252,7 +262,12 @@ pub fn vip_reports(
         mac: server.mac.map(|mac| Mac(mac).to_string()),
         facts: facts(slot),
     };
+    let room = |&slot: &u32| Some(facts(slot).room).filter(|&room| room > 0);
     let report = |(index, vip): (u32, &Vip)| VipReport {
+        overhead: vip.options.encap.overhead(),
+        mtu: vip.servers.iter().filter_map(room).min(),
+        mss_clamp: vip.options.mss_clamp,
+        ping: vip.ping(),
         index,
         line: VipLine::new(vip),
         src_ip_sticky: vip.options.src_ip_sticky,
@@ -280,6 +295,14 @@ impl fmt::Display for VipReport {
             writeln!(f, "  {nat}")?;
         }
         writeln!(f, "  scheduler:{}", self.scheduler)?;
+        write!(f, "  overhead:{}", self.overhead)?;
+        self.mtu.map_or(Ok(()), |mtu| write!(f, " mtu:{mtu}"))?;
+        match self.mss_clamp {
+            Some(MssClamp::Auto) => write!(f, " mss-clamp:auto")?,
+            Some(MssClamp::At(most)) => write!(f, " mss-clamp:{most}")?,
+            Some(MssClamp::Off) | None => {}
+        }
+        writeln!(f, " ping:{}", self.ping.name())?;
         writeln!(f, "  counters:")?;
         writeln!(f, "    packet from existing sessions: {}", self.counters.known)?;
         writeln!(f, "    first session packet: {}", self.counters.new)?;

@@ -32,6 +32,7 @@ pub mod import;
 pub mod local;
 pub mod maglev;
 pub mod moves;
+pub mod mss;
 pub mod nat;
 mod node;
 pub mod outer;

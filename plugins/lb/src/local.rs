@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, TrackIndex};
 use vnet::wire::{FlowKey4, FlowKey6};
-use vnet::{NodeId, Tables};
+use vnet::{Held, NodeId, Tables};
 
 use crate::config::Encap;
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
+use crate::fragments::{Fragments, Room};
 use crate::handle::{Live, ServerHandle};
 use crate::nat::{FlowKey, Session, Sessions};
+use crate::node::fragments::Follow;
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
 use crate::tables::ServerEntry;
@@ -191,6 +193,8 @@ pub struct LbLocal {
     pub begun: Vec<u64>,
     /// Which servers new flows get.
     pub picks: Picks,
+    /// Where fragments go.
+    pub fragments: Fragments<Follow, Held>,
     /// The sessions of NAT: of no room, until there are VIPs that need it.
     pub nat4: Sessions<FlowKey4>,
     /// The same of IPv6.
@@ -212,6 +216,7 @@ impl LbLocal {
             servers,
             begun,
             picks: Picks::new(worker, picks),
+            fragments: Fragments::new(Room::default()),
             nat4: Sessions::with_capacity(0, keys.words()),
             nat6: Sessions::with_capacity(0, keys.words()),
             swept: 0,

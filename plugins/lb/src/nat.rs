@@ -15,7 +15,7 @@ use vnet::wire::{FlowKey4, FlowKey6};
 pub use pool::{Pick, PoolRange, pick};
 pub use quote::{Quoted, to_client, to_server};
 pub use table::{Full, Session, Sessions};
-pub use translate::{Translated, translate};
+pub use translate::{Ends, Translated, translate, translate_ends};
 
 use crate::slot_hash::FlowWords;
 

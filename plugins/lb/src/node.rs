@@ -9,6 +9,7 @@
 
 mod family;
 mod flow;
+pub mod fragments;
 pub(crate) mod in2out;
 mod nat;
 mod rare;
@@ -19,7 +20,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::{Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
+use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::config::{Encap, Family};
 use crate::flow_table::{FlowHash, VipKeys};
@@ -30,6 +31,8 @@ use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 use family::{Inner, V4, V6};
 use flow::NoFlow;
+use fragments::Follow;
+use rare::Fragment;
 use send::{Common, SendTo};
 
 next_nodes! {
@@ -53,7 +56,8 @@ next_nodes! {
         Receive6 => "ip6-receive",
         /// Another worker knows the flow.
         HandOver => "worker-handoff",
-        ; To
+        ; To,
+        Hold
     }
 }
 
@@ -64,8 +68,8 @@ node_errors! {
         NoServer => error "no server configured",
         /// The prefix has VIPs, but none for this protocol and port.
         NoVip => error "no VIP for the protocol and port",
-        /// A part of a datagram: its ports are elsewhere.
-        Fragment => error "fragments are not balanced",
+        /// Too many fragments wait for the first of their datagrams.
+        FragmentsFull => error "no room to hold a fragment until the first comes",
         /// The transport header is cut short.
         Short => error "transport header cut short",
         /// There is no way to the server.
@@ -211,9 +215,8 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         identity: u64,
         vip: u32,
         found: u32,
-    ) -> NodeId {
-        let next = self.judge(cx, packet, Staged { identity, vip, found });
-        cx.number_of(next)
+    ) -> Next {
+        self.judge(cx, packet, Staged { identity, vip, found })
     }
 
     fn judge(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
@@ -226,6 +229,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
             match rare::find(cx, packet, staged) {
                 Ok(found) => {
                     self.rare = found.server;
+                    if let Some(Fragment::First(datagram, _)) = found.fragment {
+                        let follow = Follow::Server { server: found.server, identity: found.identity };
+                        fragments::first(cx, datagram, follow);
+                    }
                     (found.server, found.identity)
                 }
                 Err(next) => return next,
@@ -335,7 +342,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             return Next::To(own.way.node);
         }
         let Staged { identity, vip, found } = staged;
-        Next::To(self.uncommon(cx, &mut packet.again(), identity, vip, found))
+        self.uncommon(cx, &mut packet.again(), identity, vip, found)
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
@@ -345,6 +352,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
         let server = if common { found } else { self.rare };
         let line = scope.shared.server(server).map(ServerEntry::line);
         LbTrace { index: staged.vip, vip, slot: server.slot(), server: line }
+    }
+
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
+        fragments::hold(cx, packet);
     }
 }
 

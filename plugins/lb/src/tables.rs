@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use vnet::NodeId;
 
-use crate::config::{Encap, Family, LbConfig, Ping, RouteTarget, Scheduler, Server, Service, State, Vip};
+use crate::config::{Encap, Family, LbConfig, MssClamp, Ping, RouteTarget, Scheduler, Server, Service, State, Vip};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
@@ -29,8 +29,8 @@ pub struct VipEntry {
     pub line: Arc<VipLine>,
     /// Who answers echo requests.
     pub ping: Ping,
-    /// What NAT translates from.
-    pub service: Service,
+    /// The largest TCP segments that SYNs may ask for.
+    pub mss_clamp: Option<MssClamp>,
     /// What the slots were made from.
     members: Arc<[Member]>,
 }
@@ -156,7 +156,8 @@ impl LbTables {
             let handle = config.handles()[slot as usize];
             let entry = ServerEntry::new(config, vip, server, engine.track(server.address), handle);
             if vip.options.encap.is_nat() {
-                tables.nat_servers.insert((entry.address, entry.port));
+                // With port 0: whatever the port.
+                tables.nat_servers.extend([(entry.address, entry.port), (entry.address, 0)]);
             }
             for vacant in tables.servers.len() as u32..=slot {
                 tables.servers.push(ServerEntry::vacant(vacant));
@@ -264,8 +265,9 @@ impl VipEntry {
             }
         };
         let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
-        let (line, ping, service) = (Arc::new(VipLine::new(vip)), vip.ping(), vip.key.service);
-        Self { scheduler, slots, version, mask, line, ping, service, members }
+        let (line, ping) = (Arc::new(VipLine::new(vip)), vip.ping());
+        let mss_clamp = vip.options.mss_clamp.filter(|clamp| *clamp != MssClamp::Off);
+        Self { scheduler, slots, version, mask, line, ping, mss_clamp, members }
     }
 }
 

@@ -88,6 +88,20 @@ pub struct VipOptions {
     pub node_port: bool,
     /// Who answers echo requests; `None`: a server where the VIP is for all ports, we where it is for one.
     pub ping: Option<Ping>,
+    /// The largest TCP segments that SYNs may ask for.
+    pub mss_clamp: Option<MssClamp>,
+}
+
+/// The largest TCP segments that SYNs may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MssClamp {
+    /// What the way to the flow's server carries in one piece.
+    Auto,
+    /// So many bytes.
+    At(u16),
+    /// As they ask.
+    Off,
 }
 
 /// Who answers echo requests to a VIP.
@@ -117,6 +131,7 @@ impl Default for VipOptions {
             target_port: None,
             node_port: false,
             ping: None,
+            mss_clamp: None,
         }
     }
 }

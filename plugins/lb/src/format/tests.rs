@@ -32,6 +32,7 @@ fn verbose(config: &LbConfig) -> String {
         packets: 2 * u64::from(slot),
         bytes: 120 * u64::from(slot),
         total_flows: u64::from(slot),
+        room: 1476,
     };
     vip_reports(config, counters, facts).iter().map(VipReport::to_string).collect()
 }
@@ -63,6 +64,7 @@ fn show_lb_vips_verbose() {
         " ip4-gre4 [1] 90.0.0.1/32
   new_size:1024
   scheduler:maglev
+  overhead:24 mtu:1476 ping:balance
   counters:
     packet from existing sessions: 0
     first session packet: 3
@@ -91,7 +93,7 @@ fn show_lb_vips_verbose() {
     let _ = config.del_vip(&key).unwrap();
     let text = verbose(&config);
     assert!(
-        text.starts_with(" ip4-gre4 [1] 90.0.0.1/32 removed\n  new_size:1024\n  scheduler:maglev\n  counters:\n"),
+        text.starts_with(" ip4-gre4 [1] 90.0.0.1/32 removed\n  new_size:1024\n  scheduler:maglev\n  overhead:24 mtu:1476 ping:balance\n  counters:\n"),
         "{text}"
     );
     assert!(text.contains("\n    10.0.2.4 weight:50 buckets:0 flows:1 dpo:19  removed\n"), "{text}");
@@ -114,6 +116,6 @@ fn show_lb_vips() {
         ]
     );
     let text = verbose(&config);
-    let second = " ip4-gre4 [2] 91.0.0.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:3306\n  scheduler:maglev\n  counters:\n";
+    let second = " ip4-gre4 [2] 91.0.0.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:3306\n  scheduler:maglev\n  overhead:24 mtu:1476 ping:answer\n  counters:\n";
     assert!(text.contains(&format!("\n\n{second}")), "{text}");
 }

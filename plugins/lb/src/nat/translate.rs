@@ -14,7 +14,16 @@ pub trait Translated: FlowKey {
     fn write(self, packet: &mut [u8], change: &Change) -> Option<usize>;
     /// Adds the words of the addresses.
     fn add_addresses(&self, sum: &mut u64);
+    /// The addresses alone, of a packet.
+    fn addresses(packet: &[u8]) -> Option<Self>;
+    /// Source and destination, IPv4's in the first four bytes.
+    fn ends(&self) -> Ends;
+    /// These addresses and no ports.
+    fn of_ends(ends: Ends) -> Self;
 }
+
+/// Source and destination, IPv4's in the first four bytes.
+pub type Ends = ([u8; 16], [u8; 16]);
 
 impl Translated for FlowKey4 {
     #[inline]
@@ -34,6 +43,25 @@ impl Translated for FlowKey4 {
     #[inline]
     fn add_addresses(&self, sum: &mut u64) {
         *sum += u64::from(self.src) + u64::from(self.dst);
+    }
+
+    fn addresses(packet: &[u8]) -> Option<Self> {
+        let (header, _) = Ip4Header::ref_from_prefix(packet).ok()?;
+        Some(FlowKey4 { src: header.source.get(), dst: header.destination.get(), ..FlowKey4::default() })
+    }
+
+    fn ends(&self) -> Ends {
+        let wide = |address: u32| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.to_be_bytes());
+            bytes
+        };
+        (wide(self.src), wide(self.dst))
+    }
+
+    fn of_ends((source, destination): Ends) -> Self {
+        let narrow = |[a, b, c, d, ..]: [u8; 16]| u32::from_be_bytes([a, b, c, d]);
+        FlowKey4 { src: narrow(source), dst: narrow(destination), ..FlowKey4::default() }
     }
 }
 
@@ -56,6 +84,19 @@ impl Translated for FlowKey6 {
         for word in self.src.as_chunks::<4>().0.iter().chain(self.dst.as_chunks::<4>().0) {
             *sum += u64::from(u32::from_be_bytes(*word));
         }
+    }
+
+    fn addresses(packet: &[u8]) -> Option<Self> {
+        let (header, _) = Ip6Header::ref_from_prefix(packet).ok()?;
+        Some(FlowKey6 { src: header.source, dst: header.destination, ..FlowKey6::default() })
+    }
+
+    fn ends(&self) -> Ends {
+        (self.src, self.dst)
+    }
+
+    fn of_ends((src, dst): Ends) -> Self {
+        FlowKey6 { src, dst, ..FlowKey6::default() }
     }
 }
 
@@ -89,6 +130,14 @@ fn fold(mut sum: u64) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     sum as u16
+}
+
+/// Gives a fragment that is not the first other addresses: the transport's checksum is in the first, and says so of all.
+/// `false`: it is cut short.
+pub fn translate_ends<K: Translated>(packet: &mut Packet<'_>, ends: Ends) -> bool {
+    let Some(from) = K::addresses(packet.data()) else { return false };
+    let to = K::of_ends(ends);
+    to.write(packet.data_mut(), &Change::new(&from, &to)).is_some()
 }
 
 /// Makes a packet of one key one of another key, of the same protocol, TCP or UDP. `false`, and nothing useful: it is cut short.

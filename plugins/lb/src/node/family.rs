@@ -6,12 +6,15 @@ use vnet::wire::icmp_inner::{Inner4, Inner6};
 use vnet::wire::icmp4;
 use vnet::wire::icmp6;
 use vnet::wire::ip4::{Ip4Header, protocol};
-use vnet::wire::{FlowKey4, FlowKey6};
+use vnet::wire::ip6_ext;
+use vnet::wire::{FlowKey4, FlowKey6, Ip6Header};
 use vnet::{Packet, Tables};
 
 use super::Next;
 use super::flow::NoFlow;
+use super::fragments::Piece;
 use crate::config::Family;
+use crate::fragments::Key;
 use crate::outer::{IP4_IN_IP, IP6_IN_IP};
 use crate::slot_hash::FlowWords;
 
@@ -19,8 +22,12 @@ use crate::slot_hash::FlowWords;
 pub(super) trait Inner: Send + Sized + 'static {
     /// What a flow is recognised by.
     type Words: FlowWords;
+    /// Addresses, ports and protocol.
+    type Flow: Copy;
     /// The family.
     const FAMILY: Family;
+    /// Bytes of its header and TCP's, without options.
+    const HEADERS: u16;
     /// Its number where it is in another IP packet.
     const PROTOCOL: u8;
     /// Where messages to a packet's sender are made.
@@ -37,6 +44,12 @@ pub(super) trait Inner: Send + Sized + 'static {
     fn all_words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
     /// The words of the flow, as the client sends it, that an ICMP error is about: the flow of what it quotes, the other way.
     fn quoted_words(packet: &[u8]) -> Option<Self::Words>;
+    /// Where the transport header begins.
+    fn transport(packet: &[u8]) -> Option<usize>;
+    /// A fragment's datagram and, of the first, its flow; `None`: it is none, or cut short.
+    fn piece(packet: &[u8]) -> Option<Piece<Self::Flow>>;
+    /// The words of a flow.
+    fn words_of(flow: &Self::Flow) -> Self::Words;
     /// Type of service or traffic class, from the first bytes of a header.
     fn class(header: [u8; 2]) -> u8;
     /// Leaves word for the sender of a packet that is longer than `room` bytes; `false`: it may be cut, or must be carried
@@ -51,7 +64,9 @@ pub(super) struct V4;
 
 impl Inner for V4 {
     type Words = [u64; 2];
+    type Flow = FlowKey4;
     const FAMILY: Family = Family::Ip4;
+    const HEADERS: u16 = 40;
     const PROTOCOL: u8 = IP4_IN_IP;
     const ICMP_ERROR: Next = Next::IcmpError4;
     const ICMP: Next = Next::Icmp4;
@@ -75,6 +90,25 @@ impl Inner for V4 {
 
     fn all_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
         Ok(FlowKey4::read(packet)?.words())
+    }
+
+    fn words_of(flow: &FlowKey4) -> [u64; 2] {
+        flow.words()
+    }
+
+    fn transport(packet: &[u8]) -> Option<usize> {
+        Some(Ip4Header::ref_from_prefix(packet).ok()?.0.header_len())
+    }
+
+    fn piece(packet: &[u8]) -> Option<Piece<FlowKey4>> {
+        let (ip, _) = Ip4Header::ref_from_prefix(packet).ok().filter(|(ip, _)| ip.is_fragment())?;
+        let (src, dst, proto) = (ip.source.get(), ip.destination.get(), ip.protocol);
+        let datagram = Key::ip4(src, dst, ip.id.get(), proto);
+        if !ip.first_fragment() {
+            return Some(Piece { datagram, flow: None });
+        }
+        let (sport, dport) = ports(proto, packet.get(ip.header_len()..)?)?;
+        Some(Piece { datagram, flow: Some(FlowKey4 { src, dst, sport, dport, proto }) })
     }
 
     fn quoted_words(packet: &[u8]) -> Option<[u64; 2]> {
@@ -120,6 +154,25 @@ fn other_words4(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
     }
 }
 
+/// The ports of a first fragment, as a flow's key has them; `None`: they are not in it (RFC 7112 forbids that).
+fn ports(protocol: u8, transport: &[u8]) -> Option<(u16, u16)> {
+    let word = |at: usize| Some(u16::from_be_bytes(*transport.get(at..)?.first_chunk()?));
+    match protocol {
+        protocol::TCP | protocol::UDP => Some((word(0)?, word(2)?)),
+        protocol::ICMP | protocol::ICMP6 => {
+            let kind = *transport.first()?;
+            let echo = if protocol == protocol::ICMP {
+                matches!(kind, icmp4::ECHO_REQUEST | icmp4::ECHO_REPLY)
+            } else {
+                matches!(kind, icmp6::ECHO_REQUEST | icmp6::ECHO_REPLY)
+            };
+            let id = if echo { word(4)? } else { 0 };
+            Some((id, id))
+        }
+        _ => Some((0, 0)),
+    }
+}
+
 /// Whether a quoted packet's flow is known: of TCP and UDP the ports must be in the quote.
 fn has_flow(ports: bool, number: u8) -> bool {
     ports || !matches!(number, protocol::TCP | protocol::UDP)
@@ -143,7 +196,9 @@ pub(super) struct V6;
 
 impl Inner for V6 {
     type Words = [u64; 5];
+    type Flow = FlowKey6;
     const FAMILY: Family = Family::Ip6;
+    const HEADERS: u16 = 60;
     const PROTOCOL: u8 = IP6_IN_IP;
     const ICMP_ERROR: Next = Next::IcmpError6;
     const ICMP: Next = Next::Icmp6;
@@ -166,6 +221,27 @@ impl Inner for V6 {
 
     fn all_words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
         Ok(FlowKey6::read(packet)?.words())
+    }
+
+    fn words_of(flow: &FlowKey6) -> [u64; 5] {
+        flow.words()
+    }
+
+    fn transport(packet: &[u8]) -> Option<usize> {
+        Some(ip6_ext::walk(packet).ok()?.offset)
+    }
+
+    fn piece(packet: &[u8]) -> Option<Piece<FlowKey6>> {
+        let upper = ip6_ext::walk(packet).ok()?;
+        let (ip, _) = Ip6Header::ref_from_prefix(packet).ok()?;
+        let piece = upper.piece.filter(|piece| !piece.is_atomic())?;
+        let (src, dst, proto) = (ip.source, ip.destination, upper.protocol);
+        let datagram = Key::ip6(src, dst, piece.id);
+        if !upper.begins_here() {
+            return Some(Piece { datagram, flow: None });
+        }
+        let (sport, dport) = ports(proto, packet.get(upper.offset..)?)?;
+        Some(Piece { datagram, flow: Some(FlowKey6 { src, dst, sport, dport, proto }) })
     }
 
     fn quoted_words(packet: &[u8]) -> Option<[u64; 5]> {

@@ -7,14 +7,16 @@
 use std::marker::PhantomData;
 
 use trace::{Record, Text};
-use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, Held, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::family::{V4, V6};
+use super::fragments::Follow;
 use super::nat::{NatInner, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
+use crate::fragments::Later;
 use crate::local::LbLocal;
-use crate::nat::{FlowKey, Quoted, Session, Translated, owner, to_client, translate};
+use crate::nat::{FlowKey, Quoted, Session, Translated, owner, to_client, translate, translate_ends};
 use crate::tables::LbTables;
 
 next_nodes! {
@@ -32,7 +34,8 @@ next_nodes! {
         Receive6 => "ip6-receive",
         /// Another worker has the session.
         HandOver => "worker-handoff",
-        ; To
+        ; To,
+        Hold
     }
 }
 
@@ -41,6 +44,8 @@ node_errors! {
     pub enum Error {
         /// Translated back.
         Translated => info "packets translated back",
+        /// Too many fragments wait for the first of their datagrams.
+        FragmentsFull => error "no room to hold a fragment until the first comes",
         /// The same of ICMP errors.
         Quotes => info "ICMP errors translated back",
         /// Shorter than its ports and checksum.
@@ -77,6 +82,59 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         tables.live().holds(session.handle).then_some((key, session))
     }
 
+    const LOOKUP: Next = if matches!(I::FAMILY, Family::Ip4) { Next::Lookup4 } else { Next::Lookup6 };
+
+    /// Translates a packet of a session.
+    fn back(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, key: &I::Key, session: &Session<I::Key>) -> Next {
+        let now = cx.now().seconds;
+        cx.local.flows.touch(session.flow, now);
+        if !translate(packet, key, &session.client.reversed()) {
+            return cx.drop(packet, Error::Short);
+        }
+        cx.count(Error::Translated);
+        Self::LOOKUP
+    }
+
+    /// What becomes of a fragment of a server's answer: all of a datagram follow its first.
+    fn fragment(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Option<Next> {
+        let piece = I::piece(packet.data())?;
+        let (now, this) = (cx.now().nanos, cx.this_node());
+        let Some(key) = piece.flow else {
+            return match cx.local.fragments.later(piece.datagram, now) {
+                Later::Known(Follow::Addresses { ends, .. }) => {
+                    cx.count(Error::Translated);
+                    Some(if translate_ends::<I::Key>(packet, ends) {
+                        Self::LOOKUP
+                    } else {
+                        cx.drop(packet, Error::Short)
+                    })
+                }
+                Later::Known(Follow::Worker(worker)) => {
+                    packet.hand_over(worker as usize, this);
+                    Some(Next::HandOver)
+                }
+                Later::Known(_) => None,
+                // Others' fragments pass by.
+                _ if !cx.shared.is_nat_server(I::ip(I::sender(packet.data())?), 0) => None,
+                Later::Hold => Some(Next::Hold),
+                Later::Full => Some(cx.drop(packet, Error::FragmentsFull)),
+            };
+        };
+        let session = I::sessions_of(cx.local).of_server(&key).copied();
+        let session = session.filter(|session| cx.shared.live().holds(session.handle));
+        let follow = match session {
+            Some(session) => Follow::Addresses { server: session.handle, ends: session.client.reversed().ends() },
+            None => match Self::owner(cx, packet) {
+                Some(owner) => Follow::Worker(owner as u32),
+                None => Follow::NoVip,
+            },
+        };
+        for held in cx.local.fragments.first(piece.datagram, follow, now) {
+            cx.release(held, |_| Next::To(this));
+        }
+        session.map(|session| Self::back(cx, packet, &key, &session))
+    }
+
     /// What becomes of an ICMP error about a packet that went to a server.
     fn quote(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Option<Next> {
         let quote = I::Key::read_quote(packet.data())?;
@@ -89,7 +147,7 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
             return Some(cx.drop(packet, Error::Short));
         }
         cx.count(Error::Quotes);
-        Some(if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 })
+        Some(Self::LOOKUP)
     }
 
     /// The other worker that has the session of a server's answer, if there is one.
@@ -100,7 +158,8 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         }
         // An error is about a packet that went to a server.
         let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
-        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
+        let first = || I::piece(packet.data()).and_then(|piece| piece.flow);
+        let key = I::Key::read(packet.data()).or_else(first).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
         let (address, port) = key.source();
         let owner = owner(key, key.destination(), workers) as usize;
         (owner != cx.worker() && cx.shared.is_nat_server(I::ip(address), port)).then_some(owner)
@@ -108,9 +167,8 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
 
     /// Where packets go that are no server's answers.
     fn other(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Next {
-        let lookup = if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 };
         if FEATURE {
-            return cx.next_feature(packet).map_or(lookup, Next::To);
+            return cx.next_feature(packet).map_or(Self::LOOKUP, Next::To);
         }
         let key = I::Key::read(packet.data());
         let node_port = key.and_then(|key| cx.shared.node_port(I::FAMILY, key.protocol(), key.destination().1));
@@ -153,6 +211,9 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         let Some((key, session)) = Self::session(cx.shared, cx.local, packet) else {
+            if let Some(next) = Self::fragment(cx, packet) {
+                return next;
+            }
             if let Some(next) = Self::quote(cx, packet) {
                 return next;
             }
@@ -162,14 +223,23 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
             }
             return Self::other(cx, packet);
         };
-        let (to, flow) = (session.client.reversed(), session.flow);
-        let now = cx.now().seconds;
-        cx.local.flows.touch(flow, now);
-        if !translate(packet, &key, &to) {
-            return cx.drop(packet, Error::Short);
+        let session = *session;
+        Self::back(cx, packet, &key, &session)
+    }
+
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, mut packet: Held) {
+        let (now, this) = (cx.now().nanos, cx.this_node());
+        let piece = cx.look_at(&mut packet, |packet| I::piece(packet.data()));
+        let Some(piece) = piece else { return cx.discard(packet) };
+        if let Err(back) = cx.local.fragments.hold(piece.datagram, packet, now) {
+            match back.known {
+                Some(_) => cx.release(back.packet, |_| Next::To(this)),
+                None => {
+                    cx.count(Error::FragmentsFull);
+                    cx.discard(back.packet);
+                }
+            }
         }
-        cx.count(Error::Translated);
-        if I::FAMILY == Family::Ip4 { Next::Lookup4 } else { Next::Lookup6 }
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, (): ()) -> InToOutTrace {

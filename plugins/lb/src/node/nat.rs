@@ -8,22 +8,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header};
-use vnet::{Cx, NodeSpec, Packet, PacketNode, Scope};
+use vnet::{Cx, Held, NodeSpec, Packet, PacketNode, Scope};
 
 use super::family::{Inner, V4, V6};
 use super::flow::NoFlow;
-use super::rare::{self, Balancing};
+use super::fragments::{self, Follow};
+use super::rare::{self, Balancing, Fragment};
 use super::{Error, LbTrace, Next, Staged, longest};
 use crate::config::Encap;
 use crate::flow_table::FlowHash;
+use crate::fragments::Later;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
-use crate::nat::{FlowKey, Pick, Quoted, Session, Sessions, Translated, owner, pick, to_server, translate};
+use crate::nat::{
+    FlowKey, Pick, Quoted, Session, Sessions, Translated, owner, pick, to_server, translate, translate_ends,
+};
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 
 /// A family with NAT.
-pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words> {
+pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words, Flow = Self::Key> {
     /// A flow.
     type Key: Quoted;
     /// The encapsulation's names: plain and full.
@@ -154,12 +158,16 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
         let NatStaged { staged, bucket } = staged;
         if let Some(owner) = elsewhere::<I, FULL>(cx, packet) {
+            // The other fragments of its datagram follow it.
+            if let Some(piece) = I::piece(packet.data()).filter(|piece| piece.flow.is_some()) {
+                fragments::first(cx, piece.datagram, Follow::Worker(owner as u32));
+            }
             packet.hand_over(owner, cx.this_node());
             return Next::HandOver;
         }
         let (now, epoch) = (cx.now().seconds, Epoch::of(cx.tables));
         self.server = ServerHandle::NONE;
-        let mut found = ServerHandle::NONE;
+        let (mut found, mut fragment) = (ServerHandle::NONE, None);
         if staged.identity != 0 {
             let hash = FlowHash { identity: staged.identity, bucket };
             found = cx.local.flows.known(hash, now).unwrap_or(ServerHandle::NONE);
@@ -167,7 +175,10 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         }
         if !cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, epoch)) {
             found = match rare::find(cx, packet, staged) {
-                Ok(found) => found.server,
+                Ok(found) => {
+                    fragment = found.fragment;
+                    found.server
+                }
                 Err(next) => return next,
             };
         }
@@ -191,9 +202,19 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             (meta.forward, meta.dpo) = (way.index, way.track);
             return Next::To(way.node);
         }
-        let Some(client) = <I::Key as Translated>::read(packet.data()) else {
-            return cx.drop(packet, Error::Short);
+        let client = match fragment {
+            Some(Fragment::First(_, flow)) if has_ports(flow.protocol()) => Some(flow),
+            Some(Fragment::First(..)) => None,
+            Some(Fragment::Later(Follow::Addresses { ends, .. })) => {
+                if !translate_ends::<I::Key>(packet, ends) {
+                    return cx.drop(packet, Error::Short);
+                }
+                return sent(cx, packet, found, &way, length);
+            }
+            Some(Fragment::Later(_)) => None,
+            None => <I::Key as Translated>::read(packet.data()),
         };
+        let Some(client) = client else { return cx.drop(packet, Error::Short) };
         let session = I::sessions(cx.local).of_client(&client).filter(|session| session.handle == found);
         let server = match session.map(|session| session.server) {
             Some(server) => server,
@@ -205,12 +226,14 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         if !translate(packet, &client, &server) {
             return cx.drop(packet, Error::Short);
         }
-        let Some(own) = cx.local.servers.get_mut(found.slot()) else { return cx.drop(packet, Error::NoServer) };
-        own.packets += 1;
-        own.bytes += length as u64;
-        let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (way.index, way.track);
-        Next::To(way.node)
+        if let Some(Fragment::First(datagram, _)) = fragment {
+            fragments::first(cx, datagram, Follow::Addresses { server: found, ends: server.ends() });
+        }
+        sent(cx, packet, found, &way, length)
+    }
+
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
+        fragments::hold(cx, packet);
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: NatStaged) -> LbTrace {
@@ -221,14 +244,44 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     }
 }
 
+/// Counts a packet of so many bytes for its server, and sends it there.
+fn sent<I: NatInner, const FULL: bool>(
+    cx: &mut Cx<'_, '_, Translate<I, FULL>>,
+    packet: &mut Packet<'_>,
+    server: ServerHandle,
+    way: &Way,
+    length: usize,
+) -> Next {
+    let Some(own) = cx.local.servers.get_mut(server.slot()) else { return cx.drop(packet, Error::NoServer) };
+    own.packets += 1;
+    own.bytes += length as u64;
+    let meta = packet.meta_mut();
+    (meta.forward, meta.dpo) = (way.index, way.track);
+    Next::To(way.node)
+}
+
 /// The other worker that a packet belongs to: the one to which the server's answers come. With full NAT these come here,
 /// because the port is picked so.
 fn elsewhere<I: NatInner, const FULL: bool>(cx: &Cx<'_, '_, Translate<I, FULL>>, packet: &Packet<'_>) -> Option<usize> {
-    if FULL || cx.shared.workers < 2 {
+    if cx.shared.workers < 2 {
         return None;
     }
+    if let Some(piece) = I::piece(packet.data())
+        && piece.flow.is_none()
+    {
+        // One that follows goes where the first went, if that is known to be elsewhere.
+        return match cx.local.fragments.later(piece.datagram, cx.now().nanos) {
+            Later::Known(Follow::Worker(worker)) => Some(worker as usize).filter(|&worker| worker != cx.worker()),
+            _ => None,
+        };
+    }
+    if FULL {
+        return None;
+    }
+    let first = || I::piece(packet.data()).and_then(|piece| piece.flow);
     let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
-    let key = <I::Key as Translated>::read(packet.data()).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
+    let key = <I::Key as Translated>::read(packet.data()).or_else(first).filter(|key| has_ports(key.protocol()));
+    let key = key.or_else(quoted)?;
     let owner = owner(key, key.source(), cx.shared.workers) as usize;
     (owner != cx.worker()).then_some(owner)
 }

@@ -4,10 +4,12 @@ use vnet::{Cx, Offload, Packet, PacketNode};
 
 use super::family::Inner;
 use super::flow::NoFlow;
+use super::fragments::{self, Follow};
 use super::{Error, Next, Staged};
-use crate::config::{Encap, Ping};
+use crate::config::{Encap, MssClamp, Ping};
 use crate::flow_table::{Control, FlowState, Verdict};
 use crate::format::VipCounters;
+use crate::fragments::Key;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way};
 use crate::slot_hash::{FlowWords, KeyMask};
@@ -24,9 +26,19 @@ pub(super) trait Balancing: PacketNode<Next = Next, Error = Error, Shared = LbTa
 }
 
 /// A packet's server, and what its flow is recognised by.
-pub(super) struct Found {
+pub(super) struct Found<F> {
     pub(super) server: ServerHandle,
     pub(super) identity: u64,
+    pub(super) fragment: Option<Fragment<F>>,
+}
+
+/// What a fragment is.
+#[derive(Clone, Copy)]
+pub(super) enum Fragment<F> {
+    /// The first of a datagram, whose flow it tells; the others follow it when the node has said how.
+    First(Key, F),
+    /// Another, which follows.
+    Later(Follow),
 }
 
 /// The server of a packet whose flow was not known when the vector began (an earlier packet of the vector may have begun
@@ -37,8 +49,9 @@ pub(super) fn find<B: Balancing>(
     cx: &mut Cx<'_, '_, B>,
     packet: &mut Packet<'_>,
     staged: Staged,
-) -> Result<Found, Next> {
+) -> Result<FoundBy<B>, Next> {
     let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
+    let (mut fragment, why) = (None, NoFlow::of(staged));
     let (vip, control) = match staged.identity {
         0 => judged::<B>(cx, packet, staged)?,
         _ => (staged.vip, None),
@@ -54,10 +67,30 @@ pub(super) fn find<B: Balancing>(
         nodes::checksum::complete(packet);
         packet.meta_mut().offload = Offload::empty();
     }
-    let found = if staged.identity == 0 && NoFlow::of(staged) == NoFlow::Quote {
-        quoted::<B>(cx, packet, vip)?
-    } else {
-        balance::<B::Family>(shared, cx.local, now, packet.data(), vip, control)
+    let found = match why {
+        NoFlow::Quote if staged.identity == 0 => quoted::<B>(cx, packet, vip)?,
+        NoFlow::Fragment if staged.identity == 0 => {
+            let Some(piece) = B::Family::piece(packet.data()) else {
+                return Err(cx.drop(packet, Error::Short));
+            };
+            match piece.flow {
+                Some(flow) => {
+                    fragment = Some(Fragment::First(piece.datagram, flow));
+                    balance(shared, cx.local, now, B::Family::words_of(&flow), vip, None)
+                }
+                None => {
+                    let follow = fragments::later(cx, packet, piece.datagram)?;
+                    if matches!(follow, Follow::NoVip) {
+                        return Err(no_vip(cx, packet));
+                    }
+                    fragment = Some(Fragment::Later(follow));
+                    followed(shared, follow)
+                }
+            }
+        }
+        _ => B::Family::all_words(packet.data())
+            .ok()
+            .and_then(|words| balance(shared, cx.local, now, words, vip, control)),
     };
     let Some((server, identity)) = found else {
         return Err(cx.drop(packet, Error::NoServer));
@@ -66,10 +99,42 @@ pub(super) fn find<B: Balancing>(
         return Err(cx.drop(packet, Error::NoServer));
     };
     own.way = Way::new(tables, server);
+    let room = own.way.room;
+    if control == Some(Control::Syn) && own.knows(server.handle, Epoch::of(tables)) {
+        clamp::<B::Family>(shared, packet, vip, room);
+    }
+    let Some(own) = cx.local.servers.get(server.handle.slot()) else {
+        return Err(cx.drop(packet, Error::NoServer));
+    };
     if own.knows(server.handle, Epoch::of(tables)) {
-        Ok(Found { server: server.handle, identity })
+        Ok(Found { server: server.handle, identity, fragment })
     } else {
         Err(cx.drop(packet, Error::Unreachable))
+    }
+}
+
+/// Lowers the segment size that a SYN asks for, where the VIP wants that.
+fn clamp<I: Inner>(shared: &LbTables, packet: &mut Packet<'_>, vip: u32, room: u16) {
+    let most = match shared.vip(vip).and_then(|entry| entry.mss_clamp) {
+        Some(MssClamp::At(most)) => most,
+        Some(MssClamp::Auto) => room.saturating_sub(I::HEADERS),
+        Some(MssClamp::Off) | None => return,
+    };
+    let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
+    if let Some(tcp) = I::transport(packet.data()).and_then(|at| packet.data_mut().get_mut(at..)) {
+        crate::mss::clamp(tcp, most, unfinished);
+    }
+}
+
+/// [`Found`] by a node.
+pub(super) type FoundBy<B> = Found<<<B as Balancing>::Family as Inner>::Flow>;
+
+/// The server that a fragment follows to.
+fn followed(shared: &LbTables, follow: Follow) -> Option<(&ServerEntry, u64)> {
+    match follow {
+        Follow::Server { server, identity } => Some((shared.server(server)?, identity)),
+        Follow::Addresses { server, .. } => Some((shared.server(server)?, 0)),
+        Follow::Worker(_) | Follow::NoVip => None,
     }
 }
 
@@ -82,7 +147,14 @@ fn judged<B: Balancing>(
 ) -> Result<(u32, Option<Control>), Next> {
     let vip = Some(staged.vip).filter(|&vip| vip != 0);
     let vip = match NoFlow::of(staged) {
-        NoFlow::Fragment => return Err(cx.drop(packet, Error::Fragment)),
+        NoFlow::Fragment => match B::Family::piece(packet.data()) {
+            Some(piece) if vip.is_none() && piece.flow.is_some() => {
+                fragments::first(cx, piece.datagram, Follow::NoVip);
+                None
+            }
+            // One that follows needs no VIP.
+            _ => Some((vip.unwrap_or(0), None)),
+        },
         NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
         NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
         NoFlow::NoVip => None,
@@ -97,12 +169,12 @@ fn judged<B: Balancing>(
         NoFlow::End => vip.map(|vip| (vip, Some(Control::End))),
         NoFlow::Quote => vip.map(|vip| (vip, None)),
     };
-    match vip {
-        Some(vip) => Ok(vip),
-        // Of an address of ours VIPs take their ports and nothing else.
-        None if B::Family::is_ours(cx.tables, packet.data()) => Err(B::Family::RECEIVE),
-        None => Err(cx.drop(packet, Error::NoVip)),
-    }
+    vip.ok_or_else(|| no_vip(cx, packet))
+}
+
+/// What becomes of a packet for no VIP: of an address of ours VIPs take their ports and nothing else.
+fn no_vip<B: Balancing>(cx: &Cx<'_, '_, B>, packet: &mut Packet<'_>) -> Next {
+    if B::Family::is_ours(cx.tables, packet.data()) { B::Family::RECEIVE } else { cx.drop(packet, Error::NoVip) }
 }
 
 /// What is staged of a packet that is none of the common ones: its VIP, if it has one.
@@ -113,6 +185,10 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
     let vip = match why {
         _ if !PORT => Some(number),
         NoFlow::Echo => shared.first_of(number),
+        NoFlow::Fragment => I::piece(packet.data()).and_then(|piece| {
+            let ports = I::words_of(&piece.flow?).ports();
+            shared.port_vip(number, (ports >> 32) as u8, ports as u16)
+        }),
         NoFlow::Quote => I::quoted_words(packet.data()).and_then(|words| {
             let ports = words.ports();
             shared.port_vip(number, (ports >> 32) as u8, ports as u16)
@@ -126,15 +202,15 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
 }
 
 /// The server of a flow, known or new.
-fn balance<'t, I: Inner>(
+fn balance<'t>(
     shared: &'t LbTables,
     local: &mut LbLocal,
     now: u32,
-    packet: &[u8],
+    words: impl FlowWords,
     vip: u32,
     control: Option<Control>,
 ) -> Option<(&'t ServerEntry, u64)> {
-    let (entry, words) = (shared.vip(vip)?, I::all_words(packet).ok()?);
+    let entry = shared.vip(vip)?;
     let state = FlowState::of_new((words.ports() >> 32) as u8);
     // Where the source alone counts, many connections are one flow.
     let control = control.filter(|_| entry.mask == KeyMask::FLOW);

@@ -1,6 +1,6 @@
 //! What is not balanced: each for a reason of its own, counted and in the trace.
 
-use etherparse::{IpFragOffset, IpNumber};
+use etherparse::IpNumber;
 
 use crate::balancing::three;
 use crate::bed::Bed;
@@ -29,18 +29,6 @@ fn a_vip_without_servers() {
     assert_eq!(bed.shown("first session packet"), 0);
     bed.vppctl("lb as 90.0.0.1/32 10.0.2.2 weight 1");
     assert_eq!(bed.reaching_servers([flow(1)]).len(), 1);
-}
-
-#[test]
-fn fragments() {
-    let mut bed = three();
-    let mut first = ip([10, 9, 0, 1], VIP);
-    (first.dont_fragment, first.more_fragments) = (false, true);
-    let mut last = first.clone();
-    (last.more_fragments, last.fragment_offset) = (false, IpFragOffset::try_new(185).unwrap());
-    for header in [first, last] {
-        dropped(&mut bed, raw(header, &[7; 64]), "fragments are not balanced");
-    }
 }
 
 #[test]

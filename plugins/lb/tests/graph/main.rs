@@ -8,6 +8,7 @@ mod drops;
 mod encaps;
 mod families;
 mod flood;
+mod fragments;
 mod importing;
 mod leaving;
 mod lengths;

@@ -1,0 +1,237 @@
+//! Fragments: all of a datagram go where its first goes, in whatever order they come.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket};
+
+use crate::bed::{Bed, CLIENT_MAC, MAC0, MAC1, SERVER_MAC};
+
+/// Sender, its port, receiver, its port.
+type Tuple = (IpAddr, u16, IpAddr, u16);
+
+const LEN: usize = 100;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn payload() -> Vec<u8> {
+    (0..LEN as u8).collect()
+}
+
+/// A UDP datagram in three fragments; from a client or from a server.
+fn fragments((source, sport, destination, dport): Tuple, id: u16, from_server: bool) -> [Vec<u8>; 3] {
+    let (from, to) = if from_server { (SERVER_MAC, MAC1) } else { (CLIENT_MAC, MAC0) };
+    let mut whole = Vec::new();
+    let ethernet = PacketBuilder::ethernet2(from, to);
+    let four = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let builder = ethernet.ipv4(source.octets(), destination.octets(), 61);
+            builder.udp(sport, dport).write(&mut whole, &payload()).unwrap();
+            true
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let builder = ethernet.ipv6(source.octets(), destination.octets(), 61);
+            builder.udp(sport, dport).write(&mut whole, &payload()).unwrap();
+            false
+        }
+        _ => panic!("families"),
+    };
+    let header = if four { 34 } else { 54 };
+    let (head, body) = whole.split_at(header);
+    [0..40, 40..80, 80..body.len()].map(|range| {
+        let (offset, more) = (range.start as u16, range.end < body.len());
+        let piece = &body[range];
+        if four {
+            let mut ip = etherparse::Ipv4Header::from_slice(&head[14..]).unwrap().0;
+            ip.set_payload_len(piece.len()).unwrap();
+            (ip.identification, ip.dont_fragment, ip.more_fragments) = (id, false, more);
+            ip.fragment_offset = (offset / 8).try_into().unwrap();
+            ip.header_checksum = ip.calc_header_checksum();
+            return [&head[..14], &ip.to_bytes(), piece].concat();
+        }
+        let mut ip = head[14..].to_vec();
+        ip[4..6].copy_from_slice(&(piece.len() as u16 + 8).to_be_bytes());
+        ip[6] = 44;
+        let word = (offset | u16::from(more)).to_be_bytes();
+        let extension = [&[17, 0][..], &word, &u32::from(id).to_be_bytes()].concat();
+        [&head[..14], &ip, &extension, piece].concat()
+    })
+}
+
+/// What datagram these frames' fragments are of, if its checksums are right.
+#[track_caller]
+fn joined(frames: &[Vec<u8>]) -> Tuple {
+    let mut pieces = std::collections::BTreeMap::new();
+    let mut ends = None;
+    for frame in frames {
+        let sliced = SlicedPacket::from_ethernet(frame).unwrap();
+        match sliced.net.unwrap() {
+            NetSlice::Ipv4(ip) => {
+                let header = ip.header().to_header();
+                assert_eq!(header.header_checksum, header.calc_header_checksum());
+                let at = usize::from(header.fragment_offset.value()) * 8;
+                pieces.insert(at, frame[34..14 + usize::from(header.total_len)].to_vec());
+                ends = Some((IpAddr::from(header.source), IpAddr::from(header.destination)));
+            }
+            NetSlice::Ipv6(ip) => {
+                let header = ip.header().to_header();
+                let at = usize::from(u16::from_be_bytes([frame[56], frame[57]]) & 0xfff8);
+                pieces.insert(at, frame[62..54 + usize::from(header.payload_length)].to_vec());
+                ends = Some((IpAddr::from(header.source), IpAddr::from(header.destination)));
+            }
+            _ => panic!("no IP"),
+        }
+    }
+    let body = pieces.into_values().collect::<Vec<_>>().concat();
+    let (source, destination) = ends.unwrap();
+    let (udp, payload) = etherparse::UdpHeader::from_slice(&body).unwrap();
+    assert_eq!(payload, self::payload());
+    let sum = match (source, destination) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => udp.calc_checksum_ipv4_raw(s.octets(), d.octets(), payload).unwrap(),
+        (IpAddr::V6(s), IpAddr::V6(d)) => udp.calc_checksum_ipv6_raw(s.octets(), d.octets(), payload).unwrap(),
+        _ => panic!("families"),
+    };
+    assert_eq!(udp.checksum, sum);
+    (source, udp.source_port, destination, udp.destination_port)
+}
+
+fn bed(workers: usize) -> Bed {
+    let mut bed = Bed::of_workers(workers);
+    bed.type_all(&[
+        "set interface ip address toy0 2001::1/64",
+        "set interface ip address toy1 2002::1/64",
+        "set ip neighbor toy0 2001::2 92:02:72:a1:a7:e0",
+        "lb conf ip6-src-address 2002::1",
+    ]);
+    for host in 2..=5 {
+        bed.vppctl(&format!("set ip neighbor toy1 2002::{host} 2e:f8:32:92:a8:32"));
+    }
+    bed
+}
+
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]];
+
+#[test]
+fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
+    let (four, six) = ("10.0.2.2 10.0.2.3 10.0.2.4", "2002::2 2002::3 2002::4");
+    for (vip, client, encap, servers, overhead) in [
+        ("90.0.0.1/32", "10.0.1.2", "gre4", four, 24),
+        ("90.0.0.1/32", "10.0.1.2", "gre6", six, 44),
+        ("90.0.0.1/32", "10.0.1.2", "ipip4", four, 20),
+        ("90.0.0.1/32", "10.0.1.2", "ipip6", six, 40),
+        ("90.0.0.1/32", "10.0.1.2", "gue4", four, 32),
+        ("90.0.0.1/32", "10.0.1.2", "gue6", six, 52),
+        ("90.0.0.1/32", "10.0.1.2", "l2dsr", four, 0),
+        ("2003::1/128", "2001::2", "gre4", four, 24),
+        ("2003::1/128", "2001::2", "gre6", six, 44),
+        ("2003::1/128", "2001::2", "ipip6", six, 40),
+        ("2003::1/128", "2001::2", "gue6", six, 52),
+        ("2003::1/128", "2001::2", "l2dsr", six, 0),
+    ] {
+        for ports in ["", " protocol udp port 53"] {
+            let mut bed = bed(1);
+            bed.type_all(&[&format!("lb vip {vip}{ports} encap {encap}"), &format!("lb as {vip}{ports} {servers}")]);
+            let vip = ip(vip.split('/').next().unwrap());
+            let outer = 14 + overhead;
+            for (number, order) in ORDERS.into_iter().enumerate() {
+                let tuple = (ip(client), 1000 + number as u16, vip, 53);
+                let pieces = fragments(tuple, number as u16, false);
+                // One by one, so that those before the first must be held.
+                let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([pieces[at].clone()])).collect();
+                assert_eq!(left.len(), 3, "{encap}{ports} {order:?}: {left:02x?}");
+                let mut inner: Vec<_> = left.iter().map(|(_, frame)| frame[outer..].to_vec()).collect();
+                let mut expected: Vec<_> = pieces.iter().map(|piece| piece[14..].to_vec()).collect();
+                inner.sort();
+                expected.sort();
+                assert_eq!(inner, expected, "{encap}: not touched");
+                // All to one server: of tunnels, the outer destination.
+                let to = |frame: &[u8]| match overhead {
+                    0 => frame[..6].to_vec(),
+                    _ if frame[14] >> 4 == 4 => frame[30..34].to_vec(),
+                    _ => frame[38..54].to_vec(),
+                };
+                assert!(left.iter().all(|(_, frame)| to(frame) == to(&left[0].1)));
+            }
+            let shown = bed.vppctl("show lb vips verbose");
+            assert!(shown.contains("first session packet: 6\n"), "a datagram is a packet of its flow: {shown}");
+        }
+    }
+}
+
+#[test]
+fn nat_translates_fragments_both_ways() {
+    for (encap, family, vip, length, client, server) in [
+        ("nat4", "nat4", "90.0.0.1", 32, "10.0.1.2", "10.0.2.2"),
+        ("fullnat4", "nat4", "90.0.0.1", 32, "10.0.1.2", "10.0.2.2"),
+        ("nat6", "nat6", "2003::1", 128, "2001::2", "2002::2"),
+        ("fullnat6", "nat6", "2003::1", 128, "2001::2", "2002::2"),
+    ] {
+        for workers in [1, 3] {
+            let mut bed = bed(workers);
+            bed.type_all(&[
+                &format!("lb vip {vip}/{length} protocol udp port 53 encap {encap} target_port 5353"),
+                &format!("lb as {vip}/{length} protocol udp port 53 {server}"),
+                &format!("lb set interface {family} in toy1"),
+            ]);
+            let (client, vip, server) = (ip(client), ip(vip), ip(server));
+            for (number, order) in ORDERS.into_iter().enumerate() {
+                let port = 1000 + number as u16;
+                let pieces = fragments((client, port, vip, 53), number as u16, false);
+                let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([pieces[at].clone()])).collect();
+                let frames: Vec<_> = left.into_iter().map(|(_, frame)| frame).collect();
+                assert_eq!(frames.len(), 3, "{encap} {order:?}");
+                let (source, sport, to, dport) = joined(&frames);
+                assert_eq!((to, dport, source == client), (server, 5353, !encap.starts_with("full")));
+                let answer = fragments((server, 5353, source, sport), 500 + number as u16, true);
+                let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([answer[at].clone()])).collect();
+                let frames: Vec<_> = left.into_iter().map(|(_, frame)| frame).collect();
+                assert_eq!(frames.len(), 3, "{encap} {order:?} back");
+                assert_eq!(joined(&frames), (vip, 53, client, port));
+            }
+        }
+    }
+}
+
+#[test]
+fn those_whose_first_does_not_come_are_few_and_dropped() {
+    let mut bed = bed(1);
+    bed.type_all(&["lb vip 90.0.0.1/32 encap gre4", "lb as 90.0.0.1/32 10.0.2.2"]);
+    let (client, vip) = (ip("10.0.1.2"), ip("90.0.0.1"));
+    for id in 0..400 {
+        let [_, second, _] = fragments((client, 7, vip, 53), id, false);
+        assert!(bed.send_and_hold([second]).is_empty());
+    }
+    let held = bed.ask(|worker| worker.buffers_in_use());
+    assert_eq!(held, 256, "no more are held");
+    assert_eq!(bed.counted("lb4-gre4", "no room to hold a fragment until the first comes"), 400 - 256);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(bed.send_and_hold([] as [Vec<u8>; 0]).is_empty());
+    assert_eq!(bed.ask(|worker| worker.buffers_in_use()), 0);
+    assert_eq!(bed.counted("lb-sweep", "fragment whose first did not come"), 256);
+    // A transport header that its first fragment cuts short.
+    let [mut first, ..] = fragments((client, 7, vip, 53), 1000, false);
+    first.truncate(36);
+    first[16..18].copy_from_slice(&22u16.to_be_bytes());
+    let mut header = etherparse::Ipv4Header::from_slice(&first[14..]).unwrap().0;
+    header.header_checksum = header.calc_header_checksum();
+    first[14..34].copy_from_slice(&header.to_bytes());
+    assert!(bed.send([first]).is_empty());
+    assert_eq!(bed.counted("lb4-gre4", "transport header cut short"), 1);
+}
+
+/// Of an address of ours that is a VIP's, too, fragments for no VIP are put together as before.
+#[test]
+fn fragments_for_an_own_address_are_ours() {
+    let mut bed = bed(1);
+    bed.type_all(&[
+        "lb vip 10.0.1.1/32 protocol tcp port 80 encap gre4",
+        "lb as 10.0.1.1/32 protocol tcp port 80 10.0.2.2",
+    ]);
+    let pieces = fragments((ip("10.0.1.2"), 7, IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)), 53), 9, false);
+    let left = bed.send(pieces);
+    let [(interface, error)] = &left[..] else { panic!("{left:02x?}") };
+    // ICMP port unreachable, about the whole datagram.
+    assert_eq!((interface.as_str(), &error[34..36]), ("toy0", &[3, 3][..]));
+}
