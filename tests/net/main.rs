@@ -3,10 +3,13 @@
 //! Takes root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN) and `ip`; without them each test says so loudly.
 
 mod bed;
+#[path = "../../examples/http/body.rs"]
+mod body;
 mod capture;
 mod churn;
 mod daemon;
 mod demo;
+mod demos;
 mod flood;
 mod host;
 mod http;

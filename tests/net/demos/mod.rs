@@ -1,0 +1,11 @@
+//! What `./build_lb_config NAME` shows, as tests: each way to send to servers on the traffic of real kernels.
+
+mod bulk;
+mod direct;
+mod fat_tree;
+mod full_nat;
+mod ipip;
+mod l2dsr;
+mod l3dsr;
+mod lab;
+mod nat;
