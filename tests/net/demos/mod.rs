@@ -3,9 +3,12 @@
 mod bulk;
 mod direct;
 mod fat_tree;
+mod fragments;
 mod full_nat;
 mod ipip;
 mod l2dsr;
 mod l3dsr;
 mod lab;
+mod mtu;
 mod nat;
+mod nat_errors;

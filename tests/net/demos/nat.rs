@@ -1,5 +1,14 @@
 //! NAT: the servers know nothing of the VIP, and what they answer comes back by the balancer.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::sys::socket::sockopt::{ReuseAddr, SendTimeout};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket};
+use nix::sys::time::TimeVal;
+
 use super::direct::{SERVERS, VIP, VIP6};
 use super::lab::{Echo, Lab, all_of, interface};
 use crate::daemon::Daemon;
@@ -60,6 +69,62 @@ fn a_file_of_packetvisors_shares_datagrams_among_ports_of_one_server() {
     net.lb.vppctl(&format!("lb import packetvisor {}", file.display()));
     let tally = net.lab.ask("90.0.0.2:7", 60);
     assert_eq!(tally.into_iter().collect::<Vec<_>>(), ports.map(|port| (port.to_string(), 20)));
+}
+
+#[test]
+fn answers_find_the_worker_that_knows_their_flow() {
+    let Some(net) = lay_out("nat-workers", 2) else { return };
+    for vip in [VIP.to_string(), format!("[{VIP6}]")] {
+        all_of(&net.lab.tally(&format!("{vip}:80"), 80), &["server1", "server1-8081", "server2", "server3"]);
+        all_of(&net.lab.ask(&format!("{vip}:7"), 60), &SERVERS);
+        net.lab.connect(&format!("{vip}:80")).unwrap().get("/bytes/20000000").unwrap();
+    }
+}
+
+#[test]
+fn two_vips_share_a_server_and_a_port() {
+    let Some(net) = lay_out("nat-shared", 1) else { return };
+    net.lab.ip("client", "route add 90.0.0.2/32 via 10.0.1.1");
+    let key = "90.0.0.2/32 protocol tcp port 80";
+    net.lb.vppctl(&format!("lb vip {key} encap nat4 type clusterip target_port 8080"));
+    net.lb.vppctl(&format!("lb as {key} 10.0.11.2 10.0.12.2 10.0.13.2"));
+    for _ in 0..30 {
+        // `tally' checks that the peer is whom the client called.
+        net.lab.tally(&format!("{VIP}:80"), 1);
+        net.lab.tally("90.0.0.2:80", 1);
+    }
+    // From one port of the client to both at once, and to the same server: answers must not be taken for the other's.
+    net.lb.vppctl(&format!("lb as {VIP}/32 protocol tcp port 80 10.0.12.2 10.0.13.2 del flush"));
+    net.lb.vppctl(&format!("lb as {VIP}/32 protocol tcp port 80 10.0.11.2 target_port 8081 del flush"));
+    net.lb.vppctl(&format!("lb as {key} 10.0.12.2 10.0.13.2 del flush"));
+    let mut pairs = Vec::new();
+    for port in 30_000..30_010u16 {
+        for vip in [VIP, "90.0.0.2"] {
+            pairs.push(net.lab.within("client", || call(port, vip)));
+        }
+    }
+    for stream in &mut pairs {
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    }
+    for stream in &mut pairs {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+}
+
+/// A connection from a given port.
+fn call(port: u16, to: &str) -> TcpStream {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&socket, ReuseAddr, &true).unwrap();
+    // For the connection, too.
+    setsockopt(&socket, SendTimeout, &TimeVal::new(10, 0)).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(10, 0, 1, 2, port)).unwrap();
+    let to: SocketAddrV4 = format!("{to}:80").parse().unwrap();
+    connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
 }
 
 #[test]
