@@ -60,6 +60,11 @@ const CONFIGURATION: &[&str] = &[
     "lb vip 90.0.1.0/24 protocol tcp port 80 encap gre4 new_len 64",
     "lb as 90.0.1.0/24 protocol tcp port 80 10.0.1.2",
     "lb vip 90.0.2.0/24 encap gre4 new_len 64",
+    "lb vip 90.0.3.0/24 protocol udp port 443 new_len 64 quic-lb 0 server-id-len 1 nonce-len 4",
+    "lb as 90.0.3.0/24 protocol udp port 443 10.0.1.2 server-id 00",
+    "lb as 90.0.3.0/24 protocol udp port 443 10.0.1.3 server-id 01",
+    "lb vip 2001:db8:9::/64 protocol udp port 443 new_len 64 quic-lb 0 server-id-len 1 nonce-len 4",
+    "lb as 2001:db8:9::/64 protocol udp port 443 10.0.1.3 server-id 00",
 ];
 
 /// Runs a frame through the graph, traced, and prints the trace.

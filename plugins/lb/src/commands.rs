@@ -3,6 +3,7 @@
 mod flows;
 mod host;
 mod import;
+mod quic_lb;
 mod rates;
 
 use std::fmt;
@@ -24,6 +25,8 @@ use crate::maglev::MAX_LEN;
 use crate::moves::Moves;
 use crate::nat::PoolRange;
 use crate::node::in2out::FEATURES;
+use crate::quic_lb::{Configs, ServerId, ServerIdError};
+use quic_lb::QuicWords;
 
 pub(crate) fn register(app: &mut App) {
     flows::register(app);
@@ -41,13 +44,14 @@ pub(crate) fn register(app: &mut App) {
         "lb vip <prefix> [protocol (tcp|udp) port <n>] \
          [encap (gre4|gre6|ipip4|ipip6|gue4|gue6|l3dsr|l2dsr|nat4|nat6|fullnat4|fullnat6)] [dscp <n>] [variant <0|1>] \
          [type (nodeport|clusterip) target_port <n>] [new_len <n>] [src_ip_sticky] \
-         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [ping (answer|balance)] [mss-clamp (auto|off|<n>)] [del] [dry-run]",
+         [scheduler <maglev|rr|wrr|lc|wlc|sh|hash>] [ping (answer|balance)] [mss-clamp (auto|off|<n>)] \
+         [quic-lb (off|<0-6> (off|server-id-len <n> nonce-len <n> [key <hex>] [encodes-len]))] [del] [dry-run]",
         vip,
     )
     .command(
         "lb as",
         "lb as <vip-prefix> [protocol (tcp|udp) port <n>] [<address> [<address> [...]]] [target_port <n>] [mac <mac>] \
-         [weight <0-100>] [del] [flush] [dry-run]",
+         [server-id <hex>] [weight <0-100>] [del] [flush] [dry-run]",
         servers,
     )
     .command("lb flush vip", "lb flush vip <prefix> [protocol (tcp|udp) port <n>]", flush)
@@ -195,6 +199,7 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         (Ports::default(), None, EncapWords::default(), VipUpdate::default());
     let (mut src_ip_sticky, mut delete, mut mode) = (false, false, Mode::Change);
     let (mut kind, mut target_port, mut ping) = (None, None, None);
+    let mut quic = QuicWords::default();
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
@@ -223,6 +228,8 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
                 args.next();
             }
             once(&mut update.mss_clamp, "mss-clamp", clamp)?;
+        } else if args.keyword("quic-lb") {
+            quic.take(args)?;
         } else if args.keyword("ping") {
             let who = match args.word("answer or balance")? {
                 "answer" => Ping::Answer,
@@ -249,7 +256,8 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         }
     }
     let given = [(src_ip_sticky, "src_ip_sticky"), (update.new_len.is_some(), "new_len")];
-    let given = given.into_iter().chain([(update.scheduler.is_some(), "scheduler")]).find(|(given, _)| *given);
+    let more = [(update.scheduler.is_some(), "scheduler"), (!quic.is_empty(), "quic-lb")];
+    let given = given.into_iter().chain(more).find(|(given, _)| *given);
     if let (true, Some((_, word))) = (delete, given) {
         return Err(CliError::at(format!("{word} and del are mutually exclusive")));
     }
@@ -268,6 +276,10 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             return Ok(Changed::reply(None, mode, moves));
         }
         update.ping = ping;
+        let there = lb.config().find(&key).ok().and_then(|index| lb.config().vip(index));
+        let quic_lb = there.map_or(Configs::default(), |vip| vip.options.quic_lb);
+        let quic_lb = quic.apply(&key, quic_lb).map_err(CliError::at)?;
+        update.quic_lb = (!quic.is_empty()).then_some(quic_lb);
         if let (true, Ok(index)) = (update != VipUpdate::default(), lb.config().find(&key)) {
             // A VIP that is there: what can change changes, the rest must be as it is.
             wanted.check_fixed(lb.config(), index).map_err(CliError::at)?;
@@ -285,6 +297,7 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             node_port: kind.unwrap_or(false),
             ping,
             mss_clamp: update.mss_clamp,
+            quic_lb,
         };
         if kind.is_some() && !options.encap.is_nat() {
             return Err(CliError::at(LbError::NatOnly { what: "type", encap: options.encap.name() }));
@@ -330,7 +343,7 @@ impl Wanted {
 fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let prefix = prefix(args)?;
     let (mut ports, mut addresses, mut weight) = (Ports::default(), Vec::new(), None);
-    let (mut target_port, mut mac) = (None, None);
+    let (mut target_port, mut mac, mut server_id) = (None, None, None);
     let (mut delete, mut flush, mut mode) = (false, false, Mode::Change);
     while let Some(word) = args.peek() {
         if ports.take(args)? {
@@ -341,6 +354,11 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
             once(&mut target_port, "target_port", args.number("a port", 1..=u16::MAX)?)?;
         } else if args.keyword("mac") {
             once(&mut mac, "mac", args.mac()?)?;
+        } else if args.keyword("server-id") {
+            let got = args.got();
+            let id = args.word("a server-id")?.parse::<ServerId>();
+            let id = id.map_err(|error: ServerIdError| CliError::at(format!("{error}, got {got}")))?;
+            once(&mut server_id, "server-id", id)?;
         } else if args.keyword("del") {
             delete = true;
         } else if args.keyword("flush") {
@@ -360,13 +378,20 @@ fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
     if delete && weight.is_some() {
         return Err(CliError::at("weight and del are mutually exclusive"));
     }
+    if delete && server_id.is_some() {
+        return Err(CliError::at("server-id and del are mutually exclusive"));
+    }
+    if server_id.is_some() && addresses.len() > 1 {
+        return Err(CliError::at("server-id is for one server, and several are named"));
+    }
     if let Some(mac) = mac.filter(|mac| !mac.is_unicast()) {
         return Err(CliError::at(format!("mac {mac}: not the address of one station")));
     }
     if mac.is_some() && addresses.len() > 1 {
         return Err(CliError::at("mac is for one server, and several are named"));
     }
-    let spec = |address: &IpAddr| ServerSpec { address: *address, port: target_port, mac: mac.map(|mac| mac.0) };
+    let (port, mac) = (target_port, mac.map(|mac| mac.0));
+    let spec = |address: &IpAddr| ServerSpec { address: *address, port, mac, server_id };
     let servers: Vec<ServerSpec> = addresses.iter().map(spec).collect();
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {

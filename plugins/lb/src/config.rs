@@ -12,12 +12,13 @@ mod encap;
 mod error;
 mod family;
 mod prefix;
+mod quic;
 mod scheduler;
 #[cfg(test)]
 mod tests;
 mod vip;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use change::{Change, Step};
 pub use encap::{Encap, EncapWords};
@@ -33,6 +34,7 @@ use crate::flow_table::{self, Timeouts};
 use crate::handle::ServerHandle;
 use crate::maglev::{self, Member};
 use crate::nat::PoolRange;
+use crate::quic_lb::Configs;
 
 /// The highest index of a VIP: flow hashes have 24 bits for it.
 pub const MAX_VIP: u32 = (1 << 24) - 1;
@@ -132,6 +134,7 @@ pub struct VipUpdate {
     pub new_len: Option<u32>,
     pub ping: Option<Ping>,
     pub mss_clamp: Option<MssClamp>,
+    pub quic_lb: Option<Configs>,
 }
 
 /// See the head of this module.
@@ -259,6 +262,7 @@ impl LbConfig {
     /// such an address; if an option cannot be, or not of this family.
     pub fn add_vip(&mut self, key: VipKey, options: VipOptions) -> Result<(u32, Change), LbError> {
         check_options(&key, &options, &self.conf)?;
+        self.check_quic_lb(&key, &options.quic_lb, None)?;
         if nobody_has(key.prefix) {
             return Err(LbError::VipNotUnicast(key.prefix));
         }
@@ -290,7 +294,8 @@ impl LbConfig {
     /// Changes how a VIP picks servers for new flows; says its index. Known flows stay where they are.
     ///
     /// # Errors
-    /// If there is none of this key, there cannot be so many slots, or too few for its servers.
+    /// If there is none of this key, there cannot be so many slots, or too few for its servers, or connection IDs cannot
+    /// name servers so.
     pub fn set_vip(&mut self, key: &VipKey, update: VipUpdate) -> Result<(u32, Change), LbError> {
         let index = self.find(key)?;
         let mut vip = self.vip(index).ok_or(LbError::NoVip(*key))?.clone();
@@ -300,6 +305,10 @@ impl LbConfig {
         vip.options.mss_clamp = update.mss_clamp.or(vip.options.mss_clamp);
         if !maglev::is_valid_len(vip.options.new_len) {
             return Err(LbError::NewLen(vip.options.new_len));
+        }
+        if let Some(configs) = update.quic_lb {
+            self.check_quic_lb(key, &configs, Some(&vip))?;
+            vip.options.quic_lb = configs;
         }
         check_room(&vip, &self.members(&vip))?;
         self.vips[index as usize] = Some(vip);
@@ -350,12 +359,12 @@ impl LbConfig {
     }
 
     /// Adds servers to a VIP. With a weight, servers that are there take that weight, and their flows are forgotten if
-    /// `flush`; without one they are an error, and the weight of new ones is 100. A removed server is taken back, with
-    /// the flows it still has.
+    /// `flush`; without one they are an error unless they take another server ID, and the weight of new ones is 100. A
+    /// removed server is taken back, with the flows it still has.
     ///
     /// # Errors
     /// If the VIP is not there, or an address cannot be one of its servers; if the weight is over 100; if there are not
-    /// enough slots.
+    /// enough slots; if a server cannot be called so.
     pub fn add_servers(
         &mut self,
         key: &VipKey,
@@ -368,17 +377,21 @@ impl LbConfig {
         let new_weight = checked_weight(weight.unwrap_or(100))?;
         let vip = self.vips[index as usize].as_ref().ok_or(LbError::NoVip(*key))?;
         let mut members = self.members(vip);
-        let mut fresh = 0;
+        let (mut fresh, mut weights) = (0, Vec::with_capacity(servers.len()));
         for server in &servers {
             self.check_server(vip, server)?;
             let slot = self.slot_of(vip, server);
-            let used = slot.and_then(|slot| self.server(slot)).is_some_and(|server| server.state == State::Used);
-            if used && weight.is_none() {
+            let there = slot.and_then(|slot| self.server(slot));
+            self.check_server_id(vip, server, there.and_then(|server| server.server_id))?;
+            let used = there.filter(|server| server.state == State::Used);
+            if used.is_some() && weight.is_none() && server.server_id.is_none() {
                 return Err(LbError::ServerExists { server: *server, vip: *key });
             }
+            let weight = if weight.is_none() { used.map_or(new_weight, |used| used.weight) } else { new_weight };
+            weights.push(weight);
             let port = server.port.unwrap_or(0);
             members.retain(|member| (member.address, member.port) != (server.address, port));
-            members.push(Member { slot: 0, address: server.address, port, weight: new_weight });
+            members.push(Member { slot: 0, address: server.address, port, weight });
             fresh += usize::from(slot.is_none());
         }
         check_room(vip, &members)?;
@@ -387,8 +400,8 @@ impl LbConfig {
             return Err(LbError::TooMany { what: "servers", most: ServerHandle::MAX_SLOT });
         }
         let mut change = Change::default();
-        for server in &servers {
-            let slot = self.put_server(index, server, new_weight, &mut change)?;
+        for (server, weight) in servers.iter().zip(weights) {
+            let slot = self.put_server(index, server, weight, &mut change)?;
             if flush {
                 self.forget(slot);
             }
@@ -443,6 +456,8 @@ impl LbConfig {
         for slot in slots {
             if let Some(server) = &mut self.servers[slot as usize] {
                 server.state = State::Removed;
+                // Flushed, it has no connections any more.
+                server.server_id = server.server_id.filter(|_| !flush);
             }
             if flush {
                 self.forget(slot);
@@ -493,44 +508,6 @@ impl LbConfig {
         change
     }
 
-    fn check_server(&self, vip: &Vip, spec: &ServerSpec) -> Result<(), LbError> {
-        let (encap, server) = (vip.options.encap, spec.address);
-        let (family, needed) = (Family::of(server), encap.server(vip.family()));
-        if family != needed && encap.is_nat() {
-            let (from, to, vip_family) = (vip.family().digit(), family.digit(), vip.family());
-            return Err(LbError::NatFamily {
-                from,
-                to,
-                vip: vip.key.prefix,
-                vip_family,
-                server,
-                server_family: family,
-            });
-        }
-        if family != needed {
-            return Err(LbError::Family { server, encap: encap.name(), family: needed });
-        }
-        if spec.port.is_some() && !encap.is_nat() {
-            return Err(LbError::NatOnly { what: "target_port", encap: encap.name() });
-        }
-        if spec.port.is_none() && vip.options.target_port.is_none() && encap.is_nat() {
-            return Err(LbError::NatNeedsTarget { vip: vip.key, encap: encap.name() });
-        }
-        if spec.mac.is_some() && encap != Encap::L2dsr {
-            return Err(LbError::L2dsrOnly(encap.name()));
-        }
-        let broadcast = server == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let link_local = matches!(server, IpAddr::V6(server) if server.is_unicast_link_local());
-        if server.is_unspecified() || server.is_multicast() || broadcast || link_local {
-            return Err(LbError::NotUnicast(server));
-        }
-        let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
-        match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {
-            Some(vip) => Err(LbError::Loop { server, vip }),
-            None => Ok(()),
-        }
-    }
-
     fn slot_of(&self, vip: &Vip, spec: &ServerSpec) -> Option<u32> {
         let there = |&&slot: &&u32| self.server(slot).is_some_and(|server| (server.address, server.port) == spec.key());
         vip.servers.iter().find(there).copied()
@@ -538,12 +515,14 @@ impl LbConfig {
 
     /// Adds a server, takes it back, or gives it another weight.
     fn put_server(&mut self, vip: u32, spec: &ServerSpec, weight: u8, change: &mut Change) -> Result<u32, LbError> {
-        let &ServerSpec { address, port, mac } = spec;
-        let server = Server { vip, address, port, mac, weight, state: State::Used };
+        let &ServerSpec { address, port, mac, server_id } = spec;
+        let server = Server { vip, address, port, mac, server_id, weight, state: State::Used };
         let there = self.vip(vip).and_then(|vip| self.slot_of(vip, spec));
         if let Some(slot) = there {
-            let before = self.server(slot).and_then(|server| server.mac);
-            self.servers[slot as usize] = Some(Server { mac: mac.or(before), ..server });
+            let before = self.server(slot).map(|server| (server.mac, server.server_id));
+            let (mac_before, id_before) = before.unwrap_or_default();
+            let (mac, server_id) = (mac.or(mac_before), server_id.or(id_before));
+            self.servers[slot as usize] = Some(Server { mac, server_id, ..server });
             return Ok(slot);
         }
         let slot = first_free(&self.servers, 1, ServerHandle::MAX_SLOT, "servers")?;

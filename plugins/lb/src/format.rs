@@ -16,6 +16,7 @@ use vnet::wire::Mac;
 
 use crate::config::{IpPrefix, LbConfig, MssClamp, Ping, Scheduler, Server, Service, State, Vip};
 use crate::flow_table::{Pressed, Timeouts};
+use crate::quic_lb::{Configs, ServerId};
 
 /// `show lb`.
 #[derive(Clone, Debug, Serialize)]
@@ -224,6 +225,8 @@ pub struct ServerReport {
     pub line: ServerLine,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<ServerId>,
     #[serde(flatten)]
     pub facts: ServerFacts,
 }
@@ -245,6 +248,8 @@ pub struct VipReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mss_clamp: Option<MssClamp>,
     pub ping: Ping,
+    #[serde(skip_serializing_if = "Configs::is_empty")]
+    pub quic_lb: Configs,
     pub counters: VipCounters,
     #[serde(rename = "as")]
     pub servers: Vec<ServerReport>,
@@ -260,6 +265,7 @@ pub fn vip_reports(
         slot,
         line: ServerLine { address: server.address, port: server.port, weight: server.weight, state: server.state },
         mac: server.mac.map(|mac| Mac(mac).to_string()),
+        server_id: server.server_id,
         facts: facts(slot),
     };
     let room = |&slot: &u32| Some(facts(slot).room).filter(|&room| room > 0);
@@ -268,6 +274,7 @@ pub fn vip_reports(
         mtu: vip.servers.iter().filter_map(room).min(),
         mss_clamp: vip.options.mss_clamp,
         ping: vip.ping(),
+        quic_lb: vip.options.quic_lb,
         index,
         line: VipLine::new(vip),
         src_ip_sticky: vip.options.src_ip_sticky,
@@ -303,6 +310,7 @@ impl fmt::Display for VipReport {
             Some(MssClamp::Off) | None => {}
         }
         writeln!(f, " ping:{}", self.ping.name())?;
+        self.quic_lb.iter().try_for_each(|config| writeln!(f, "  {config}"))?;
         writeln!(f, "  counters:")?;
         writeln!(f, "    packet from existing sessions: {}", self.counters.known)?;
         writeln!(f, "    first session packet: {}", self.counters.new)?;
@@ -320,6 +328,9 @@ impl fmt::Display for ServerReport {
         write!(f, "    {}{}", line.address, Port(line.port))?;
         if let Some(mac) = &self.mac {
             write!(f, " mac:{mac}")?;
+        }
+        if let Some(id) = &self.server_id {
+            write!(f, " server-id:{id}")?;
         }
         write!(f, " weight:{} buckets:{}", line.weight, facts.buckets)?;
         // VPP has another space in front of "removed".

@@ -186,20 +186,28 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         Balance { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
     }
 
-    /// The VIP of a packet, and how its flows are hashed.
+    /// The VIP of a packet, and how its flows are hashed; or what is staged where that is not all.
     #[inline(always)]
-    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: I::Words) -> Option<(u32, VipKeys)> {
-        let keys = |number| Some(scope.local.flows.keys_of(scope.shared.mask(number)?, number));
+    fn vip(
+        &mut self,
+        scope: &Scope<'_, LbTables, LbLocal>,
+        number: u32,
+        words: I::Words,
+    ) -> Result<(u32, VipKeys), Staged> {
+        let keys = |number| match scope.shared.mask(number) {
+            Some(mask) => Ok(scope.local.flows.keys_of(mask, number)),
+            None => Err(rare::unmasked(scope.shared, number)),
+        };
         if PORT {
             let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-            let number = scope.shared.port_vip(number, protocol, port)?;
-            return Some((number, keys(number)?));
+            let number = scope.shared.port_vip(number, protocol, port).ok_or_else(|| NoFlow::NoVip.staged(0))?;
+            return Ok((number, keys(number)?));
         }
         if number != self.vip.number {
             self.vip = StagedVip { number, keys: keys(number)? };
             self.runs += 1;
         }
-        Some((number, self.vip.keys))
+        Ok((number, self.vip.keys))
     }
 }
 
@@ -283,8 +291,9 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             Ok(words) => words,
             Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why),
         };
-        let Some((vip, keys)) = self.vip(scope, packet.meta().forward, words) else {
-            return NoFlow::NoVip.staged(0);
+        let (vip, keys) = match self.vip(scope, packet.meta().forward, words) {
+            Ok(vip) => vip,
+            Err(staged) => return staged,
         };
         if !S::WHOLE && packet.meta().offload.intersects(Offload::UNFINISHED) {
             return NoFlow::Unfinished.staged(vip);

@@ -11,6 +11,7 @@ use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
 use crate::outer::{Ip6Outer, Outer};
+use crate::quic_lb::Names;
 use crate::schedule;
 use crate::slot_hash::{FlowWords, KeyMask, slot_of};
 
@@ -31,6 +32,8 @@ pub struct VipEntry {
     pub ping: Ping,
     /// The largest TCP segments that SYNs may ask for.
     pub mss_clamp: Option<MssClamp>,
+    /// The servers that QUIC's connection IDs name, where they do.
+    pub names: Option<Arc<Names>>,
     /// What the slots were made from.
     members: Arc<[Member]>,
 }
@@ -66,7 +69,8 @@ pub struct ServerEntry {
 #[derive(Clone, Debug, Default)]
 pub struct LbTables {
     vips: Vec<Option<VipEntry>>,
-    /// What of a flow counts, by VIP, without the rest: all that a packet of a known flow needs of its VIP.
+    /// What of a flow counts, by VIP, without the rest: all that a packet of a known flow needs of its VIP. Of VIPs whose
+    /// connection IDs name servers nothing stands here: there is more to look at in each packet.
     masks: Vec<KeyMask>,
     /// By slot; a slot without a server has an entry whose handle is that of another slot.
     servers: Vec<ServerEntry>,
@@ -135,7 +139,7 @@ impl LbTables {
         for (index, vip) in config.vips() {
             let entry = VipEntry::build(config, vip, before.vip(index), version);
             tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
-            tables.masks[index as usize] = entry.mask;
+            tables.masks[index as usize] = if entry.names.is_none() { entry.mask } else { KeyMask::NONE };
             put(&mut tables.vips, index, entry);
             if let (State::Used, RouteTarget::Ports(_, group), Service::Port { protocol, port }) =
                 (vip.state, vip.target, vip.key.service)
@@ -173,7 +177,7 @@ impl LbTables {
         self.vips.get(index as usize)?.as_ref()
     }
 
-    /// What of a flow counts for the VIP with this index, if there is one.
+    /// What of a flow counts for the VIP with this index, if there is one and nothing but the flow counts.
     #[inline(always)]
     pub fn mask(&self, index: u32) -> Option<KeyMask> {
         self.masks.get(index as usize).copied().filter(|mask| mask.is_some())
@@ -267,7 +271,9 @@ impl VipEntry {
         let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
         let (line, ping) = (Arc::new(VipLine::new(vip)), vip.ping());
         let mss_clamp = vip.options.mss_clamp.filter(|clamp| *clamp != MssClamp::Off);
-        Self { scheduler, slots, version, mask, line, ping, mss_clamp, members }
+        let configs = &vip.options.quic_lb;
+        let names = (!configs.is_empty()).then(|| Arc::new(Names::new(configs, config.server_ids(vip))));
+        Self { scheduler, slots, version, mask, line, ping, mss_clamp, names, members }
     }
 }
 

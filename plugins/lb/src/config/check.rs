@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Conf, Encap, Family, IpPrefix, LbError, Ping, Scheduler, Service, Vip, VipKey, VipOptions};
+use super::{
+    Conf, Encap, Family, IpPrefix, LbConfig, LbError, Ping, Scheduler, ServerSpec, Service, State, Vip, VipKey,
+    VipOptions,
+};
 use crate::maglev::{self, Member};
 
 pub(super) fn checked_weight(weight: u32) -> Result<u8, LbError> {
@@ -49,6 +52,47 @@ pub(super) fn check_options(key: &VipKey, options: &VipOptions, conf: &Conf) -> 
             Err(LbError::NoSources { vip, encap: encap.name(), digit: '6' })
         }
         Service::Port { .. } => Ok(()),
+    }
+}
+
+impl LbConfig {
+    /// Whether an address can be a server of a VIP.
+    pub(super) fn check_server(&self, vip: &Vip, spec: &ServerSpec) -> Result<(), LbError> {
+        let (encap, server) = (vip.options.encap, spec.address);
+        let (family, needed) = (Family::of(server), encap.server(vip.family()));
+        if family != needed && encap.is_nat() {
+            let (from, to, vip_family) = (vip.family().digit(), family.digit(), vip.family());
+            return Err(LbError::NatFamily {
+                from,
+                to,
+                vip: vip.key.prefix,
+                vip_family,
+                server,
+                server_family: family,
+            });
+        }
+        if family != needed {
+            return Err(LbError::Family { server, encap: encap.name(), family: needed });
+        }
+        if spec.port.is_some() && !encap.is_nat() {
+            return Err(LbError::NatOnly { what: "target_port", encap: encap.name() });
+        }
+        if spec.port.is_none() && vip.options.target_port.is_none() && encap.is_nat() {
+            return Err(LbError::NatNeedsTarget { vip: vip.key, encap: encap.name() });
+        }
+        if spec.mac.is_some() && encap != Encap::L2dsr {
+            return Err(LbError::L2dsrOnly(encap.name()));
+        }
+        let broadcast = server == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let link_local = matches!(server, IpAddr::V6(server) if server.is_unicast_link_local());
+        if server.is_unspecified() || server.is_multicast() || broadcast || link_local {
+            return Err(LbError::NotUnicast(server));
+        }
+        let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
+        match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {
+            Some(vip) => Err(LbError::Loop { server, vip }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::prefix::IpPrefix;
 use super::vip::{ServerSpec, VipKey};
 use crate::flow_table::FlowTableError;
 use crate::maglev::MAX_LEN;
+use crate::quic_lb::{QuicLbError, ServerId};
 
 /// A change that was refused; nothing was changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,6 +185,45 @@ pub enum LbError {
         server: IpAddr,
         /// The VIP, perhaps not its own.
         vip: IpPrefix,
+    },
+    /// A configuration of QUIC-LB that cannot be.
+    #[error("quic-lb: {0}")]
+    QuicLb(#[from] QuicLbError),
+    /// QUIC-LB for a VIP of another protocol, or of all.
+    #[error("VIP {0}: quic-lb is for VIPs of a UDP port")]
+    QuicLbUdp(VipKey),
+    /// A configuration that is to go and is not there.
+    #[error("VIP {0} has no quic-lb {1}")]
+    NoQuicLb(VipKey, u8),
+    /// A server ID for a VIP that has no use for it.
+    #[error("server-id {id}: VIP {vip} has no quic-lb")]
+    ServerIdUnused {
+        /// The server ID.
+        id: ServerId,
+        /// The VIP.
+        vip: VipKey,
+    },
+    /// A server ID of another length.
+    #[error("server-id {id} of server {server} has {} bytes, and quic-lb of VIP {vip} says {lengths}", .id.as_slice().len())]
+    ServerIdLength {
+        /// The server ID.
+        id: ServerId,
+        /// Whose it is.
+        server: ServerSpec,
+        /// The VIP.
+        vip: VipKey,
+        /// The lengths that the VIP's configurations have.
+        lengths: String,
+    },
+    /// Two servers of the same server ID.
+    #[error("server-id {id} is that of server {other} already, for VIP {vip}")]
+    ServerIdTaken {
+        /// The server ID.
+        id: ServerId,
+        /// Who has it.
+        other: ServerSpec,
+        /// The VIP.
+        vip: VipKey,
     },
     /// A weight over 100.
     #[error("weight must be between 0 and 100")]

@@ -9,6 +9,7 @@ use super::encap::Encap;
 use super::family::Family;
 use super::prefix::IpPrefix;
 use super::scheduler::Scheduler;
+use crate::quic_lb::{Configs, ServerId};
 
 /// A transport protocol that has ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -90,6 +91,8 @@ pub struct VipOptions {
     pub ping: Option<Ping>,
     /// The largest TCP segments that SYNs may ask for.
     pub mss_clamp: Option<MssClamp>,
+    /// How QUIC's connection IDs name servers; none: they do not.
+    pub quic_lb: Configs,
 }
 
 /// The largest TCP segments that SYNs may ask for.
@@ -132,6 +135,7 @@ impl Default for VipOptions {
             node_port: false,
             ping: None,
             mss_clamp: None,
+            quic_lb: Configs::default(),
         }
     }
 }
@@ -199,6 +203,8 @@ pub struct Server {
     pub port: Option<u16>,
     /// Its MAC, where it was told.
     pub mac: Option<[u8; 6]>,
+    /// What QUIC's connection IDs call it, where it was told.
+    pub server_id: Option<ServerId>,
     /// Its weight, 0 (no new flows) to 100.
     pub weight: u8,
     /// Whether it is still configured.
@@ -214,11 +220,13 @@ pub struct ServerSpec {
     pub port: Option<u16>,
     /// Its MAC, where it is told and not asked for.
     pub mac: Option<[u8; 6]>,
+    /// What QUIC's connection IDs call it.
+    pub server_id: Option<ServerId>,
 }
 
 impl From<IpAddr> for ServerSpec {
     fn from(address: IpAddr) -> ServerSpec {
-        ServerSpec { address, port: None, mac: None }
+        ServerSpec { address, port: None, mac: None, server_id: None }
     }
 }
 

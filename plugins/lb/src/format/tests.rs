@@ -1,5 +1,8 @@
+use cli::Report;
+
 use super::*;
-use crate::config::{ConfUpdate, Protocol, VipKey, VipOptions};
+use crate::config::{ConfUpdate, Protocol, ServerSpec, VipKey, VipOptions};
+use crate::quic_lb::Config;
 use crate::tables::LbTables;
 
 fn key(text: &str, service: Service) -> VipKey {
@@ -118,4 +121,23 @@ fn show_lb_vips() {
     let text = verbose(&config);
     let second = " ip4-gre4 [2] 91.0.0.1/32 src_ip_sticky\n  new_size:1024\n  protocol:6 port:3306\n  scheduler:maglev\n  overhead:24 mtu:1476 ping:answer\n  counters:\n";
     assert!(text.contains(&format!("\n\n{second}")), "{text}");
+}
+
+#[test]
+fn names_in_connection_ids_are_shown_and_keys_are_not() {
+    let mut quic_lb = Configs::default();
+    let config = Config { id: 2, server_id_len: 3, nonce_len: 5, key: Some([0xab; 16]), encodes_len: true };
+    quic_lb.set(config).unwrap();
+    let key = key("91.0.0.1/32", Service::Port { protocol: Protocol::Udp, port: 443 });
+    let mut config = LbConfig::default();
+    let _ = config.add_vip(key, VipOptions { quic_lb, ..Default::default() }).unwrap();
+    let named = ServerSpec { server_id: Some("c4605e".parse().unwrap()), ..ips(&["10.0.2.2"])[0].into() };
+    let _ = config.add_servers(&key, &[named], None, false).unwrap();
+    let text = verbose(&config);
+    assert!(text.contains("\n  quic-lb:2 server-id-len:3 nonce-len:5 encrypted encodes-len\n"), "{text}");
+    assert!(text.contains("\n    10.0.2.2 server-id:c4605e weight:100 "), "{text}");
+    let json = vip_reports(&config, |_| VipCounters::default(), |_| ServerFacts::default())[0].json().to_string();
+    let configs = r#""quic_lb":[{"encodes_len":true,"encrypted":true,"id":2,"nonce_len":5,"server_id_len":3}]"#;
+    assert!(json.contains(r#""server_id":"c4605e""#) && json.contains(configs), "{json}");
+    assert!(!json.contains("171") && !json.contains("abab"), "{json}");
 }

@@ -129,6 +129,7 @@ fn put_servers(config: &mut LbConfig, vip: &VipKey, servers: &[PlannedServer]) -
         port: server.port,
         // Elsewhere a MAC is a neighbour's.
         mac: server.mac.filter(|_| l2dsr).map(|mac| mac.0),
+        server_id: None,
     };
     let specs: Vec<ServerSpec> = servers.iter().map(spec).collect();
     let weight = servers.first().and_then(|server| server.weight);

@@ -23,13 +23,15 @@ pub(super) enum NoFlow {
     End,
     /// An ICMP error, about a packet the other way.
     Quote,
+    /// It has a flow, and perhaps a connection ID that names a server.
+    Named,
 }
 
 /// Where the reason stands in [`Staged::found`]: above a handle's slot, which is 0 then, so that no server is found.
 const REASON_AT: u32 = 24;
 
 impl NoFlow {
-    const ALL: [NoFlow; 9] = [
+    const ALL: [NoFlow; 10] = [
         NoFlow::Fragment,
         NoFlow::Short,
         NoFlow::NoVip,
@@ -39,6 +41,7 @@ impl NoFlow {
         NoFlow::Syn,
         NoFlow::End,
         NoFlow::Quote,
+        NoFlow::Named,
     ];
 
     #[cold]

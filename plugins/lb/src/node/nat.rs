@@ -146,9 +146,11 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             Err(why) => return none(rare::staged::<I, true>(scope.shared, packet, why)),
         };
         let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-        let vip = scope.shared.port_vip(packet.meta().forward, protocol, port);
-        let Some((vip, mask)) = vip.and_then(|vip| Some((vip, scope.shared.mask(vip)?))) else {
+        let Some(vip) = scope.shared.port_vip(packet.meta().forward, protocol, port) else {
             return none(NoFlow::NoVip.staged(0));
+        };
+        let Some(mask) = scope.shared.mask(vip) else {
+            return none(rare::unmasked(scope.shared, vip));
         };
         let hash = scope.local.flows.keys_of(mask, vip).hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
@@ -297,7 +299,7 @@ fn begin<I: NatInner, const FULL: bool>(
     way: &Way,
 ) -> Result<I::Key, Error> {
     let (worker, shared) = (cx.worker() as u32, cx.shared);
-    let mask = shared.mask(vip).ok_or(Error::NoVip)?;
+    let mask = shared.vip(vip).ok_or(Error::NoVip)?.mask;
     let flow = cx.local.flows.keys_of(mask, vip).hash(client.words());
     let target = client.with_destination((I::address(way), way.outer.port()));
     let sessions = I::sessions(cx.local);

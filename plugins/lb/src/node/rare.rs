@@ -76,7 +76,8 @@ pub(super) fn find<B: Balancing>(
             match piece.flow {
                 Some(flow) => {
                     fragment = Some(Fragment::First(piece.datagram, flow));
-                    balance(shared, cx.local, now, B::Family::words_of(&flow), vip, None)
+                    let named = named::<B::Family>(shared, packet.data(), vip);
+                    balance(shared, cx.local, now, B::Family::words_of(&flow), vip, (None, named))
                 }
                 None => {
                     let follow = fragments::later(cx, packet, piece.datagram)?;
@@ -88,9 +89,12 @@ pub(super) fn find<B: Balancing>(
                 }
             }
         }
-        _ => B::Family::all_words(packet.data())
-            .ok()
-            .and_then(|words| balance(shared, cx.local, now, words, vip, control)),
+        _ => {
+            let names = staged.identity == 0 && why == NoFlow::Named;
+            let named = if names { named::<B::Family>(shared, packet.data(), vip) } else { None };
+            let words = B::Family::all_words(packet.data()).ok();
+            words.and_then(|words| balance(shared, cx.local, now, words, vip, (control, named)))
+        }
     };
     let Some((server, identity)) = found else {
         return Err(cx.drop(packet, Error::NoServer));
@@ -98,7 +102,9 @@ pub(super) fn find<B: Balancing>(
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
-    own.way = Way::new(tables, server);
+    if !own.knows(server.handle, Epoch::of(tables)) {
+        own.way = Way::new(tables, server);
+    }
     let room = own.way.room;
     if control == Some(Control::Syn) && own.knows(server.handle, Epoch::of(tables)) {
         clamp::<B::Family>(shared, packet, vip, room);
@@ -158,7 +164,7 @@ fn judged<B: Balancing>(
         NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
         NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
         NoFlow::NoVip => None,
-        NoFlow::Unfinished => vip.map(|vip| (vip, None)),
+        NoFlow::Unfinished | NoFlow::Named => vip.map(|vip| (vip, None)),
         NoFlow::Echo => {
             if vip.and_then(|vip| cx.shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer) {
                 return Err(B::Family::ICMP);
@@ -201,14 +207,33 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
     why.staged(vip.unwrap_or(0))
 }
 
-/// The server of a flow, known or new.
+/// What is staged of a packet of a VIP of which the tables have no mask: there is no such VIP any more, or there is more to
+/// look at than the flow.
+#[cold]
+#[inline(never)]
+pub(super) fn unmasked(shared: &LbTables, vip: u32) -> Staged {
+    let named = shared.vip(vip).is_some_and(|entry| entry.names.is_some());
+    if named { NoFlow::Named.staged(vip) } else { NoFlow::NoVip.staged(0) }
+}
+
+/// The server that the connection ID of a packet names, if it names one.
+fn named<I: Inner>(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerHandle> {
+    let names = shared.vip(vip)?.names.as_ref()?;
+    let payload = I::transport(packet)?.checked_add(UDP_HEADER)?;
+    shared.present(names.slot(packet.get(payload..)?)?)
+}
+
+/// RFC 768.
+const UDP_HEADER: usize = 8;
+
+/// The server of a flow, known or new. A server that its packet names is its server from then on.
 fn balance<'t>(
     shared: &'t LbTables,
     local: &mut LbLocal,
     now: u32,
     words: impl FlowWords,
     vip: u32,
-    control: Option<Control>,
+    (control, named): (Option<Control>, Option<ServerHandle>),
 ) -> Option<(&'t ServerEntry, u64)> {
     let entry = shared.vip(vip)?;
     let state = FlowState::of_new((words.ports() >> 32) as u8);
@@ -222,6 +247,11 @@ fn balance<'t>(
         None => flows.find(hash, now, live),
     };
     let verdict = match known {
+        // Where the source alone counts, many connections are one flow: they part, and it stays where it is.
+        Some(server) if named.is_some_and(|named| named == server || entry.mask != KeyMask::FLOW) => {
+            Verdict::Known(named.unwrap_or(server))
+        }
+        _ if let Some(named) = named => flows.insert(hash, now, live, named, state),
         Some(server) => Verdict::Known(server),
         // What ends a flow that is not known is not worth an entry.
         None if control == Some(Control::End) => {
@@ -323,7 +353,8 @@ fn peek<'t, I: Inner>(
 ) -> Option<&'t ServerEntry> {
     let (entry, words) = (shared.vip(vip)?, I::all_words(packet).ok()?);
     let words = words.masked(entry.mask);
-    let known = local.flows.peek(local.flows.hash(words, vip), now, shared.live());
+    let known = named::<I>(shared, packet, vip);
+    let known = known.or_else(|| local.flows.peek(local.flows.hash(words, vip), now, shared.live()));
     shared.server(known.or_else(|| local.picks.peek(shared, &local.flows, vip, entry, words))?)
 }
 

@@ -38,15 +38,19 @@ impl FromStr for ServerId {
 
     /// From hexadecimal digits, perhaps after `0x`.
     fn from_str(text: &str) -> Result<ServerId, ServerIdError> {
-        let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
-        if !digits.len().is_multiple_of(2) || digits.len() > 2 * Self::MAX {
-            return Err(ServerIdError);
-        }
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-        let byte = |pair: &[u8]| Some(digit(pair.first()?)? << 4 | digit(pair.last()?)?);
-        let bytes: Option<Vec<u8>> = digits.chunks_exact(2).map(byte).collect();
-        bytes.and_then(|bytes| ServerId::new(&bytes)).ok_or(ServerIdError)
+        from_hex(text).and_then(|bytes| ServerId::new(&bytes)).ok_or(ServerIdError)
     }
+}
+
+/// Bytes from pairs of hexadecimal digits, perhaps after `0x`; `None` if it is something else.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let byte = |pair: &[u8]| Some(digit(pair.first()?)? << 4 | digit(pair.last()?)?);
+    digits.chunks_exact(2).map(byte).collect()
 }
 
 impl fmt::Display for ServerId {

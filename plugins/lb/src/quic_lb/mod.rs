@@ -6,7 +6,9 @@
 //! which are the draft's fallback (section 4).
 
 mod cipher;
+mod configs;
 mod id;
+mod names;
 mod packet;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,9 @@ mod tests;
 use std::fmt;
 
 use cipher::Cipher;
-pub use id::{ServerId, ServerIdError};
+pub use configs::Configs;
+pub use id::{ServerId, ServerIdError, from_hex};
+pub use names::Names;
 
 /// Connection IDs of QUIC version 1 are no longer than this (RFC 9000, section 17.2).
 pub const MAX_CID: usize = 20;
@@ -22,7 +26,7 @@ pub const MAX_CID: usize = 20;
 const NO_CONFIG: u8 = 0b111;
 
 /// How servers make connection IDs, the same for all servers behind a VIP (section 5.3).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Config {
     /// The number of this configuration, 0 to 6: the "config rotation" bits.
     pub id: u8,
@@ -30,7 +34,8 @@ pub struct Config {
     pub server_id_len: u8,
     /// Bytes of the nonce: at least 4, and 19 at most together with the server ID.
     pub nonce_len: u8,
-    /// The AES-128 key; plain without.
+    /// The AES-128 key; plain without. It is not told.
+    #[serde(rename = "encrypted", serialize_with = "whether")]
     pub key: Option<[u8; 16]>,
     /// All servers write the length of connection IDs into their first byte (section 3.3). Fewer connection IDs that clients
     /// made up are then taken for those of a server.
@@ -43,6 +48,44 @@ impl fmt::Debug for Config {
         let Config { id, server_id_len, nonce_len, key, encodes_len } = self;
         let key = key.map(|_| "...");
         write!(f, "config {id}: {server_id_len} + {nonce_len} bytes, key {key:?}, encodes_len {encodes_len}")
+    }
+}
+
+/// Writes whether there is a key.
+fn whether<S: serde::Serializer>(key: &Option<[u8; 16]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(key.is_some())
+}
+
+impl fmt::Display for Config {
+    /// In a line of `show lb vips verbose`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { id, server_id_len, nonce_len, key, encodes_len } = self;
+        write!(f, "quic-lb:{id} server-id-len:{server_id_len} nonce-len:{nonce_len}")?;
+        f.write_str(if key.is_some() { " encrypted" } else { "" })?;
+        f.write_str(if *encodes_len { " encodes-len" } else { "" })
+    }
+}
+
+impl Config {
+    /// Whether there can be such a one.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(&self) -> Result<(), QuicLbError> {
+        let Config { id, server_id_len, nonce_len, .. } = *self;
+        if id >= NO_CONFIG {
+            return Err(QuicLbError::Id(id));
+        }
+        if !(1..=ServerId::MAX as u8).contains(&server_id_len) {
+            return Err(QuicLbError::ServerId(server_id_len));
+        }
+        if !(4..=18).contains(&nonce_len) {
+            return Err(QuicLbError::Nonce(nonce_len));
+        }
+        if server_id_len + nonce_len >= MAX_CID as u8 {
+            return Err(QuicLbError::Both(server_id_len + nonce_len));
+        }
+        Ok(())
     }
 }
 
@@ -109,6 +152,12 @@ impl QuicLb {
         Ok(self)
     }
 
+    /// By all of these.
+    pub fn of(configs: &Configs) -> QuicLb {
+        // They were looked at when they were put there.
+        QuicLb { coders: configs.iter().filter_map(|config| Coder::new(*config).ok()).collect() }
+    }
+
     /// The configurations.
     pub fn configs(&self) -> impl Iterator<Item = &Config> {
         self.coders.iter().map(|coder| &coder.config)
@@ -153,20 +202,8 @@ struct Coder {
 
 impl Coder {
     fn new(config: Config) -> Result<Coder, QuicLbError> {
-        let Config { id, server_id_len, nonce_len, key, .. } = config;
-        if id >= NO_CONFIG {
-            return Err(QuicLbError::Id(id));
-        }
-        if !(1..=ServerId::MAX as u8).contains(&server_id_len) {
-            return Err(QuicLbError::ServerId(server_id_len));
-        }
-        if !(4..=18).contains(&nonce_len) {
-            return Err(QuicLbError::Nonce(nonce_len));
-        }
-        if server_id_len + nonce_len >= MAX_CID as u8 {
-            return Err(QuicLbError::Both(server_id_len + nonce_len));
-        }
-        Ok(Coder { config, cipher: key.map(|key| Cipher::new(&key)) })
+        config.check()?;
+        Ok(Coder { config, cipher: config.key.map(|key| Cipher::new(&key)) })
     }
 
     /// Bytes of server ID and nonce.

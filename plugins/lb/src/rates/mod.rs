@@ -72,7 +72,7 @@ impl Rates {
 /// The rates over about the last `interval`: to all servers, or to those of the VIP with this index.
 pub fn rates(lb: &LbControl, router: &mut Router, interval: Duration, vip: Option<u32>) -> RateReport {
     let now = sample::take(lb, router);
-    let overhead = |vip: u32| lb.config().vip(vip).map_or(0, |vip| report::overhead(vip.options.encap));
+    let overhead = |vip: u32| lb.config().vip(vip).map_or(0, |vip| u64::from(vip.options.encap.overhead()));
     let nothing = Sample { at: router.start_time(), servers: Vec::new() };
     let before = router.state::<Rates>().and_then(|rates| rates.before(now.at, interval));
     RateReport::new(before.unwrap_or(&nothing), &now, vip, overhead)

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::sample::Sample;
-use crate::config::{Encap, State};
+use crate::config::State;
 
 /// Rates over a shorter time than this would say nothing: such a time counts as this long.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -31,6 +31,9 @@ pub struct Destination {
     pub number: usize,
     /// Its address.
     pub address: IpAddr,
+    /// Its own port, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// How much, from all VIPs together.
     #[serde(flatten)]
     pub rate: Rate,
@@ -38,12 +41,19 @@ pub struct Destination {
     pub state: State,
 }
 
+impl Destination {
+    /// The address, and behind it the port where several ports of one address may be servers.
+    fn place(&self) -> String {
+        self.port.map_or(self.address.to_string(), |port| SocketAddr::new(self.address, port).to_string())
+    }
+}
+
 /// `show lb rates`.
 #[derive(Clone, Debug, Serialize)]
 pub struct RateReport {
     /// The time over which packets were counted.
     pub seconds: f64,
-    /// By address.
+    /// By address and port.
     pub destinations: Vec<Destination>,
     /// All together.
     pub totals: Rate,
@@ -54,10 +64,10 @@ impl RateReport {
     /// VIP of an index adds to each packet.
     pub fn new(before: &Sample, now: &Sample, vip: Option<u32>, overhead: impl Fn(u32) -> u64) -> Self {
         let seconds = now.at.saturating_duration_since(before.at).max(SHORTEST).as_secs_f64();
-        let mut sums: BTreeMap<IpAddr, (u64, u64, State)> = BTreeMap::new();
+        let mut sums: BTreeMap<(IpAddr, Option<u16>), (u64, u64, State)> = BTreeMap::new();
         for server in now.servers.iter().filter(|server| vip.is_none_or(|vip| vip == server.vip)) {
             let (packets, bytes) = server.since(before.server(server.slot));
-            let sum = sums.entry(server.address).or_insert((0, 0, State::Removed));
+            let sum = sums.entry((server.address, server.port)).or_insert((0, 0, State::Removed));
             sum.0 += packets;
             sum.1 += bytes + packets * overhead(server.vip);
             if server.state == State::Used {
@@ -65,7 +75,7 @@ impl RateReport {
             }
         }
         let mut totals = Rate::default();
-        let destination = |(number, (address, (packets, bytes, state)))| {
+        let destination = |(number, ((address, port), (packets, bytes, state)))| {
             let rate = Rate {
                 packets_per_second: (packets as f64 / seconds).round() as u64,
                 bits_per_second: (bytes as f64 * 8.0 / seconds).round() as u64,
@@ -73,7 +83,7 @@ impl RateReport {
             // Of what is shown, so that the column adds up.
             totals.packets_per_second += rate.packets_per_second;
             totals.bits_per_second += rate.bits_per_second;
-            Destination { number, address, rate, state }
+            Destination { number, address, port, rate, state }
         };
         let destinations = (1..).zip(sums).map(destination).collect();
         Self { seconds, destinations, totals }
@@ -84,11 +94,12 @@ impl fmt::Display for RateReport {
     /// In the form of Netronome's `l4lb_stats.py`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "== Load balancer outbound statistics [last {:.1} s] ==\n", self.seconds)?;
-        let addresses = self.destinations.iter().map(|destination| destination.address.to_string().len());
+        let addresses = self.destinations.iter().map(|destination| destination.place().len());
         // Up to the next stop of tabs.
         let width = addresses.fold(NARROWEST, usize::max) | 7;
-        for Destination { number, address, rate, state } in &self.destinations {
-            let address = address.to_string();
+        for destination in &self.destinations {
+            let Destination { number, rate, state, .. } = destination;
+            let address = destination.place();
             let removed = if *state == State::Removed { "\tremoved" } else { "" };
             writeln!(f, "{number:6}\t{address:width$}\t{rate}{removed}")?;
         }
@@ -117,21 +128,6 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// Bytes of headers that an encapsulation puts in front of a packet: an outer IP header of 20 or 40 bytes, with GRE (RFC
-/// 2784) 4 more, with GUE a UDP header and 4 more. Large segments are counted as one packet, and get them once.
-pub(super) fn overhead(encap: Encap) -> u64 {
-    match encap.name() {
-        "ipip4" => 20,
-        "gre4" => 24,
-        "gue4" => 32,
-        "ipip6" => 40,
-        "gre6" => 44,
-        "gue6" => 52,
-        // Headers are rewritten, not added.
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +144,7 @@ mod tests {
         let destination = |number, address: &str, packets_per_second, bits_per_second| Destination {
             number,
             address: address.parse().unwrap(),
+            port: None,
             rate: Rate { packets_per_second, bits_per_second },
             state: State::Used,
         };

@@ -28,8 +28,10 @@ pub struct Counted {
     pub slot: u32,
     /// the index of its VIP,
     pub vip: u32,
-    /// and its address: in another sample, the server of which all three are the same is the same.
+    /// its address,
     pub address: IpAddr,
+    /// and its own port, where it has one: in another sample, the server of which all these are the same is the same.
+    pub port: Option<u16>,
     /// Whether it is still configured.
     pub state: State,
     /// Packets.
@@ -48,7 +50,8 @@ impl Counted {
     }
 
     fn is(&self, other: &Counted) -> bool {
-        (self.slot, self.vip, self.address) == (other.slot, other.vip, other.address)
+        let whose = |counted: &Counted| (counted.slot, counted.vip, counted.address, counted.port);
+        whose(self) == whose(other)
     }
 }
 
@@ -63,8 +66,8 @@ impl Sample {
 /// Asks the workers.
 pub(super) fn take(lb: &LbControl, router: &mut Router) -> Sample {
     let counted = |(slot, server): (u32, &crate::config::Server)| {
-        let crate::config::Server { vip, address, state, .. } = *server;
-        Counted { slot, vip, address, state, packets: 0, bytes: 0 }
+        let crate::config::Server { vip, address, port, state, .. } = *server;
+        Counted { slot, vip, address, port, state, packets: 0, bytes: 0 }
     };
     let mut servers: Vec<Counted> = lb.config().servers().map(counted).collect();
     for part in servers.chunks_mut(AT_ONCE) {

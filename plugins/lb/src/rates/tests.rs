@@ -31,7 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn counted(slot: u32, host: u8) -> Counted {
     let address = [10, 0, 0, host].into();
-    Counted { slot, vip: 1, address, state: State::Used, packets: 0, bytes: 0 }
+    Counted { slot, vip: 1, address, port: None, state: State::Used, packets: 0, bytes: 0 }
 }
 
 proptest! {
@@ -121,4 +121,23 @@ fn one_vip_alone() {
     // A destination of two VIPs has one line.
     assert_eq!(rates(None), [(1, "10.0.0.1".into(), 10, 20_000), (2, "10.0.0.2".into(), 5, 12_000)]);
     assert_eq!(rates(Some(1)), [(1, "10.0.0.1".into(), 5, 8000)]);
+}
+
+#[test]
+fn ports_of_one_address_have_lines_of_their_own() {
+    let at = Instant::now();
+    let before = Sample { at, servers: Vec::new() };
+    let mut servers = vec![counted(1, 1), counted(2, 1), counted(3, 1)];
+    for (server, port) in servers.iter_mut().zip([Some(8081), None, Some(8080)]) {
+        (server.port, server.packets, server.bytes) = (port, 10, 1000);
+    }
+    let now = Sample { at: at + Duration::from_secs(1), servers };
+    let text = RateReport::new(&before, &now, None, |_| 0).to_string();
+    let places: Vec<&str> = text.lines().filter_map(|line| line.split('\t').nth(1)).map(str::trim_end).collect();
+    assert_eq!(places[..3], ["10.0.0.1", "10.0.0.1:8080", "10.0.0.1:8081"], "{text}");
+    assert!(text.contains("\t          10 pkts/s\t          8,000 bits/s\n"), "{text}");
+    // What comes to a slot with another port is another server.
+    let mut later = now.clone();
+    later.servers[0].port = Some(9);
+    assert_eq!(later.servers[0].since(Some(&now.servers[0])), (10, 1000));
 }

@@ -15,6 +15,7 @@ mod lengths;
 mod listing;
 mod moving;
 mod nat;
+mod quic;
 mod quotes;
 mod rates;
 mod resizing;

@@ -130,8 +130,8 @@ fn nat_leads_there_and_back() {
             let other = only(bed.send([packet((server, 3308, client, 1000), tcp, true)]));
             assert_eq!(judged(&other.1), (server, 3308, client, 1000));
             let shown = bed.vppctl("show lb vips");
-            let line = format!("  type:clusterip port:3306 target_port:3307");
-            assert!(shown.contains(&line), "{shown}");
+            let line = "  type:clusterip port:3306 target_port:3307";
+            assert!(shown.contains(line), "{shown}");
             let verbose = bed.vppctl("show lb vips verbose");
             assert!(verbose.contains("  type:clusterip port:3306 target_port:3307\n"), "{verbose}");
             assert!(verbose.contains("packet from existing sessions: 1\n    first session packet: 2\n"), "{verbose}");

@@ -33,7 +33,10 @@ fn weighted(scheduler: &str) -> Bed {
 fn turns_go_round() {
     let mut bed = weighted("rr");
     let shown = bed.vppctl("show lb vips verbose");
-    assert!(shown.contains("  new_size:1024\n  scheduler:rr\n  overhead:24 mtu:8976 ping:balance\n  counters:\n"), "{shown}");
+    assert!(
+        shown.contains("  new_size:1024\n  scheduler:rr\n  overhead:24 mtu:8976 ping:balance\n  counters:\n"),
+        "{shown}"
+    );
     assert_eq!(shares(&mut bed, 0..300), [(2, 100), (3, 100), (4, 100)].into());
     // A flow that goes on takes no turn.
     assert_eq!(shares(&mut bed, 0..300), [(2, 100), (3, 100), (4, 100)].into());
