@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket};
 use lb::quic_lb::{Config, QuicLb, ServerId};
+use vnet::Offload;
 
-use crate::bed::{Bed, CLIENT_MAC, MAC0, MAC1, SERVER_MAC};
+use crate::bed::{Bed, CLIENT_MAC, Frame, MAC0, MAC1, SERVER_MAC};
 
 const KEY: &str = "8f95f09245765f80256934e50c66207f";
 /// What the VIP of most tests is typed with, and its servers.
@@ -376,6 +377,30 @@ fn fragments_follow_the_connection_id_of_their_first() {
             let left = quic.bed.reaching_servers(pieces);
             let to: Vec<IpAddr> = left.iter().map(|frame| server(frame)).collect();
             assert_eq!(to, [quic.servers[2]; 2], "{vip} {encap}");
+        }
+    }
+}
+
+#[test]
+fn large_segments_are_named_as_their_pieces_are() {
+    for encap in ["gre4", "ipip4", "nat4"] {
+        let mut quic = Quic::plain(encap);
+        // Weights of 0: nobody but a name has a server.
+        quic.type_all(&["lb as VIP 10.0.2.2 10.0.2.3 10.0.2.4 10.0.2.5 weight 0"]);
+        let piece = |nonce| {
+            let mut piece = short(&cid(0, "000004", nonce, None));
+            piece.resize(100, nonce);
+            piece
+        };
+        let payload: Vec<u8> = (1..=3).flat_map(piece).collect();
+        let bytes = datagram((quic.client(1), 1000), (quic.to, 443), &payload, false);
+        let offload = Offload::GSO_UDP | Offload::CHECKSUM;
+        let frame = Frame { bytes, offload, gso_size: 100, checksum: (34, 6) };
+        let left = quic.bed.reaching_servers([frame]);
+        let to: Vec<IpAddr> = left.iter().map(|frame| server(frame)).collect();
+        assert_eq!(to, [quic.servers[2]; 3], "{encap}");
+        for (frame, nonce) in left.iter().zip(1..) {
+            assert_eq!(frame[frame.len() - 100..], piece(nonce), "{encap}");
         }
     }
 }
