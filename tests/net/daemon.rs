@@ -15,7 +15,7 @@ use nodes::sys::in_namespace;
 use crate::testing::eventually;
 
 /// No test needs longer; a daemon that hangs is killed then, so that whoever waits for its answer goes on.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_secs(240);
 
 /// The built binary in a namespace; killed when dropped.
 pub struct Daemon {
