@@ -4,6 +4,7 @@
 tag=mgl$$
 run=$(mktemp -d /tmp/maglane-demo.XXXXXX)
 pids=()
+failed=
 # What --keep offers to try.
 url=http://90.0.0.1/
 
@@ -14,7 +15,8 @@ clean_up() {
     if $keep && [ $status = 0 ]; then
         return
     fi
-    [ $status = 0 ] || tail -n 5 "$run"/*.log >&2 2>/dev/null || true
+    # What ended unforeseen may be told by a log.
+    [ $status = 0 ] || [ -n "$failed" ] || tail -n 5 "$run"/*.log >&2 2>/dev/null || true
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
     for name in $(ip netns list | awk -v tag="$tag-" 'index($1, tag) == 1 {print $1}'); do ip netns delete "$name"; done
@@ -26,7 +28,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 say() { printf '\n== %s\n' "$*"; }
-fail() { echo "build_lb_config: $demo: $*" >&2; exit 1; }
+fail() { failed=$*; echo "build_lb_config: $demo: $failed" >&2; exit 1; }
 in_ns() { local name=$1; shift; ip netns exec "$tag-$name" "$@"; }
 
 # setting NS KEY VALUE: a setting of the kernel, by its path below /proc/sys/net
