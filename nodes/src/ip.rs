@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vnet::Tables;
 use vnet::fib::Snapshot;
 use vnet::router::Family;
+use vnet::tables::Connected;
 use vnet::wire::{Ip6Header, Start};
 
 use crate::{ip4, ip6};
@@ -24,6 +25,8 @@ pub trait Ip: Family {
 
     /// Its forwarding.
     fn fib(tables: &Tables) -> &Snapshot<Self>;
+    /// Our addresses, by interface.
+    fn connected(tables: &Tables) -> &Connected<Self>;
     /// The destination of a packet that begins with the family's header.
     fn destination(bytes: &[u8]) -> Option<Self>;
     /// The destination for comparing.
@@ -47,6 +50,10 @@ impl Ip for Ipv4Addr {
     #[inline(always)]
     fn fib(tables: &Tables) -> &Snapshot<Self> {
         &tables.fib4
+    }
+
+    fn connected(tables: &Tables) -> &Connected {
+        &tables.connected4
     }
 
     #[inline(always)]
@@ -85,6 +92,10 @@ impl Ip for Ipv6Addr {
     #[inline(always)]
     fn fib(tables: &Tables) -> &Snapshot<Self> {
         &tables.fib6
+    }
+
+    fn connected(tables: &Tables) -> &Connected<Self> {
+        &tables.connected6
     }
 
     #[inline(always)]

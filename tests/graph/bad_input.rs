@@ -107,7 +107,10 @@ fn unknown_commands_words_and_interfaces() {
             ("ip route add 1.0.0.0/8 via 10.0.2.2 foo", "ip route: unknown input `foo'"),
             ("lb conf foo", "lb conf: parse error: 'foo'"),
             ("lb vip 1.0.0.0/8 foo", "lb vip: parse error: 'foo'"),
-            ("lb vip 1.0.0.0/8 encap foo", "lb vip: unknown encap `foo' (there are: gre4, gre6, ipip4, ipip6, gue4, gue6, l3dsr, l2dsr, nat4, nat6, fullnat4, fullnat6)"),
+            (
+                "lb vip 1.0.0.0/8 encap foo",
+                "lb vip: unknown encap `foo' (there are: gre4, gre6, ipip4, ipip6, gue4, gue6, l3dsr, l2dsr, nat4, nat6, fullnat4, fullnat6)",
+            ),
             ("lb vip 1.0.0.0/8 protocol foo port 1", "lb vip: expected protocol tcp or udp, got `foo'"),
             ("lb as 90.0.0.0/24 foo", "lb as: parse error: 'foo'"),
             ("lb flush vip 90.0.0.0/24 foo", "lb flush vip: parse error: 'foo'"),

@@ -172,11 +172,7 @@ fn packets_that_nobody_can_take_are_counted_under_their_reasons() {
     let [back, out] = bed.send("pg0", &frames);
     assert!(back.is_empty() && out.is_empty(), "{back:02x?}\n{out:02x?}");
     let errors = bed.vppctl("show errors");
-    for reason in [
-        "no server configured",
-        "no VIP for the protocol and por",
-        "transport header cut short",
-    ] {
+    for reason in ["no server configured", "no VIP for the protocol and por", "transport header cut short"] {
         assert!(errors.contains(reason), "{reason}\n{errors}");
     }
 }

@@ -10,6 +10,7 @@ mod golden;
 mod ip6;
 mod ip6_commands;
 mod load_balancer;
+mod path_mtu;
 mod pcap_trace;
 mod reassembly;
 mod support;

@@ -92,6 +92,11 @@ impl Bed {
         [read(&out0), read(&out1)]
     }
 
+    /// Lets so many seconds pass for what errors have said about tunnels, without waiting for them.
+    pub fn later(&mut self, seconds: u64) {
+        self.console.router().forget_path_mtus(Some(std::time::Instant::now() + Duration::from_secs(seconds)));
+    }
+
     /// Buffers that are not back in the pool.
     pub fn in_use(&mut self) -> usize {
         self.console.router().ask(0, |worker| worker.buffers_in_use())

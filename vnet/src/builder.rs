@@ -211,6 +211,7 @@ impl Builder {
             own6: OwnAddresses::default(),
             connected4: Connected::default(),
             connected6: Connected::default(),
+            path_mtus: Default::default(),
             arcs: vec![Default::default(); arcs.len()],
             extensions: self.extensions,
         };
@@ -268,6 +269,7 @@ fn local0() -> Interface {
         link_up: false,
         mtu: 0,
         mtu_ip4: 0,
+        mtu_path: u16::MAX,
         link: LinkKind::PointToPoint,
         caps: Caps::default(),
         promiscuous: false,

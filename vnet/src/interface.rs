@@ -96,6 +96,8 @@ pub struct Interface {
     pub mtu: u16,
     /// Largest IPv4 packet where the operator wants it smaller than `mtu`; 0: the same.
     pub mtu_ip4: u16,
+    /// What the way of a tunnel takes for now ([`crate::path_mtu`]), without its headers.
+    pub mtu_path: u16,
     /// How neighbours are reached.
     pub link: LinkKind,
     /// Unfinished work that the device takes on.
@@ -120,7 +122,14 @@ impl Interface {
 
     /// The largest IPv4 packet that may go out in one piece.
     pub fn ip4_mtu(&self) -> u16 {
-        if self.mtu_ip4 == 0 { self.mtu } else { self.mtu.min(self.mtu_ip4) }
+        let own = if self.mtu_ip4 == 0 { self.mtu } else { self.mtu.min(self.mtu_ip4) };
+        own.min(self.mtu_path)
+    }
+
+    /// The largest IPv6 packet that may go out in one piece. Errors do not make a tunnel too narrow for IPv6 (RFC 2473
+    /// section 7.1).
+    pub fn ip6_mtu(&self) -> u16 {
+        self.mtu.min(self.mtu_path.max(crate::path_mtu::MIN6))
     }
 
     /// Whether packets may pass.

@@ -20,6 +20,7 @@ mod ids;
 pub mod interface;
 pub mod mem;
 pub mod neighbor;
+pub mod path_mtu;
 mod registry;
 pub mod router;
 pub mod simd;

@@ -11,6 +11,7 @@ use crate::arcs::{ArcIndex, ArcTable};
 use crate::fib::{Address, Fib4Snapshot, Fib6Snapshot};
 use crate::ids::IfIndex;
 use crate::interface::{Interface, InterfaceAddress};
+use crate::path_mtu::PathMtus;
 
 /// Everything that is configured, as of one moment. Cloning shares structure.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Tables {
     pub connected4: Connected,
     /// The connected IPv6 prefixes of each interface.
     pub connected6: Connected<Ipv6Addr>,
+    /// The tunnels that errors may be about, and what they said.
+    pub path_mtus: PathMtus,
     pub(crate) arcs: Vec<ArcTable>,
     pub(crate) extensions: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }

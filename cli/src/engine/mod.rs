@@ -8,6 +8,7 @@ mod interface;
 mod ip;
 mod ip6;
 mod neighbor;
+mod path_mtu;
 mod runtime;
 mod system;
 mod trace;
@@ -20,6 +21,7 @@ pub(crate) fn register(app: &mut App) {
     fib::register(app);
     ip6::register(app);
     neighbor::register(app);
+    path_mtu::register(app);
     trace::register(app);
     errors::register(app);
     runtime::register(app);

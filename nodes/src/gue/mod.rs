@@ -60,6 +60,7 @@ impl Kind for Gue {
     const NAME: &'static str = "GUE";
     const A_NAME: &'static str = "a GUE";
     const BY_FLOW: bool = true;
+    const PORT: u16 = gue::PORT;
     type Error = Error;
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! `ip4-icmp-input` and `ip4-icmp-echo-request`: ICMP for our own addresses.
 //!
-//! Uses: the message. Sets: the reply, in place. Next: `ip4-lookup` for replies; `ip4-punt` for what nobody waits for.
+//! Uses: the message. Sets: the reply, in place. Next: `ip4-lookup` for replies; `ip4-punt` for what nobody waits for. Tells the control thread what
+//! errors say about the ways of our tunnels.
 
 use std::net::IpAddr;
 
@@ -9,6 +10,8 @@ use vnet::wire::{Icmp4Header, checksum, icmp4};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
+use super::icmp_error::RateLimit;
+use crate::path_mtu::{Heard, TooLong};
 use crate::ping::{self, Seen};
 
 next_nodes! {
@@ -44,6 +47,12 @@ node_errors! {
         Checksum => error "bad ICMP checksum",
         /// Answers to `ping`.
         EchoReply => info "echo replies received",
+        /// An error made a tunnel's packets shorter.
+        TunnelMtu => info "path MTU of a tunnel learned from an error",
+        /// An error about a tunnel that says nothing new, or what cannot be.
+        TunnelKnown => info "error about a tunnel without news",
+        /// RFC 8201 section 4 leaves it to us how many to believe: some each second.
+        TunnelTooMany => warn "error about a tunnel not used: too many",
     }
 }
 
@@ -58,10 +67,14 @@ node_errors! {
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
-    vec![NodeSpec::packet("ip4-icmp-input", |_| Input), NodeSpec::packet("ip4-icmp-echo-request", |_| Echo)]
+    vec![NodeSpec::packet("ip4-icmp-input", |_| Input::default()), NodeSpec::packet("ip4-icmp-echo-request", |_| Echo)]
 }
 
-struct Input;
+#[derive(Default)]
+struct Input {
+    /// Of errors about tunnels.
+    limit: RateLimit,
+}
 
 impl PacketNode for Input {
     type Next = InputNext;
@@ -80,7 +93,7 @@ impl PacketNode for Input {
         let Some(Ok((icmp, _))) = bytes.get(at..).map(Icmp4Header::ref_from_prefix) else {
             return cx.drop(packet, Error::Short);
         };
-        let (kind, id, sequence) = (icmp.kind, icmp.id.get(), icmp.sequence.get());
+        let (kind, code, id, sequence) = (icmp.kind, icmp.code, icmp.id.get(), icmp.sequence.get());
         if checksum::finish(checksum::sum_segments(packet.segments(), at, 0)) != 0 {
             return cx.drop(packet, Error::Checksum);
         }
@@ -90,15 +103,32 @@ impl PacketNode for Input {
                 ping::answered(cx, Seen { from: IpAddr::V4(from), ttl, len: packet.len() - at }, id, sequence);
                 cx.drop(packet, Error::EchoReply)
             }
-            _ => {
-                cx.blame(packet, Error::UnknownType);
-                InputNext::Punt
-            }
+            icmp4::UNREACHABLE if code == icmp4::FRAGMENTATION_NEEDED => self.too_long(cx, packet),
+            _ => Self::unknown(cx, packet),
         }
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
         HeaderTrace::new(packet)
+    }
+}
+
+impl Input {
+    /// A packet of ours was too long for its way: a tunnel's, or one that nobody here knows of.
+    #[cold]
+    fn too_long(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
+        let heard = TooLong::read4(packet.data()).map_or(Heard::NotOurs, |error| error.hear(cx, &mut self.limit));
+        match heard {
+            Heard::NotOurs => Self::unknown(cx, packet),
+            Heard::Nothing => cx.drop(packet, Error::TunnelKnown),
+            Heard::Told => cx.drop(packet, Error::TunnelMtu),
+            Heard::TooMany => cx.drop(packet, Error::TunnelTooMany),
+        }
+    }
+
+    fn unknown(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
+        cx.blame(packet, Error::UnknownType);
+        InputNext::Punt
     }
 }
 

@@ -8,6 +8,7 @@ use vnet::wire::ip4::Ip4Header;
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
+use crate::error_source::error_source;
 
 next_nodes! {
     /// Where `ip4-icmp-error` sends packets.
@@ -34,7 +35,7 @@ node_errors! {
         RateLimited => warn "error message not sent: rate limited",
         /// RFC 1122 section 3.2.2: about ICMP errors, broadcasts and later fragments nobody is told.
         NotAllowed => info "error message not sent: not allowed about such a packet",
-        /// The interface that the packet came in by has no address to send from.
+        /// Neither the interface that the packet came in by nor the one that the message leaves by has an address.
         NoSource => error "error message not sent: no address",
         /// No buffer for the message.
         NoBuffer => error "error message not sent: no free buffer",
@@ -102,7 +103,7 @@ impl PacketNode for IcmpErrors {
         }
         let Ok((about, _)) = Ip4Header::ref_from_prefix(packet.data()) else { return Next::Drop };
         let to = about.source_address();
-        let Some(from) = cx.tables.connected4.source(packet.meta().rx, to) else {
+        let Some(from) = error_source(cx.tables, packet.meta().rx, to) else {
             cx.count(Error::NoSource);
             return Next::Drop;
         };

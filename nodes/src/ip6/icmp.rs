@@ -1,7 +1,8 @@
 //! `ip6-icmp-input` and `ip6-icmp-echo-request`: ICMPv6 for our own addresses and groups.
 //!
 //! Uses: the message. Sets: the reply, in place. Next: the nodes of neighbour discovery; `ip6-lookup` for replies, or the
-//! way that the request came where it came from the link alone; `ip6-punt` for what nobody waits for.
+//! way that the request came where it came from the link alone; `ip6-punt` for what nobody waits for. Tells the control thread what
+//! errors say about the ways of our tunnels.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,6 +12,8 @@ use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_er
 
 use super::send_back;
 use crate::ip4::HeaderTrace;
+use crate::ip4::icmp_error::RateLimit;
+use crate::path_mtu::{Heard, TooLong};
 use crate::ping::{self, Seen};
 
 next_nodes! {
@@ -55,6 +58,12 @@ node_errors! {
         Checksum => error "bad ICMP checksum",
         /// Answers to `ping`.
         EchoReply => info "echo replies received",
+        /// An error made a tunnel's packets shorter.
+        TunnelMtu => info "path MTU of a tunnel learned from an error",
+        /// An error about a tunnel that says nothing new, or what cannot be.
+        TunnelKnown => info "error about a tunnel without news",
+        /// RFC 8201 section 4 leaves it to us how many to believe: some each second.
+        TunnelTooMany => warn "error about a tunnel not used: too many",
     }
 }
 
@@ -71,10 +80,14 @@ node_errors! {
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
-    vec![NodeSpec::packet("ip6-icmp-input", |_| Input), NodeSpec::packet("ip6-icmp-echo-request", |_| Echo)]
+    vec![NodeSpec::packet("ip6-icmp-input", |_| Input::default()), NodeSpec::packet("ip6-icmp-echo-request", |_| Echo)]
 }
 
-struct Input;
+#[derive(Default)]
+struct Input {
+    /// Of errors about tunnels.
+    limit: RateLimit,
+}
 
 impl PacketNode for Input {
     type Next = InputNext;
@@ -105,15 +118,32 @@ impl PacketNode for Input {
                 ping::answered(cx, Seen { from: IpAddr::V6(from), ttl: hops, len }, id, sequence);
                 cx.drop(packet, Error::EchoReply)
             }
-            _ => {
-                cx.blame(packet, Error::UnknownType);
-                InputNext::Punt
-            }
+            icmp6::TOO_BIG => self.too_long(cx, packet),
+            _ => Self::unknown(cx, packet),
         }
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
         HeaderTrace::of::<Ipv6Addr>(packet)
+    }
+}
+
+impl Input {
+    /// A packet of ours was too long for its way: a tunnel's, or one that nobody here knows of.
+    #[cold]
+    fn too_long(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
+        let heard = TooLong::read6(packet.data()).map_or(Heard::NotOurs, |error| error.hear(cx, &mut self.limit));
+        match heard {
+            Heard::NotOurs => Self::unknown(cx, packet),
+            Heard::Nothing => cx.drop(packet, Error::TunnelKnown),
+            Heard::Told => cx.drop(packet, Error::TunnelMtu),
+            Heard::TooMany => cx.drop(packet, Error::TunnelTooMany),
+        }
+    }
+
+    fn unknown(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
+        cx.blame(packet, Error::UnknownType);
+        InputNext::Punt
     }
 }
 

@@ -9,6 +9,7 @@ use vnet::wire::Ip6Header;
 use vnet::wire::icmp6::{self, Problem};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
+use crate::error_source::error_source;
 use crate::ip4::{HeaderTrace, icmp_error};
 
 next_nodes! {
@@ -38,7 +39,8 @@ node_errors! {
         RateLimited => warn "error message not sent: rate limited",
         /// RFC 4443 section 2.4 (e): about ICMPv6 errors, groups and later fragments nobody is told.
         NotAllowed => info "error message not sent: not allowed about such a packet",
-        /// The interface that the packet came in by has no address to send from, or the sender's is link-local.
+        /// Neither the interface that the packet came in by nor the one that the message leaves by has an address, or the
+        /// sender's is link-local.
         NoSource => error "error message not sent: no address",
         /// No buffer for the message.
         NoBuffer => error "error message not sent: no free buffer",
@@ -93,7 +95,7 @@ impl PacketNode for IcmpErrors {
         }
         let Ok((about, _)) = Ip6Header::ref_from_prefix(packet.data()) else { return Next::Drop };
         let to = about.source_address();
-        let source = cx.tables.connected6.source(packet.meta().rx, to);
+        let source = error_source(cx.tables, packet.meta().rx, to);
         let Some(from) = source.filter(|_| !to.is_unicast_link_local()) else {
             cx.count(Error::NoSource);
             return Next::Drop;

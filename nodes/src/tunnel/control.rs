@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use vnet::fib::{LinkKind, Prefix};
 use vnet::interface::{Caps, Device, Hardware};
+use vnet::path_mtu::TunnelEnd;
 use vnet::router::{InterfaceError, InterfaceSpec};
 use vnet::{IfIndex, NodeSpec, Router};
 
 use super::encapsulate::Encapsulate;
-use super::{Ends, Kind, Outer};
+use super::{Ends, Inner, Kind, Outer};
 
 /// A tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,20 @@ pub struct Tunnel {
     pub destination: Option<IpAddr>,
     /// What the kind says of it beyond that.
     pub remark: &'static str,
+    /// Bytes that packets are longer by in it.
+    pub overhead: u16,
+    /// Protocols of the outer header, for IPv4 and IPv6 inside, and the UDP port that its packets go to, or 0.
+    outside: ([u8; 2], u16),
+}
+
+impl Tunnel {
+    /// What its packets look like from outside.
+    fn ends(&self) -> impl Iterator<Item = TunnelEnd> {
+        let (protocols, port) = self.outside;
+        let Tunnel { source, destination, .. } = *self;
+        let end = move |protocol| Some(TunnelEnd { source, destination: destination?, protocol, port });
+        protocols.into_iter().filter_map(end)
+    }
 }
 
 /// The tunnels of all kinds and the open prefixes, on the control side.
@@ -103,13 +118,14 @@ impl Tunnels {
             Some(instance) => instance,
             None => (0..).find(|&instance| !taken(instance)).unwrap_or(u32::MAX),
         };
+        let overhead = (A::HEADER_LEN + kind.shim_len()) as u16;
         let name = format!("{}{instance}", K::WORD);
         let own = name.clone();
         let interface = router.add_interface(InterfaceSpec {
             name,
             mac: [0; 6],
             // The way to the other end is an Ethernet of 1500 bytes more often than not.
-            mtu: 1500 - (A::HEADER_LEN + kind.shim_len()) as u16,
+            mtu: 1500 - overhead,
             link: LinkKind::PointToPoint,
             caps: Caps::empty(),
             link_up: true,
@@ -125,7 +141,16 @@ impl Tunnels {
         router.set_unnumbered(interface, true);
         router.set_ip6_enabled(interface, true);
         let (source, destination) = (source.to_ip(), destination.map(A::to_ip));
-        self.list.push(Tunnel { kind: K::INDEX, interface, instance, source, destination, remark: kind.remark() });
+        self.list.push(Tunnel {
+            kind: K::INDEX,
+            interface,
+            instance,
+            source,
+            destination,
+            remark: kind.remark(),
+            overhead,
+            outside: ([K::protocol(Inner::Ip4), K::protocol(Inner::Ip6)], K::PORT),
+        });
         self.publish(router);
         Ok(interface)
     }
@@ -171,8 +196,18 @@ impl Tunnels {
         self.open6.retain(|(own, _)| (own.address().into(), own.len()) != (address, len));
     }
 
+    /// Makes tunnels as narrow as errors say that their ways are, for as long as they count.
+    pub(super) fn follow_ways(&self, router: &mut Router) {
+        for tunnel in &self.list {
+            let way = tunnel.destination.and_then(|other| router.path_mtu(other));
+            router.set_tunnel_mtu(tunnel.interface, way.map(|mtu| mtu - tunnel.overhead));
+        }
+    }
+
     fn publish(&self, router: &mut Router) {
         router.set_extension(Arc::new(Ends::new(&self.list, &self.open4, &self.open6)));
+        router.set_tunnel_ends::<Tunnels>(self.list.iter().flat_map(Tunnel::ends));
+        self.follow_ways(router);
         router.publish();
     }
 }

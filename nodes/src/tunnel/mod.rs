@@ -81,6 +81,8 @@ pub trait Kind: Copy + Default + Send + Sync + 'static {
     const A_NAME: &'static str;
     /// Whether its headers depend on the flow inside.
     const BY_FLOW: bool = false;
+    /// The UDP port that its packets go to; 0: they are no UDP.
+    const PORT: u16 = 0;
     /// What its nodes count.
     type Error: ErrorCodes + Send;
 
@@ -111,6 +113,11 @@ pub const KINDS: usize = 3;
 pub(crate) fn register(builder: &mut Builder) {
     builder.extension(Ends::default());
     builder.state(Tunnels::default());
+    builder.on_start(|router| {
+        router.observe(|router| {
+            router.with_state(|tunnels: &mut Tunnels, router| tunnels.follow_ways(router));
+        });
+    });
 }
 
 /// Registers the nodes that take a kind's headers off.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use vnet::fib::{Prefix, TrackIndex};
+use vnet::path_mtu::TunnelEnd;
 use vnet::router::{Family, InterfaceRecord};
 use vnet::{NodeId, Router};
 
@@ -227,6 +228,7 @@ impl LbControl {
         });
         self.tables = tables.clone();
         router.set_extension(tables);
+        router.set_tunnel_ends::<LbControl>(tunnel_ends(&self.config));
         let own = self.translation.own(&self.config);
         router.set_own_addresses_of::<LbControl, _>(own.ip4);
         router.set_own_addresses_of::<LbControl, _>(own.ip6);
@@ -369,6 +371,18 @@ impl LbControl {
         };
         vip_reports(&self.config, counters, facts)
     }
+}
+
+/// What the tunnel packets that we make look like from outside.
+fn tunnel_ends(config: &LbConfig) -> impl Iterator<Item = TunnelEnd> {
+    let conf = config.conf();
+    config.servers().filter_map(move |(_, server)| {
+        let vip = config.vip(server.vip)?;
+        let (protocol, port) = vip.options.encap.outside(vip.family())?;
+        let destination = server.address;
+        let source = if destination.is_ipv4() { conf.ip4_src.into() } else { conf.ip6_src.into() };
+        Some(TunnelEnd { source, destination, protocol, port })
+    })
 }
 
 /// What tables are built with.

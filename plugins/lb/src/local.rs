@@ -100,6 +100,9 @@ impl Way {
             }
             _ => mtu_of(&forward),
         };
+        // And no more gets through, errors say.
+        let path = server.encap.outside(server.vip).and_then(|_| tables.path_mtus.get(server.address));
+        let mtu = mtu.map(|mtu| path.map_or(mtu, |path| mtu.min(path.into())));
         let key = if forward.is_drop() { NO_KEY } else { Epoch::of(tables).key(server.handle) };
         // RFC 791: no packet is longer.
         let mtu = mtu.unwrap_or(u32::MAX).min(u32::from(u16::MAX)) as u16;

@@ -41,6 +41,13 @@ pub enum Notice {
         /// The neighbour.
         target: IpAddr,
     },
+    /// An ICMP error says that no longer packets get to the other end of a tunnel.
+    PathMtu {
+        /// The other end.
+        destination: IpAddr,
+        /// In bytes.
+        mtu: u16,
+    },
     /// Anything else; rare, as it costs an allocation.
     Call(Box<dyn FnOnce(&mut Router) + Send>),
 }

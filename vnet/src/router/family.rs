@@ -148,7 +148,7 @@ impl Parts for Ipv6Addr {
     }
 
     fn mtu(interface: &Interface) -> u32 {
-        interface.mtu.into()
+        interface.ip6_mtu().into()
     }
 
     fn request(mac: Mac, source: Self, target: Self) -> Vec<u8> {

@@ -153,6 +153,7 @@ impl Router {
             link_up: spec.link_up,
             mtu: spec.mtu,
             mtu_ip4: 0,
+            mtu_path: u16::MAX,
             link: spec.link,
             caps: spec.caps,
             promiscuous: false,

@@ -7,6 +7,7 @@ mod ip;
 mod log;
 mod neighbors;
 mod nodes;
+mod path_mtu;
 mod placement;
 mod publish;
 mod threads;
@@ -32,6 +33,7 @@ pub use family::Family;
 pub use interfaces::{InterfaceError, InterfaceRecord, InterfaceSpec};
 pub use ip::IpError;
 pub use log::{Level, Log, LogLine};
+pub use path_mtu::{PATH_MTU_AGE, PathMtu};
 use threads::Thread;
 
 /// What the builder hands over.
@@ -97,6 +99,7 @@ pub struct Router {
     cleared: Instant,
     placement: placement::Placement,
     exchange: Option<Arc<Exchange>>,
+    paths: path_mtu::Paths,
 }
 
 impl Router {
@@ -125,6 +128,7 @@ impl Router {
             cleared: parts.start,
             placement: Default::default(),
             exchange: parts.exchange,
+            paths: Default::default(),
         };
         for (index, (worker, shared)) in parts.workers.into_iter().enumerate() {
             let core = (!parts.cores.is_empty()).then(|| parts.cores[index % parts.cores.len()]);
@@ -160,6 +164,7 @@ impl Router {
                     IpAddr::V4(target) => self.want_neighbor(interface, target),
                     IpAddr::V6(target) => self.want_neighbor(interface, target),
                 },
+                Some(Notice::PathMtu { destination, mtu }) => self.learn_path_mtu(Instant::now(), destination, mtu),
                 Some(Notice::Call(call)) => call(self),
                 None => break,
             }
@@ -169,6 +174,9 @@ impl Router {
         let now = Instant::now();
         if now >= self.next_ageing {
             self.age_neighbors(now);
+        }
+        if self.paths.due().is_some_and(|due| due <= now) {
+            self.forget_path_mtus(Some(now));
         }
         self.run_timers(now);
         self.publish();
@@ -180,7 +188,7 @@ impl Router {
     pub fn deadline(&self) -> Instant {
         let timers = self.timers.iter().map(|timer| timer.next);
         let announcements = [self.ip4.announcements.due(), self.ip6.announcements.due()];
-        timers.chain(announcements.into_iter().flatten()).fold(self.next_ageing, Instant::min)
+        timers.chain(announcements.into_iter().flatten()).chain(self.paths.due()).fold(self.next_ageing, Instant::min)
     }
 
     /// Calls `work` again and again, an interval apart.

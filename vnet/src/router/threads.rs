@@ -75,6 +75,8 @@ impl Outbox {
         let unasked = match &notice {
             Notice::Learn(learn) => learn.how != How::Reply,
             Notice::Learn6(learn) => learn.how != How::Reply,
+            // Whoever can send an error that is believed needs no more room.
+            Notice::PathMtu { .. } => true,
             Notice::Want { .. } | Notice::Call(_) => false,
         };
         let room = !unasked || self.queue.len() < self.queue.capacity() / 2;

@@ -1,6 +1,8 @@
 //! How packets travel to the servers.
 
 use serde::Serialize;
+use vnet::wire::gue;
+use vnet::wire::ip4::protocol;
 
 use super::LbError;
 use super::family::Family;
@@ -172,6 +174,18 @@ impl Encap {
     /// Whether the client's address is translated, too.
     pub fn is_full_nat(self) -> bool {
         matches!(self, Self::Fullnat4 | Self::Fullnat6)
+    }
+
+    /// What tunnel packets look like from outside, with packets of VIPs of a family inside: the protocol that the outer header names
+    /// and the UDP port, or 0. `None`: it is no tunnel.
+    pub fn outside(self, vip: Family) -> Option<(u8, u16)> {
+        match self {
+            Self::Gre4 | Self::Gre6 => Some((protocol::GRE, 0)),
+            Self::Ipip4 | Self::Ipip6 if vip == Family::Ip4 => Some((protocol::IP_IN_IP, 0)),
+            Self::Ipip4 | Self::Ipip6 => Some((protocol::IPV6, 0)),
+            Self::Gue4 { .. } | Self::Gue6 { .. } => Some((protocol::UDP, gue::PORT)),
+            Self::L3dsr { .. } | Self::L2dsr | Self::Nat4 | Self::Nat6 | Self::Fullnat4 | Self::Fullnat6 => None,
+        }
     }
 
     /// Bytes that a packet is longer by on its way to the server.

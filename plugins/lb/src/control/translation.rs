@@ -1,4 +1,4 @@
-//! What NAT needs of the router: routes that lead answers back to the balancer, and room for sessions.
+//! What NAT and tunnels need of the router: routes that lead answers, and errors, back to the balancer, and room for sessions.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -42,6 +42,19 @@ impl Translation {
         }
         if has(Encap::Fullnat6) {
             ip6.extend(conf.sources6());
+        }
+        // Errors about tunnel packets come to the address that these are from.
+        let tunnels = |ip4: bool| {
+            let mut servers = config.servers().filter(|(_, server)| server.address.is_ipv4() == ip4);
+            servers.any(|(_, server)| {
+                config.vip(server.vip).is_some_and(|vip| vip.options.encap.outside(vip.family()).is_some())
+            })
+        };
+        if conf.ip4_src != Ipv4Addr::BROADCAST && !router.rib().is_own_address(conf.ip4_src) && tunnels(true) {
+            ip4.insert(conf.ip4_src);
+        }
+        if conf.ip6_src.to_bits() != u128::MAX && !router.rib6().is_own_address(conf.ip6_src) && tunnels(false) {
+            ip6.insert(conf.ip6_src);
         }
         for record in router.records() {
             if node_port(Family::Ip4) {

@@ -252,6 +252,11 @@ impl Bed {
         self.console.router().with_state(lb::control::LbControl::collect);
     }
 
+    /// Lets so many seconds pass for what errors have said about tunnels, without waiting for them.
+    pub fn later(&mut self, seconds: u64) {
+        self.console.router().forget_path_mtus(Some(Instant::now() + Duration::from_secs(seconds)));
+    }
+
     /// The frames among `send`'s that leave by `toy1`, of which there must not be others.
     #[track_caller]
     pub fn reaching_servers<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<Vec<u8>> {
