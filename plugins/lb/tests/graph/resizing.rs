@@ -35,7 +35,7 @@ const SIZES: [u32; 6] = [1 << 16, 1 << 20, 1 << 17, 1 << 18, 1 << 16, 1 << 17];
 #[test]
 fn known_flows_keep_their_servers_while_tables_change_their_size() {
     let mut bed = three();
-    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000"]);
+    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000 half-open 1000"]);
     let flows: Vec<Vec<u8>> = (0..FLOWS).map(flow).collect();
     let (before, _) = bed.timed(flows.clone());
     other_servers(&mut bed);
@@ -59,7 +59,7 @@ fn known_flows_keep_their_servers_while_tables_change_their_size() {
 #[test]
 fn several_sizes_in_a_row() {
     let mut bed = three();
-    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000"]);
+    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000 half-open 1000"]);
     let flows: Vec<Vec<u8>> = (0..FLOWS).map(flow).collect();
     let (before, _) = bed.timed(flows.clone());
     other_servers(&mut bed);
@@ -118,7 +118,7 @@ fn flows_are_flushed_from_old_tables_too() {
 fn passes_of_a_resize_are_short() {
     const MANY: u32 = 100_000;
     let mut bed = three();
-    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000"]);
+    bed.type_all(&["lb conf buckets 65536", "lb conf timeout 1000 half-open 1000"]);
     bed.timed((0..MANY).map(flow).collect());
     let known = bed.shown("first session packet");
     for buckets in [1 << 18, 1 << 16] {
