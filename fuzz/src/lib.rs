@@ -116,8 +116,15 @@ fn run(frame: Frame) {
         assert!(left.is_none(), "no buffer is free: some were lost");
         router.publish();
         router.step();
-        let used = router.ask(0, |worker| worker.buffers_in_use() as u64);
-        assert_eq!(used, waiting(router), "every buffer is free but those of packets that wait for a neighbour");
+        let (used, held) = router.ask(0, |worker| {
+            let held = worker.local::<lb::local::LbLocal>().map_or(0, |local| local.fragments.held());
+            (worker.buffers_in_use() as u64, held as u64)
+        });
+        assert_eq!(
+            used,
+            waiting(router) + held,
+            "every buffer is free but those of packets that wait for a neighbour, or for the first of their fragments"
+        );
     });
 }
 
