@@ -1,14 +1,14 @@
 //! `ip4-frag`: cuts packets that are too long for the way out (RFC 791 section 3.2).
 //!
-//! Uses: `meta.forward`, an adjacency with its MTU. Sets: the fragments' headers. Next: `ip4-rewrite` for the fragments;
-//! the packet itself is spent.
+//! Uses: `meta.forward`, an adjacency with its MTU, or what [`come_back_to`] noted. Sets: the fragments' headers. Next: `ip4-rewrite`
+//! for the fragments, or the node that asked; the packet itself is spent.
 
 use std::hash::{BuildHasher, Hasher};
 
 use vnet::wire::Ip4Header;
 use vnet::wire::checksum::update16;
 use vnet::wire::frag::{FragError, Plan};
-use vnet::{AdjIndex, Cx, Held, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{AdjIndex, Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
 
@@ -19,7 +19,7 @@ next_nodes! {
         Drop => "ip4-drop",
         /// A fragment.
         Rewrite => "ip4-rewrite",
-        ; Hold
+        ; To, Hold
     }
 }
 
@@ -40,6 +40,23 @@ node_errors! {
         Forbidden => error "fragmentation forbidden",
         /// No buffer for a fragment: the datagram cannot arrive whole.
         NoBuffer => error "no free buffer for a fragment",
+    }
+}
+
+/// In a packet's `opaque`: beside it stand a length and a node.
+const ASKED: u32 = 0x6672_6167;
+
+/// Notes in a packet that its fragments are to have `mtu` bytes at most, and which node gets them, as packets that are still on their
+/// way; then send it to `ip4-frag`.
+pub fn come_back_to(packet: &mut Packet<'_>, mtu: u16, node: NodeId) {
+    packet.meta_mut().opaque = [ASKED, u32::from(mtu) << 16 | u32::from(node.0)];
+}
+
+/// What was noted.
+fn asked(packet: &Packet<'_>) -> Option<(usize, NodeId)> {
+    match packet.meta().opaque {
+        [ASKED, word] => Some((word as usize >> 16, NodeId(word as u16))),
+        _ => None,
     }
 }
 
@@ -82,7 +99,9 @@ impl PacketNode for Fragment {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
         crate::checksum::complete(packet);
         self.identify(packet);
-        let mtu = cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward)).mtu as usize;
+        let asked = asked(packet);
+        let mtu = asked.map(|(mtu, _)| mtu);
+        let mtu = mtu.unwrap_or_else(|| cx.tables.fib4.adjacency(AdjIndex(packet.meta().forward)).mtu as usize);
         let plan = match Plan::new(packet.data(), packet.len(), mtu) {
             Ok(plan) => plan,
             Err(FragError::Short) => return cx.drop(packet, Error::Broken),
@@ -97,8 +116,12 @@ impl PacketNode for Fragment {
                 plan.write_header(piece, fragment.push(plan.header_len(piece))?).ok()?;
                 fragment.mark_l3();
                 let meta = fragment.meta_mut();
+                (meta.forward, meta.dpo) = (forward, dpo);
+                if let Some((_, node)) = asked {
+                    return Some(Next::To(node));
+                }
                 // The packet's TTL was decremented before it came here.
-                (meta.forward, meta.dpo, meta.offload) = (forward, dpo, Offload::LOCAL);
+                meta.offload = Offload::LOCAL;
                 Some(Next::Rewrite)
             });
             if made.is_err() {

@@ -2,7 +2,7 @@
 
 mod datagram;
 mod expired;
-mod frag;
+pub mod frag;
 pub mod gso;
 mod icmp;
 pub mod icmp_error;

@@ -47,6 +47,8 @@ pub struct LbControl {
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
     translation: Translation,
+    /// Packets of NAT that had found no source when the log was told last.
+    refused: u64,
 }
 
 impl LbControl {
@@ -284,6 +286,21 @@ impl LbControl {
             .ask_all(move |worker| worker.local::<LbLocal>().map(|local| local.picks.settle(&servers, &sums, workers)));
     }
 
+    /// Says in the log, once in a second, that there was no source left for packets of NAT.
+    pub fn watch_sources(&mut self, router: &mut Router) {
+        if !self.config.vips().any(|(_, vip)| vip.options.encap.is_nat()) {
+            return;
+        }
+        let refused = no_source(router);
+        let more = refused.saturating_sub(self.refused);
+        self.refused = refused;
+        if more > 0 {
+            let packets = if more == 1 { "packet" } else { "packets" };
+            let text = format!("no source address and port left for {more} {packets} of NAT (lb conf snat4, snat6)");
+            router.log().add(vnet::router::Level::Warn, "lb", text);
+        }
+    }
+
     /// Whether a VIP has gone since the last publication.
     fn config_shrank(&self) -> bool {
         self.config.vips().count() != self.known.1.len()
@@ -325,7 +342,10 @@ impl LbControl {
             .collect();
         // A table that has seen nothing is not worth lines, as in VPP.
         cores.retain(|core| core.used > 0);
-        LbReport::new(&self.config, cores)
+        let mut report = LbReport::new(&self.config, cores);
+        report.nat = self.translation.reports(router, &self.config);
+        report.no_source = no_source(router);
+        report
     }
 
     /// `show lb vips`, with counters summed over the workers.
@@ -383,6 +403,11 @@ fn tunnel_ends(config: &LbConfig) -> impl Iterator<Item = TunnelEnd> {
         let source = if destination.is_ipv4() { conf.ip4_src.into() } else { conf.ip6_src.into() };
         Some(TunnelEnd { source, destination, protocol, port })
     })
+}
+
+/// Packets of NAT that found no source, on all workers.
+fn no_source(router: &mut Router) -> u64 {
+    router.ask_all(|worker| worker.local::<LbLocal>().map_or(0, |local| local.no_source)).into_iter().sum()
 }
 
 /// What tables are built with.

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 use vnet::wire::Mac;
 
-use crate::config::{IpPrefix, LbConfig, MssClamp, Ping, Scheduler, Server, Service, State, Vip};
+use crate::config::{Family, IpPrefix, LbConfig, MssClamp, Ping, Scheduler, Server, Service, State, Vip};
 use crate::flow_table::{Pressed, Timeouts};
 use crate::quic_lb::{Configs, ServerId};
 
@@ -26,7 +26,35 @@ pub struct LbReport {
     pub ip6_src: Ipv6Addr,
     pub vips: usize,
     pub servers: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nat: Vec<NatReport>,
+    /// Packets of NAT that found no source address and port.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub no_source: u64,
     pub cores: Vec<CoreReport>,
+}
+
+/// The sessions of NAT, of one family, on all workers.
+#[derive(Clone, Debug, Serialize)]
+pub struct NatReport {
+    /// The family.
+    pub family: Family,
+    /// The addresses that servers see with full NAT, first and last.
+    pub pool: Option<(IpAddr, IpAddr)>,
+    /// Sessions there are.
+    pub used: usize,
+    /// Sessions that there may be.
+    pub size: usize,
+}
+
+impl fmt::Display for NatReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " nat{}", self.family.digit())?;
+        if let Some((first, last)) = self.pool {
+            write!(f, " snat:{first}-{last}")?;
+        }
+        writeln!(f, " sessions: {} / {}", self.used, self.size)
+    }
 }
 
 /// A worker's flow table.
@@ -51,7 +79,7 @@ impl LbReport {
     pub fn new(config: &LbConfig, cores: Vec<CoreReport>) -> Self {
         let conf = config.conf();
         let (vips, servers) = (config.vips().count(), config.servers().count());
-        Self { ip4_src: conf.ip4_src, ip6_src: conf.ip6_src, vips, servers, cores }
+        Self { ip4_src: conf.ip4_src, ip6_src: conf.ip6_src, vips, servers, nat: Vec::new(), no_source: 0, cores }
     }
 }
 
@@ -61,6 +89,10 @@ impl fmt::Display for LbReport {
         writeln!(f, " ip6-src-address: {} ", self.ip6_src)?;
         writeln!(f, " #vips: {}", self.vips)?;
         writeln!(f, " #ass: {}", self.servers)?;
+        self.nat.iter().try_for_each(|nat| nat.fmt(f))?;
+        if self.no_source > 0 {
+            writeln!(f, " no source address and port left for NAT: {}", self.no_source)?;
+        }
         for core in &self.cores {
             writeln!(f, "core {}", core.core)?;
             writeln!(f, "  timeout: {}s", core.timeout)?;
@@ -342,6 +374,10 @@ impl fmt::Display for ServerReport {
         }
         writeln!(f)
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn word(state: State) -> &'static str {

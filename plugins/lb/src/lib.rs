@@ -46,6 +46,9 @@ pub mod tables;
 /// How often what was removed is looked after.
 const COLLECT: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How often the log may say that there is no source left.
+const WATCH: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// How often flows are counted over all workers, where a scheduler goes by that.
 const COUNT: std::time::Duration = std::time::Duration::from_millis(250);
 
@@ -67,6 +70,9 @@ pub fn register(app: &mut cli::App) {
         .on_start(|router| {
             router.every(COLLECT, |router| {
                 router.with_state(control::LbControl::collect);
+            });
+            router.every(WATCH, |router| {
+                router.with_state(control::LbControl::watch_sources);
             });
             router.every(COUNT, |router| {
                 router.with_state(control::LbControl::count_flows);

@@ -202,6 +202,8 @@ pub struct LbLocal {
     pub nat4: Sessions<FlowKey4>,
     /// The same of IPv6.
     pub nat6: Sessions<FlowKey6>,
+    /// Packets of NAT that found no source that their server does not see already.
+    pub no_source: u64,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -222,6 +224,7 @@ impl LbLocal {
             fragments: Fragments::new(Room::default()),
             nat4: Sessions::with_capacity(0, keys.words()),
             nat6: Sessions::with_capacity(0, keys.words()),
+            no_source: 0,
             swept: 0,
             owed: 0,
         }
@@ -276,7 +279,8 @@ impl LbLocal {
             let buckets = u64::from(self.flows.buckets());
             let more = (buckets * 2 * u64::from(elapsed)).div_ceil(u64::from(self.flows.timeouts().to_sweep().max(1)));
             let owed = (self.owed as u64 + more).min(buckets) as usize;
-            self.owed = if self.flows.used() == 0 { 0 } else { owed };
+            let used = self.flows.used() + self.nat4.used() + self.nat6.used();
+            self.owed = if used == 0 { 0 } else { owed };
         }
         self.owed.min(PER_PASS).max(usize::from(self.flows.is_moving()))
     }
@@ -294,12 +298,14 @@ impl LbLocal {
     /// Takes out sessions whose flows are forgotten: as many places are looked at as buckets of flows are.
     fn sweep_sessions(&mut self, now: u32, live: Live<'_>, buckets: usize) {
         let LbLocal { flows, nat4, nat6, .. } = self;
-        fn alive<K: FlowKey>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
-            flows.peek(session.flow, now, live) == Some(session.handle)
-        }
-        nat4.sweep(buckets * WAYS, |session| alive(session, flows, now, live));
-        nat6.sweep(buckets * WAYS, |session| alive(session, flows, now, live));
+        nat4.sweep(buckets * WAYS, |session| is_alive(session, flows, now, live));
+        nat6.sweep(buckets * WAYS, |session| is_alive(session, flows, now, live));
     }
+}
+
+/// Whether a session's flow is remembered.
+pub fn is_alive<K: FlowKey>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
+    flows.peek(session.flow, now, live) == Some(session.handle)
 }
 
 /// Sessions that there may be for each bucket of the flow table: as many as flows.

@@ -1,7 +1,7 @@
 //! What NAT and tunnels need of the router: routes that lead answers, and errors, back to the balancer, and room for sessions.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::Router;
 use vnet::fib::Prefix;
@@ -9,12 +9,16 @@ use vnet::router::Family as RouterFamily;
 
 use crate::config::{Encap, Family, LbConfig};
 use crate::flow_table::HashKeys;
+use crate::format::NatReport;
 use crate::local::{LbLocal, WAYS};
 use crate::nat::Sessions;
 use crate::node::in2out::OWN;
 
 /// The name under which routes to our own addresses stand.
 const SOURCE: &str = "lb-snat";
+
+/// The most sessions that a worker has, whatever its flow table: of IPv6 some 120 MB.
+const MAX_SESSIONS: usize = 1 << 20;
 
 /// See the head of this module.
 #[derive(Default)]
@@ -71,7 +75,7 @@ impl Translation {
         let changed = self.routes4 != ip4 || self.routes6 != ip6;
         self.routes4 = set_routes(router, std::mem::take(&mut self.routes4), ip4, OWN[0]);
         self.routes6 = set_routes(router, std::mem::take(&mut self.routes6), ip6, OWN[1]);
-        let room = conf.buckets as usize * WAYS;
+        let room = (conf.buckets as usize * WAYS).min(MAX_SESSIONS);
         if has(Encap::Nat4) || has(Encap::Fullnat4) {
             make_room(router, room, |local| &mut local.nat4);
         }
@@ -79,6 +83,25 @@ impl Translation {
             make_room(router, room, |local| &mut local.nat6);
         }
         changed
+    }
+
+    /// What `show lb` says of NAT.
+    pub(super) fn reports(&self, router: &mut Router, config: &LbConfig) -> Vec<NatReport> {
+        let conf = config.conf();
+        let has = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
+        let ends = |mut pool: Vec<IpAddr>| Some((*pool.first()?, pool.pop()?));
+        let pool4 = ends(conf.sources4().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat4));
+        let pool6 = ends(conf.sources6().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat6));
+        let sums = router.ask_all(|worker| {
+            let of = |local: &mut LbLocal| {
+                [(local.nat4.used(), local.nat4.capacity()), (local.nat6.used(), local.nat6.capacity())]
+            };
+            worker.local::<LbLocal>().map(of).unwrap_or_default()
+        });
+        let sum = |at: usize| sums.iter().fold((0, 0), |(used, size), one| (used + one[at].0, size + one[at].1));
+        let of = |family, pool, (used, size)| NatReport { family, pool, used, size };
+        let both = [of(Family::Ip4, pool4, sum(0)), of(Family::Ip6, pool6, sum(1))];
+        both.into_iter().filter(|report| report.size > 0).collect()
     }
 
     /// The addresses that neighbours must find here.

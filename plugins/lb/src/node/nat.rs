@@ -16,10 +16,10 @@ use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
 use super::{Error, LbTrace, Next, Staged, longest};
 use crate::config::Encap;
-use crate::flow_table::FlowHash;
+use crate::flow_table::{FlowHash, FlowTable};
 use crate::fragments::Later;
 use crate::handle::ServerHandle;
-use crate::local::{Epoch, LbLocal, Way};
+use crate::local::{Epoch, LbLocal, Way, is_alive};
 use crate::nat::{
     FlowKey, Pick, Quoted, Session, Sessions, Translated, owner, pick, to_server, translate, translate_ends,
 };
@@ -35,6 +35,8 @@ pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words, Flow = S
 
     /// A worker's sessions.
     fn sessions(local: &mut LbLocal) -> &mut Sessions<Self::Key>;
+    /// The same with its flow table.
+    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<Self::Key>, &FlowTable);
     /// The same, to read.
     fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
     /// The addresses that servers see instead of clients'.
@@ -53,6 +55,9 @@ impl NatInner for V4 {
 
     fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey4> {
         &mut local.nat4
+    }
+    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey4>, &FlowTable) {
+        (&mut local.nat4, &local.flows)
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey4> {
         &local.nat4
@@ -77,6 +82,9 @@ impl NatInner for V6 {
 
     fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey6> {
         &mut local.nat6
+    }
+    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey6>, &FlowTable) {
+        (&mut local.nat6, &local.flows)
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey6> {
         &local.nat6
@@ -298,26 +306,35 @@ fn begin<I: NatInner, const FULL: bool>(
     handle: ServerHandle,
     way: &Way,
 ) -> Result<I::Key, Error> {
-    let (worker, shared) = (cx.worker() as u32, cx.shared);
+    let (worker, shared, now) = (cx.worker() as u32, cx.shared, cx.now().seconds);
     let mask = shared.vip(vip).ok_or(Error::NoVip)?.mask;
     let flow = cx.local.flows.keys_of(mask, vip).hash(client.words());
     let target = client.with_destination((I::address(way), way.outer.port()));
-    let sessions = I::sessions(cx.local);
-    // What another flow of the same client has is not free; what this one had with another server is.
-    let taken = |server: &I::Key| sessions.is_taken(server);
-    let (seed, workers) = (flow.identity as u32, shared.workers);
-    let server = if FULL {
-        pick(target, Pick { addresses: I::pool(shared), worker, workers, seed }, taken)
-    } else if !taken(&target) {
-        Some(target)
-    } else {
-        let own = [client.source().0];
-        pick(target, Pick { addresses: &own, worker, workers, seed }, taken)
+    let own = [client.source().0];
+    let addresses = if FULL { I::pool(shared) } else { &own[..] };
+    let from = Pick { addresses, worker, workers: shared.workers, seed: flow.identity as u32 };
+    let (sessions, flows) = I::with_flows(cx.local);
+    let choose = |sessions: &Sessions<I::Key>| {
+        // A client keeps its port as long as the server can tell its flows apart.
+        let kept = Some(target).filter(|target| !FULL && !sessions.is_taken(target));
+        kept.or_else(|| pick(target, from, |server| sessions.is_taken(server)))
     };
-    let server = server.ok_or(Error::NoSource)?;
+    let mut chosen = choose(sessions);
+    if chosen.is_none() || sessions.used() == sessions.capacity() {
+        // In a flood of flows that nobody remembers any more their sessions are taken back at once.
+        sessions.sweep(RECLAIM, |session| is_alive(session, flows, now, shared.live()));
+        chosen = choose(sessions);
+    }
+    let Some(server) = chosen else {
+        cx.local.no_source += 1;
+        return Err(Error::NoSource);
+    };
     sessions.insert(Session { client, server, handle, flow }).map_err(|_| Error::NoSession)?;
     Ok(server)
 }
+
+/// Places that are looked at where there is no room for a session.
+const RECLAIM: usize = 256;
 
 /// Whether a protocol's packets are translated.
 pub(super) fn has_ports(number: u8) -> bool {

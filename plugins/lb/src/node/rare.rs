@@ -6,7 +6,7 @@ use super::family::Inner;
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::{Error, Next, Staged};
-use crate::config::{Encap, MssClamp, Ping};
+use crate::config::{Encap, Family, MssClamp, Ping};
 use crate::flow_table::{Control, FlowState, Verdict};
 use crate::format::VipCounters;
 use crate::fragments::Key;
@@ -365,6 +365,13 @@ pub(super) fn too_long<B: Balancing>(cx: &Cx<'_, '_, B>, packet: &mut Packet<'_>
     if B::Family::refuse(packet, room) {
         cx.blame(packet, Error::MustFragment);
         return Some(B::Family::ICMP_ERROR);
+    }
+    let over6 = B::ENCAP.server(B::Family::FAMILY) == Family::Ip6;
+    if B::Family::FAMILY == Family::Ip4 && over6 {
+        // RFC 2473 section 7.2 would have the outer packet cut, which the server's end would have to put together again: cut
+        // inside, that is its kernel's work.
+        nodes::ip4::frag::come_back_to(packet, room, cx.this_node());
+        return Some(Next::Fragment);
     }
     // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
     let gso = packet.meta().offload.intersects(Offload::GSO);

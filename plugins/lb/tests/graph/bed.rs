@@ -247,6 +247,11 @@ impl Bed {
         self.console.router().ask(0, question)
     }
 
+    /// Lets the load balancer say in the log what it watches, without waiting for it.
+    pub fn watch_sources(&mut self) {
+        self.console.router().with_state(lb::control::LbControl::watch_sources);
+    }
+
     /// Lets the load balancer's timer do its work, without waiting for it.
     pub fn collect(&mut self) {
         self.console.router().with_state(lb::control::LbControl::collect);

@@ -270,3 +270,41 @@ fn an_own_address_keeps_what_is_not_the_vips() {
     builder.icmpv4_echo_request(7, 1).write(&mut ping, &[]).unwrap();
     assert_eq!(bed.send([ping])[0].0, "toy0");
 }
+
+/// Over IPv6 only the sender of a packet may cut it; so IPv4 is cut before it goes into the tunnel.
+#[test]
+fn packets_of_ip4_that_may_be_cut_are_cut_before_a_tunnel_over_ip6() {
+    for (encap, overhead) in [("gre6", 44), ("ipip6", 40), ("gue6", 52)] {
+        for port in ["", " protocol udp port 53"] {
+            let mut bed = one(VIP4, encap, SERVER6.into());
+            if !port.is_empty() {
+                bed.type_all(&[
+                    "lb vip 90.0.0.1/32 del",
+                    &format!("lb vip 90.0.0.1/32{port} encap {encap}"),
+                    &format!("lb as 90.0.0.1/32{port} {SERVER6}"),
+                ]);
+            }
+            bed.vppctl("set interface mtu packet 1500 toy1");
+            let mut frame = Vec::new();
+            let mut ip = crate::frames::ip([10, 0, 1, 2], [90, 0, 0, 1]);
+            ip.dont_fragment = false;
+            let builder =
+                PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ip(etherparse::IpHeaders::Ipv4(ip, Default::default()));
+            let payload: Vec<u8> = (0..4000u32).map(|n| n as u8).collect();
+            builder.udp(7, 53).write(&mut frame, &payload).unwrap();
+            let left = bed.reaching_servers([frame.clone()]);
+            assert_eq!(left.len(), 3, "{encap}{port}");
+            let mut body = Vec::new();
+            for left in &left {
+                assert!(left.len() <= 1514);
+                let inner = &left[14 + overhead..];
+                let (header, rest) = etherparse::Ipv4Header::from_slice(inner).unwrap();
+                assert_eq!(header.header_checksum, header.calc_header_checksum());
+                assert_eq!((header.time_to_live, header.fragment_offset.value()), (64, (body.len() / 8) as u16));
+                body.extend_from_slice(rest);
+            }
+            assert_eq!(body, frame[34..]);
+            assert!(bed.vppctl("show lb vips verbose").contains("first session packet: 1\n"));
+        }
+    }
+}

@@ -415,3 +415,34 @@ fn answers_find_the_worker_that_has_the_session() {
         assert_eq!(bed.shown("first session packet"), 60);
     }
 }
+
+/// A pool that runs out is counted and shown, and what nobody remembers any more is taken back.
+#[test]
+fn a_pool_that_runs_out_is_said() {
+    let mut bed = both();
+    bed.type_all(&[
+        "lb conf buckets 65536 snat4 10.0.2.100 half-open 1",
+        "lb vip 90.0.0.1/32 protocol tcp port 80 encap fullnat4 target_port 8080",
+        "lb as 90.0.0.1/32 protocol tcp port 80 10.0.2.2",
+    ]);
+    // One address has 64512 ports for one server and port.
+    let client = |n: u32| IpAddr::from(Ipv4Addr::from(0x0a09_0000 + n / 60_000));
+    let frame = |n: u32| packet((client(n), (n % 60_000) as u16 + 1, ip("90.0.0.1"), 80), true, false);
+    let mut left = 0;
+    for chunk in 0..33 {
+        left += bed.send((0..2000).map(|n| frame(chunk * 2000 + n))).len();
+    }
+    assert!((63_000..=64_512).contains(&left), "{left}");
+    let shown = bed.vppctl("show lb");
+    assert!(shown.contains(" nat4 snat:10.0.2.100-10.0.2.100 sessions: 6"), "{shown}");
+    let refused = format!(" no source address and port left for NAT: {}\n", 66_000 - left);
+    assert!(shown.contains(&refused), "{shown}");
+    assert_eq!(bed.counted("lb4-fullnat4-port", "no source address and port left for NAT"), 66_000 - left as u64);
+    bed.watch_sources();
+    let log = bed.vppctl("show logging");
+    assert!(log.contains("no source address and port left for"), "{log}");
+    // Half-open flows are forgotten, and their sessions with them.
+    std::thread::sleep(std::time::Duration::from_millis(2300));
+    let again: usize = (0..5).map(|chunk| bed.send((0..500).map(|n| frame(70_000 + chunk * 500 + n))).len()).sum();
+    assert!(again > 2000, "{again}");
+}
