@@ -196,6 +196,8 @@ impl SendTo<V4> for L3dsr {
         ));
         let options = header.header_len().saturating_sub(Ip4Header::LEN);
         let at = match header.protocol {
+            // Where there is no transport header there is data.
+            _ if !header.first_fragment() => return true,
             protocol::TCP => 16,
             protocol::UDP => 6,
             _ => return true,
