@@ -13,6 +13,7 @@ use cli::{App, Args, CliError, Reply};
 use serde::Serialize;
 use vnet::Router;
 use vnet::arcs::{ArcIndex, IP4_UNICAST, IP6_UNICAST};
+use vnet::router::InterfaceRecord;
 
 use crate::config::{
     ConfUpdate, Encap, EncapWords, IpPrefix, LbConfig, LbError, MssClamp, Ping, Protocol, Scheduler, ServerSpec,
@@ -304,9 +305,23 @@ fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         }
         let (index, moves) =
             lb.change_or_try(router, mode, |config| config.add_vip(key, options)).map_err(CliError::at)?;
-        let said = (mode == Mode::Change).then(|| format!("lb_vip_add ok {index}"));
+        let said = (mode == Mode::Change).then(|| match own_address(router, key.prefix) {
+            Some(interface) => format!("lb_vip_add ok {index}\n{} is also an address of {interface}", key.prefix),
+            None => format!("lb_vip_add ok {index}"),
+        });
         Ok(Changed::reply(said, mode, moves))
     })
+}
+
+/// The interface that has the address which a VIP is.
+fn own_address(router: &Router, prefix: IpPrefix) -> Option<String> {
+    let whole = prefix.len() == if prefix.address().is_ipv4() { 32 } else { 128 };
+    let has = |record: &&InterfaceRecord| match prefix.address() {
+        IpAddr::V4(address) => record.addresses().iter().any(|own| own.address == address),
+        IpAddr::V6(address) => record.addresses6().iter().any(|own| own.address == address),
+    };
+    let record = router.records().find(|record| whole && has(record))?;
+    Some(router.interface(record.index())?.name.to_string())
 }
 
 /// What cannot change while a VIP is there.

@@ -28,6 +28,8 @@ pub(super) trait Inner: Send + Sized + 'static {
     const FAMILY: Family;
     /// Bytes of its header and TCP's, without options.
     const HEADERS: u16;
+    /// The type of an echo request.
+    const ECHO: u8;
     /// Its number where it is in another IP packet.
     const PROTOCOL: u8;
     /// Where messages to a packet's sender are made.
@@ -67,6 +69,7 @@ impl Inner for V4 {
     type Flow = FlowKey4;
     const FAMILY: Family = Family::Ip4;
     const HEADERS: u16 = 40;
+    const ECHO: u8 = icmp4::ECHO_REQUEST;
     const PROTOCOL: u8 = IP4_IN_IP;
     const ICMP_ERROR: Next = Next::IcmpError4;
     const ICMP: Next = Next::Icmp4;
@@ -199,6 +202,7 @@ impl Inner for V6 {
     type Flow = FlowKey6;
     const FAMILY: Family = Family::Ip6;
     const HEADERS: u16 = 60;
+    const ECHO: u8 = icmp6::ECHO_REQUEST;
     const PROTOCOL: u8 = IP6_IN_IP;
     const ICMP_ERROR: Next = Next::IcmpError6;
     const ICMP: Next = Next::Icmp6;

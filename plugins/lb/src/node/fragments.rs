@@ -29,6 +29,8 @@ pub enum Follow {
     Worker(u32),
     /// They are for no VIP.
     NoVip,
+    /// They are an echo request that we answer.
+    Receive,
 }
 
 /// A fragment.

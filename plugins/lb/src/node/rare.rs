@@ -1,5 +1,6 @@
 //! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
 
+use vnet::wire::ip4::protocol;
 use vnet::{Cx, Offload, Packet, PacketNode};
 
 use super::family::Inner;
@@ -81,8 +82,10 @@ pub(super) fn find<B: Balancing>(
                 }
                 None => {
                     let follow = fragments::later(cx, packet, piece.datagram)?;
-                    if matches!(follow, Follow::NoVip) {
-                        return Err(no_vip(cx, packet));
+                    match follow {
+                        Follow::NoVip => return Err(no_vip(cx, packet)),
+                        Follow::Receive => return Err(B::Family::RECEIVE),
+                        _ => (),
                     }
                     fragment = Some(Fragment::Later(follow));
                     followed(shared, follow)
@@ -140,7 +143,7 @@ fn followed(shared: &LbTables, follow: Follow) -> Option<(&ServerEntry, u64)> {
     match follow {
         Follow::Server { server, identity } => Some((shared.server(server)?, identity)),
         Follow::Addresses { server, .. } => Some((shared.server(server)?, 0)),
-        Follow::Worker(_) | Follow::NoVip => None,
+        Follow::Worker(_) | Follow::NoVip | Follow::Receive => None,
     }
 }
 
@@ -154,6 +157,10 @@ fn judged<B: Balancing>(
     let vip = Some(staged.vip).filter(|&vip| vip != 0);
     let vip = match NoFlow::of(staged) {
         NoFlow::Fragment => match B::Family::piece(packet.data()) {
+            Some(piece) if piece.flow.is_some() && is_answered::<B>(cx.shared, packet, staged.vip) => {
+                fragments::first(cx, piece.datagram, Follow::Receive);
+                return Err(B::Family::RECEIVE);
+            }
             Some(piece) if vip.is_none() && piece.flow.is_some() => {
                 fragments::first(cx, piece.datagram, Follow::NoVip);
                 None
@@ -176,6 +183,21 @@ fn judged<B: Balancing>(
         NoFlow::Quote => vip.map(|vip| (vip, None)),
     };
     vip.ok_or_else(|| no_vip(cx, packet))
+}
+
+/// Whether a first fragment is that of an echo request that we answer.
+fn is_answered<B: Balancing>(shared: &LbTables, packet: &Packet<'_>, vip: u32) -> bool {
+    let number = packet.meta().forward;
+    let transport = B::Family::transport(packet.data()).and_then(|at| packet.data().get(at));
+    let flow = B::Family::piece(packet.data()).and_then(|piece| piece.flow);
+    let icmp = flow.is_some_and(|flow| {
+        let protocol = (B::Family::words_of(&flow).ports() >> 32) as u8;
+        protocol == protocol::ICMP || protocol == protocol::ICMP6
+    });
+    // Of VIPs of single ports none is named by a packet without a port.
+    let vip = if vip != 0 { Some(vip) } else { shared.first_of(number) };
+    let answers = vip.and_then(|vip| shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer);
+    icmp && transport == Some(&B::Family::ECHO) && answers
 }
 
 /// What becomes of a packet for no VIP: of an address of ours VIPs take their ports and nothing else.

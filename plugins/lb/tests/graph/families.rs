@@ -261,6 +261,8 @@ fn an_own_address_keeps_what_is_not_the_vips() {
         builder.tcp(9, port, 1, 2).write(&mut frame, &[]).unwrap();
         frame
     };
+    let said = bed.vppctl("lb vip 10.0.2.1/32 encap gre4");
+    assert_eq!(said, "lb_vip_add ok 2\n10.0.2.1/32 is also an address of toy1\n");
     assert_eq!(bed.reaching_servers([tcp(80)]).len(), 1);
     assert!(bed.send([tcp(81)]).is_empty());
     let errors = bed.vppctl("show errors");

@@ -124,6 +124,7 @@ fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
         ("90.0.0.1/32", "10.0.1.2", "gue4", four, 32),
         ("90.0.0.1/32", "10.0.1.2", "gue6", six, 52),
         ("90.0.0.1/32", "10.0.1.2", "l2dsr", four, 0),
+        ("90.0.0.1/32", "10.0.1.2", "l3dsr dscp 5", four, 0),
         ("2003::1/128", "2001::2", "gre4", four, 24),
         ("2003::1/128", "2001::2", "gre6", six, 44),
         ("2003::1/128", "2001::2", "ipip6", six, 40),
@@ -145,7 +146,14 @@ fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
                 let mut expected: Vec<_> = pieces.iter().map(|piece| piece[14..].to_vec()).collect();
                 inner.sort();
                 expected.sort();
-                assert_eq!(inner, expected, "{encap}: not touched");
+                if encap.starts_with("l3dsr") {
+                    let frames: Vec<_> = left.iter().map(|(_, frame)| frame.clone()).collect();
+                    let (source, sport, to, dport) = joined(&frames);
+                    assert_eq!((source, sport, dport), (tuple.0, tuple.1, 53));
+                    assert!(four.contains(&to.to_string()));
+                } else {
+                    assert_eq!(inner, expected, "{encap}: not touched");
+                }
                 // All to one server: of tunnels, the outer destination.
                 let to = |frame: &[u8]| match overhead {
                     0 => frame[..6].to_vec(),
@@ -234,4 +242,35 @@ fn fragments_for_an_own_address_are_ours() {
     let [(interface, error)] = &left[..] else { panic!("{left:02x?}") };
     // ICMP port unreachable, about the whole datagram.
     assert_eq!((interface.as_str(), &error[34..36]), ("toy0", &[3, 3][..]));
+}
+
+/// A long ping of a VIP that we answer for is answered, whole.
+#[test]
+fn long_pings_are_answered() {
+    for (line, servers) in [
+        (
+            "lb vip 90.0.0.1/32 protocol udp port 53 encap nat4 target_port 53",
+            "lb as 90.0.0.1/32 protocol udp port 53 10.0.2.2",
+        ),
+        ("lb vip 90.0.0.1/32 encap gre4 ping answer", "lb as 90.0.0.1/32 10.0.2.2"),
+    ] {
+        let mut bed = bed(1);
+        bed.type_all(&[line, servers]);
+        let mut whole = Vec::new();
+        let builder = PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ipv4([10, 0, 1, 2], [90, 0, 0, 1], 61);
+        builder.icmpv4_echo_request(7, 1).write(&mut whole, &payload()).unwrap();
+        let pieces = [34..82, 82..whole.len()].map(|range| {
+            let mut ip = etherparse::Ipv4Header::from_slice(&whole[14..]).unwrap().0;
+            ip.set_payload_len(range.len()).unwrap();
+            (ip.identification, ip.dont_fragment, ip.more_fragments) = (3, false, range.start == 34);
+            ip.fragment_offset = ((range.start - 34) as u16 / 8).try_into().unwrap();
+            ip.header_checksum = ip.calc_header_checksum();
+            [&whole[..14], &ip.to_bytes(), &whole[range]].concat()
+        });
+        for order in [[0, 1], [1, 0]] {
+            let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([pieces[at].clone()])).collect();
+            let [(interface, reply)] = &left[..] else { panic!("{left:02x?}") };
+            assert_eq!((interface.as_str(), reply[34], &reply[42..]), ("toy0", 0, &whole[42..]));
+        }
+    }
 }

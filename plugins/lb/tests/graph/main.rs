@@ -4,6 +4,7 @@ mod bed;
 mod frames;
 
 mod balancing;
+mod connections;
 mod drops;
 mod encaps;
 mod families;
