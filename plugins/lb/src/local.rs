@@ -208,6 +208,8 @@ pub struct LbLocal {
     swept: u32,
     /// Buckets that are due to be looked through.
     owed: usize,
+    /// Places of sessions, likewise.
+    owed_places: usize,
 }
 
 impl LbLocal {
@@ -227,6 +229,7 @@ impl LbLocal {
             no_source: 0,
             swept: 0,
             owed: 0,
+            owed_places: 0,
         }
     }
 
@@ -271,35 +274,38 @@ impl LbLocal {
     }
 
     /// How many buckets to look through in this pass: in all, the table twice in the time after which a silent flow is
-    /// forgotten, and nothing while it is empty. At least one while flows are moving to a table of another size.
+    /// forgotten, and nothing while it is empty. At least one while flows are moving to a table of another size, or while there are
+    /// sessions to look at.
     pub fn due(&mut self, now: u32) -> usize {
         let elapsed = now.saturating_sub(self.swept);
         if elapsed > 0 {
             self.swept = now;
-            let buckets = u64::from(self.flows.buckets());
-            let more = (buckets * 2 * u64::from(elapsed)).div_ceil(u64::from(self.flows.timeouts().to_sweep().max(1)));
-            let owed = (self.owed as u64 + more).min(buckets) as usize;
-            let used = self.flows.used() + self.nat4.used() + self.nat6.used();
-            self.owed = if used == 0 { 0 } else { owed };
+            let round = u64::from(self.flows.timeouts().to_sweep().max(1));
+            let more = |all: usize| (all as u64 * 2 * u64::from(elapsed)).div_ceil(round);
+            let owed = |owed: usize, all: usize, used: usize| match used {
+                0 => 0,
+                _ => (owed as u64 + more(all)).min(all as u64) as usize,
+            };
+            let sessions = self.nat4.used() + self.nat6.used();
+            let places = self.nat4.capacity().max(self.nat6.capacity());
+            self.owed_places = owed(self.owed_places, places, sessions);
+            self.owed = owed(self.owed, self.flows.buckets() as usize, self.flows.used());
         }
-        self.owed.min(PER_PASS).max(usize::from(self.flows.is_moving()))
+        let least = self.flows.is_moving() || self.owed_places > 0;
+        self.owed.min(PER_PASS).max(usize::from(least))
     }
 
-    /// Takes back what has expired in so many buckets. Returns whether more are due.
+    /// Takes back what has expired in so many buckets, and sessions whose flows are forgotten. Returns whether more are
+    /// due.
     pub fn sweep(&mut self, now: u32, live: Live<'_>, buckets: usize) -> bool {
         self.flows.sweep(now, live, buckets);
-        self.sweep_sessions(now, live, buckets);
         self.owed = self.owed.saturating_sub(buckets);
-        self.owed > 0 || self.flows.is_moving()
-    }
-}
-
-impl LbLocal {
-    /// Takes out sessions whose flows are forgotten: as many places are looked at as buckets of flows are.
-    fn sweep_sessions(&mut self, now: u32, live: Live<'_>, buckets: usize) {
+        let places = self.owed_places.min(PER_PASS * WAYS);
+        self.owed_places -= places;
         let LbLocal { flows, nat4, nat6, .. } = self;
-        nat4.sweep(buckets * WAYS, |session| is_alive(session, flows, now, live));
-        nat6.sweep(buckets * WAYS, |session| is_alive(session, flows, now, live));
+        nat4.sweep(places, |session| is_alive(session, flows, now, live));
+        nat6.sweep(places, |session| is_alive(session, flows, now, live));
+        self.owed > 0 || self.owed_places > 0 || self.flows.is_moving()
     }
 }
 

@@ -78,6 +78,8 @@ node_errors! {
         Unreachable => error "server unreachable",
         /// DF is set, and the outer packet would not fit.
         MustFragment => error "packet too long for the tunnel and DF set",
+        /// RFC 792: it has used up its hops, which its sender is told before anything in it changes.
+        Expired => error "hop limit <= 1",
         /// All sources that a server could see are taken.
         NoSource => error "no source address and port left for NAT",
         /// The table of sessions is full.
@@ -248,6 +250,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
                 Err(next) => return next,
             }
         };
+        if matches!(S::ENCAP, Encap::L3dsr { .. }) && I::expires(packet) {
+            cx.blame(packet, Error::Expired);
+            return I::ICMP_ERROR;
+        }
         let room = cx.local.servers.get(server.slot()).map_or(0, |own| own.way.room);
         if longest(packet) > usize::from(room)
             && let Some(next) = rare::too_long(cx, packet, room)

@@ -57,6 +57,8 @@ pub(super) trait Inner: Send + Sized + 'static {
     /// Leaves word for the sender of a packet that is longer than `room` bytes; `false`: it may be cut, or must be carried
     /// as it is.
     fn refuse(packet: &mut Packet<'_>, room: u16) -> bool;
+    /// Whether the packet has used up its hops; then word is left for its sender, who must find it as it was sent.
+    fn expires(packet: &mut Packet<'_>) -> bool;
     /// Whether the packet is for one of our own addresses.
     fn is_ours(tables: &Tables, packet: &[u8]) -> bool;
 }
@@ -130,6 +132,14 @@ impl Inner for V4 {
             nodes::ip4::icmp_error::request(packet, icmp4::Problem::FragmentationNeeded { mtu: room });
         }
         refused
+    }
+
+    fn expires(packet: &mut Packet<'_>) -> bool {
+        let expires = Ip4Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.ttl <= 1);
+        if expires {
+            nodes::ip4::icmp_error::request(packet, icmp4::Problem::TimeExceeded);
+        }
+        expires
     }
 
     fn is_ours(tables: &Tables, packet: &[u8]) -> bool {
@@ -266,6 +276,14 @@ impl Inner for V6 {
             nodes::ip6::icmp_error::request(packet, icmp6::Problem::TooBig { mtu });
         }
         refused
+    }
+
+    fn expires(packet: &mut Packet<'_>) -> bool {
+        let expires = Ip6Header::ref_from_prefix(packet.data()).is_ok_and(|(ip, _)| ip.hop_limit <= 1);
+        if expires {
+            nodes::ip6::icmp_error::request(packet, icmp6::Problem::TimeExceeded);
+        }
+        expires
     }
 
     fn is_ours(tables: &Tables, packet: &[u8]) -> bool {

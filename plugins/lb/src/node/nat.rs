@@ -195,6 +195,10 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         self.server = found;
         let Some(own) = cx.local.servers.get(found.slot()) else { return cx.drop(packet, Error::NoServer) };
         let (way, length) = (own.way, packet.len());
+        if I::expires(packet) {
+            cx.blame(packet, Error::Expired);
+            return I::ICMP_ERROR;
+        }
         if longest(packet) > usize::from(way.room)
             && let Some(next) = rare::too_long(cx, packet, way.room)
         {

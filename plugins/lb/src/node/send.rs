@@ -183,6 +183,10 @@ impl SendTo<V4> for L3dsr {
     #[inline(always)]
     fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
         let Ok((header, rest)) = Ip4Header::mut_from_prefix(packet.data_mut()) else { return false };
+        if header.ttl <= 1 {
+            // Its sender is told first, of the packet as it came.
+            return false;
+        }
         let (old, new) = (header.destination.get(), u32::from_be_bytes(way.outer.address4()));
         // Version, header length and type of service are one word of the sum. ECN stays as it is (RFC 3168).
         let [version, class] = [header.version_ihl, header.tos];

@@ -216,3 +216,34 @@ fn errors_are_translated_both_ways() {
         }
     }
 }
+
+/// A packet whose hops end here is quoted as its sender sent it.
+#[test]
+fn hops_that_end_here_are_told_of_the_packet_as_it_came() {
+    for (line, servers, vip, client) in [
+        ("lb vip 90.0.0.1/32 protocol udp port 80 encap nat4 target_port 8080", "10.0.2.2", "90.0.0.1", "10.0.1.2"),
+        ("lb vip 90.0.0.1/32 protocol udp port 80 encap fullnat4 target_port 8080", "10.0.2.2", "90.0.0.1", "10.0.1.2"),
+        ("lb vip 90.0.0.1/32 protocol udp port 80 encap l3dsr dscp 3", "10.0.2.2", "90.0.0.1", "10.0.1.2"),
+        ("lb vip 2003::1/128 protocol udp port 80 encap nat6 target_port 8080", "2002::2", "2003::1", "2001::2"),
+        ("lb vip 2003::1/128 protocol udp port 80 encap fullnat6 target_port 8080", "2002::2", "2003::1", "2001::2"),
+    ] {
+        let mut bed = bed(1);
+        let length = if vip.contains(':') { 128 } else { 32 };
+        bed.type_all(&[line, &format!("lb as {vip}/{length} protocol udp port 80 {servers}")]);
+        // Twice: as a new flow and as a known one.
+        for _ in 0..2 {
+            let tuple = (ip(client), 1000, ip(vip), 80);
+            let mut packet = of(CLIENT, tuple, false);
+            if vip.contains(':') {
+                packet[21] = 1;
+            } else {
+                packet[22] = 1;
+                let header = etherparse::Ipv4Header::from_slice(&packet[14..]).unwrap().0;
+                packet[24..26].copy_from_slice(&header.calc_header_checksum().to_be_bytes());
+            }
+            let left = only(bed.send([packet]));
+            let ((_, to), about) = judged(&left[14..], false);
+            assert_eq!((to, about), (ip(client), tuple), "{line}");
+        }
+    }
+}
