@@ -18,7 +18,7 @@ mod scheduler;
 mod tests;
 mod vip;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use change::{Change, Step};
 pub use encap::{Encap, EncapWords};
@@ -243,6 +243,13 @@ impl LbConfig {
         }
         if let Some(pool) = update.snat6 {
             check_pool(pool.first, pool.last, nobody6)?;
+        }
+        let sources4 = update.snat4.is_some().then(|| next.sources4().map(IpAddr::from)).into_iter().flatten();
+        let sources6 = update.snat6.is_some().then(|| next.sources6().map(IpAddr::from)).into_iter().flatten();
+        for address in sources4.chain(sources6) {
+            if let Some((_, vip)) = self.vips().find(|(_, vip)| vip.key.prefix.contains(address)) {
+                return Err(LbError::PoolInVip { address, vip: vip.key.prefix });
+            }
         }
         let mut change = Change::default();
         if next.buckets != self.conf.buckets {

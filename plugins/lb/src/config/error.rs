@@ -69,6 +69,14 @@ pub enum LbError {
         /// The family's digit.
         digit: char,
     },
+    /// A source of full NAT that a VIP has.
+    #[error("source {address} lies within VIP {vip}: answers to it would not come back to it")]
+    PoolInVip {
+        /// The source.
+        address: IpAddr,
+        /// The VIP.
+        vip: IpPrefix,
+    },
     /// A pool of sources that cannot be.
     #[error("pool {first}-{last}: expected the first address before the last, and {most} addresses at most")]
     Pool {

@@ -223,6 +223,7 @@ fn a_pool_gives_the_sources() {
         ("lb conf snat4 10.0.0.0-10.1.0.0", "1024 addresses at most"),
         ("lb conf snat4 ::1", "expected an IPv4 address, or two with `-' between them, got `::1'"),
         ("lb conf snat6 ff02::1", "source ff02::1: not the address of one host"),
+        ("lb conf snat4 90.0.0.0-90.0.0.9", "source 90.0.0.1 lies within VIP 90.0.0.1/32"),
     ] {
         let said = bed.refused(line);
         assert!(said.contains(why), "{line}: {said}");
