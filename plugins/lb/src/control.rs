@@ -86,10 +86,15 @@ impl LbControl {
     ) -> Result<(R, Vec<Moves>), String> {
         let mut next = self.config.clone();
         let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
-        self.prepare(router, &change, mode)?;
+        if let Err(error) = self.prepare(router, &change, mode) {
+            self.translation.follow(router, &self.config);
+            return Err(error);
+        }
         let tables = LbTables::build(&next, &self.tables, &Ways { tracks: &self.tracks, router });
         let moves = self.moves(router, Stage { config: &next, tables: &tables });
         if mode == Mode::Try {
+            // What gave way to a VIP's route has it again, before anybody has seen that.
+            self.translation.follow(router, &self.config);
             return Ok((result, moves));
         }
         self.config = next;
@@ -134,6 +139,7 @@ impl LbControl {
         for step in &change.steps {
             match step {
                 Step::AddRoute { prefix, target } => {
+                    self.translation.give_way(router, *prefix);
                     let (node, index) = node_of(router, *prefix, *target)?;
                     match prefix.address() {
                         IpAddr::V4(address) => add_route(router, address, prefix.len(), node, index, mode)?,

@@ -7,7 +7,7 @@ use vnet::Router;
 use vnet::fib::Prefix;
 use vnet::router::Family as RouterFamily;
 
-use crate::config::{Encap, Family, LbConfig};
+use crate::config::{Encap, Family, IpPrefix, LbConfig};
 use crate::flow_table::HashKeys;
 use crate::format::NatReport;
 use crate::local::{LbLocal, WAYS};
@@ -83,6 +83,19 @@ impl Translation {
             make_room(router, room, |local| &mut local.nat6);
         }
         changed
+    }
+
+    /// Takes away the route to an address that a VIP is to have instead.
+    pub(super) fn give_way(&mut self, router: &mut Router, prefix: IpPrefix) {
+        match prefix.address() {
+            IpAddr::V4(address) if prefix.len() == 32 && self.routes4.remove(&address) => {
+                let _ = Prefix::new(address, 32).map(|prefix| router.del_plugin_route(prefix, SOURCE));
+            }
+            IpAddr::V6(address) if prefix.len() == 128 && self.routes6.remove(&address) => {
+                let _ = Prefix::new(address, 128).map(|prefix| router.del_plugin_route(prefix, SOURCE));
+            }
+            _ => (),
+        }
     }
 
     /// What `show lb` says of NAT.

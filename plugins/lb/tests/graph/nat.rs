@@ -447,3 +447,31 @@ fn a_pool_that_runs_out_is_said() {
     let again: usize = (0..5).map(|chunk| bed.send((0..500).map(|n| frame(70_000 + chunk * 500 + n))).len()).sum();
     assert!(again > 2000, "{again}");
 }
+
+/// An address of ours that serves node ports may become a VIP of its own, and is what it was when that goes.
+#[test]
+fn an_address_with_node_ports_may_become_a_vip() {
+    let mut bed = both();
+    bed.type_all(&[
+        "lb vip 90.0.0.1/32 protocol tcp port 30080 encap nat4 type nodeport target_port 8080",
+        "lb as 90.0.0.1/32 protocol tcp port 30080 10.0.2.2",
+    ]);
+    let (client, server) = (ip("10.0.1.2"), ip("10.0.2.2"));
+    let reaches = |bed: &mut Bed, port: u16| {
+        let left = bed.send([packet((client, 1, ip("10.0.1.1"), port), true, false)]);
+        left.first().map(|(_, frame)| judged(frame).2)
+    };
+    assert_eq!(reaches(&mut bed, 30080), Some(server));
+    bed.vppctl("lb vip 10.0.1.1/32 protocol tcp port 80 encap nat4 target_port 8081 dry-run");
+    assert_eq!(reaches(&mut bed, 30080), Some(server), "a trial changes nothing");
+    bed.type_all(&[
+        "lb vip 10.0.1.1/32 protocol tcp port 80 encap nat4 target_port 8081",
+        "lb as 10.0.1.1/32 protocol tcp port 80 10.0.2.3",
+    ]);
+    assert_eq!(reaches(&mut bed, 80), Some(ip("10.0.2.3")));
+    bed.type_all(&["lb vip 10.0.1.1/32 protocol tcp port 80 del", "lb flush vip 90.0.0.1/32 protocol tcp port 30080"]);
+    bed.vppctl("test lb flowtable flush");
+    bed.collect();
+    bed.collect();
+    assert_eq!(reaches(&mut bed, 30080), Some(server));
+}
