@@ -29,6 +29,7 @@ pub mod fragments;
 pub mod handle;
 pub mod host;
 pub mod import;
+mod l3dsr;
 pub mod local;
 pub mod maglev;
 pub mod moves;

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use vnet::wire::ethernet;
+use vnet::wire::ip4::protocol;
+
 use crate::config::{Encap, Family};
 
 /// IPv4 and what stands between it and the inner packet; or only an address and what goes with it.
@@ -39,10 +42,10 @@ impl Outer {
         match (encap, server) {
             (Encap::Gre4, IpAddr::V4(server)) => Self::gre(vip, source, server),
             (Encap::Ipip4, IpAddr::V4(server)) => {
-                Self::ip4(if vip == Family::Ip4 { IP4_IN_IP } else { IP6_IN_IP }, source, server)
+                Self::ip4(if vip == Family::Ip4 { protocol::IP_IN_IP } else { protocol::IPV6 }, source, server)
             }
             (Encap::Gue4 { direct }, IpAddr::V4(server)) => {
-                let mut outer = Self::ip4(UDP, source, server);
+                let mut outer = Self::ip4(protocol::UDP, source, server);
                 outer.bytes[IP4] = direct.into();
                 outer
             }
@@ -54,7 +57,7 @@ impl Outer {
 
     /// IPv4 and GRE (RFC 2784, without checksum): 24 bytes.
     fn gre(vip: Family, source: Ipv4Addr, destination: Ipv4Addr) -> Self {
-        let mut outer = Self::ip4(47, source, destination);
+        let mut outer = Self::ip4(protocol::GRE, source, destination);
         // No flags, version 0, then the EtherType of what follows.
         outer.bytes[22..24].copy_from_slice(&ethertype(vip).to_be_bytes());
         outer
@@ -152,16 +155,11 @@ impl Outer {
     }
 }
 
-/// Protocol numbers: IPv4 in IP (RFC 2003), IPv6 in IP (RFC 2473), UDP.
-pub(crate) const IP4_IN_IP: u8 = 4;
-pub(crate) const IP6_IN_IP: u8 = 41;
-const UDP: u8 = 17;
-
 /// The EtherType of a family.
 pub(crate) fn ethertype(family: Family) -> u16 {
     match family {
-        Family::Ip4 => 0x0800,
-        Family::Ip6 => 0x86dd,
+        Family::Ip4 => ethernet::IP4,
+        Family::Ip6 => ethernet::IP6,
     }
 }
 

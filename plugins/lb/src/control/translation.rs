@@ -38,7 +38,7 @@ impl Translation {
     /// routes have changed.
     pub(super) fn follow(&mut self, router: &mut Router, config: &LbConfig) -> bool {
         let conf = config.conf();
-        let has = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
+        let has = |wanted| has(config, wanted);
         let node_port = |family: Family| config.vips().any(|(_, vip)| vip.options.node_port && vip.family() == family);
         let (mut ip4, mut ip6) = (BTreeSet::new(), BTreeSet::new());
         if has(Encap::Fullnat4) {
@@ -101,7 +101,7 @@ impl Translation {
     /// What `show lb` says of NAT.
     pub(super) fn reports(&self, router: &mut Router, config: &LbConfig) -> Vec<NatReport> {
         let conf = config.conf();
-        let has = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
+        let has = |wanted| has(config, wanted);
         let ends = |mut pool: Vec<IpAddr>| Some((*pool.first()?, pool.pop()?));
         let pool4 = ends(conf.sources4().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat4));
         let pool6 = ends(conf.sources6().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat6));
@@ -120,17 +120,21 @@ impl Translation {
     /// The addresses that neighbours must find here.
     pub(super) fn own(&self, config: &LbConfig) -> Own {
         let conf = config.conf();
-        let full = |wanted: Encap| config.vips().any(|(_, vip)| vip.options.encap == wanted);
         let mut ip4: Vec<_> = (conf.ip4_src != Ipv4Addr::BROADCAST).then_some(conf.ip4_src).into_iter().collect();
         let mut ip6: Vec<_> = (conf.ip6_src.to_bits() != u128::MAX).then_some(conf.ip6_src).into_iter().collect();
-        if full(Encap::Fullnat4) {
+        if has(config, Encap::Fullnat4) {
             ip4.extend(conf.sources4().filter(|address| *address != conf.ip4_src));
         }
-        if full(Encap::Fullnat6) {
+        if has(config, Encap::Fullnat6) {
             ip6.extend(conf.sources6().filter(|address| *address != conf.ip6_src));
         }
         Own { ip4, ip6 }
     }
+}
+
+/// Whether a VIP, be it a removed one, has an encapsulation.
+fn has(config: &LbConfig, wanted: Encap) -> bool {
+    config.vips().any(|(_, vip)| vip.options.encap == wanted)
 }
 
 /// Takes routes to addresses away and adds others; gives those that there are.

@@ -5,9 +5,10 @@
 use std::net::Ipv4Addr;
 
 use trace::{Record, Text};
-use vnet::wire::checksum::{update16, update32};
-use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::wire::ip4::Ip4Header;
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+
+use crate::l3dsr::readdress;
 
 /// The node.
 pub const NAME: &str = "lb4-host-l3dsr";
@@ -112,38 +113,10 @@ impl PacketNode for Restore {
     }
 }
 
-/// Makes the packet one to the VIP, without a DSCP. ECN stays as it is (RFC 3168). `partial`: the transport checksum is still
-/// only that of the pseudo-header.
+/// Makes the packet one to the VIP, without a DSCP. `partial`: the transport checksum is still only that of the pseudo-header.
 fn restore(packet: &mut [u8], vip: Ipv4Addr, partial: bool) {
-    let Ok((header, rest)) = Ip4Header::mut_from_prefix(packet) else { return };
-    let (old, new) = (header.destination.get(), vip.to_bits());
-    let word = |class| u16::from_be_bytes([header.version_ihl, class]);
-    let class = header.tos & 3;
-    let sum = update16(update32(header.checksum.get(), old, new), word(header.tos), word(class));
-    header.tos = class;
-    header.destination.set(new);
-    header.checksum.set(sum);
-    // Of a piece only the first has the transport header.
-    let at = match header.protocol {
-        _ if !header.first_fragment() => return,
-        protocol::TCP => 16,
-        protocol::UDP => 6,
-        _ => return,
-    };
-    let options = header.header_len().saturating_sub(Ip4Header::LEN);
-    let Some(field) = rest.get_mut(options + at..).and_then(|rest| rest.first_chunk_mut::<2>()) else { return };
-    let had = u16::from_be_bytes(*field);
-    let has = match at {
-        _ if partial => !update32(!had, old, new),
-        // RFC 768: a checksum of 0 is none, and one that comes to 0 is sent as all ones.
-        6 if had == 0 => return,
-        6 => match update32(had, old, new) {
-            0 => 0xffff,
-            sum => sum,
-        },
-        _ => update32(had, old, new),
-    };
-    *field = has.to_be_bytes();
+    // Where there is no header there was no way here.
+    readdress(packet, vip.to_bits(), 0, partial);
 }
 
 #[cfg(test)]

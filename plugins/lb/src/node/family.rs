@@ -15,7 +15,6 @@ use super::flow::NoFlow;
 use super::fragments::Piece;
 use crate::config::Family;
 use crate::fragments::Key;
-use crate::outer::{IP4_IN_IP, IP6_IN_IP};
 use crate::slot_hash::FlowWords;
 
 /// A family of VIPs.
@@ -72,7 +71,7 @@ impl Inner for V4 {
     const FAMILY: Family = Family::Ip4;
     const HEADERS: u16 = 40;
     const ECHO: u8 = icmp4::ECHO_REQUEST;
-    const PROTOCOL: u8 = IP4_IN_IP;
+    const PROTOCOL: u8 = protocol::IP_IN_IP;
     const ICMP_ERROR: Next = Next::IcmpError4;
     const ICMP: Next = Next::Icmp4;
     const RECEIVE: Next = Next::Receive4;
@@ -213,7 +212,7 @@ impl Inner for V6 {
     const FAMILY: Family = Family::Ip6;
     const HEADERS: u16 = 60;
     const ECHO: u8 = icmp6::ECHO_REQUEST;
-    const PROTOCOL: u8 = IP6_IN_IP;
+    const PROTOCOL: u8 = protocol::IPV6;
     const ICMP_ERROR: Next = Next::IcmpError6;
     const ICMP: Next = Next::Icmp6;
     const RECEIVE: Next = Next::Receive6;

@@ -1,12 +1,13 @@
 //! Fragments: all of a datagram go where its first went, which has the ports.
 
-use vnet::{Cx, Held, Packet};
+use vnet::{Cx, Held, NodeId, Packet, PacketNode};
 
 use super::family::Inner;
 use super::rare::Balancing;
 use super::{Error, Next};
 use crate::fragments::{Key, Later};
 use crate::handle::ServerHandle;
+use crate::local::LbLocal;
 
 /// What the fragments of a datagram follow their first with.
 #[derive(Clone, Copy, Debug)]
@@ -56,25 +57,36 @@ pub(super) fn later<B: Balancing>(
 }
 
 /// Notes where a datagram's first fragment goes. Those that came before it come back to this node, and find that.
-pub(super) fn first<B: Balancing>(cx: &mut Cx<'_, '_, B>, datagram: Key, follow: Follow) {
+pub(super) fn first<N: Holding>(cx: &mut Cx<'_, '_, N>, datagram: Key, follow: Follow) {
     let (now, this) = (cx.now().nanos, cx.this_node());
     for held in cx.local.fragments.first(datagram, follow, now) {
-        cx.release(held, |_| Next::To(this));
+        cx.release(held, |_| N::to(this));
     }
 }
 
 /// Takes a fragment that waits for its first.
-pub(super) fn hold<B: Balancing>(cx: &mut Cx<'_, '_, B>, mut packet: Held) {
+pub(super) fn hold<N: Holding>(cx: &mut Cx<'_, '_, N>, mut packet: Held) {
     let (now, this) = (cx.now().nanos, cx.this_node());
-    let piece = cx.look_at(&mut packet, |packet| B::Family::piece(packet.data()));
+    let piece = cx.look_at(&mut packet, |packet| N::Packets::piece(packet.data()));
     let Some(piece) = piece else { return cx.discard(packet) };
     if let Err(back) = cx.local.fragments.hold(piece.datagram, packet, now) {
         match back.known {
-            Some(_) => cx.release(back.packet, |_| Next::To(this)),
+            Some(_) => cx.release(back.packet, |_| N::to(this)),
             None => {
-                cx.count(Error::FragmentsFull);
+                cx.count(N::FULL);
                 cx.discard(back.packet);
             }
         }
     }
+}
+
+/// A node that holds fragments.
+pub(super) trait Holding: PacketNode<Local = LbLocal> {
+    /// The family of its packets.
+    type Packets: Inner;
+    /// What is counted where there is no room.
+    const FULL: Self::Error;
+
+    /// The way to a node.
+    fn to(node: NodeId) -> Self::Next;
 }

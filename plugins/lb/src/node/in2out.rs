@@ -7,10 +7,10 @@
 use std::marker::PhantomData;
 
 use trace::{Record, Text};
-use vnet::{Cx, Held, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, Held, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::family::{V4, V6};
-use super::fragments::Follow;
+use super::fragments::{self, Follow};
 use super::nat::{NatInner, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
@@ -129,9 +129,7 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
                 None => Follow::NoVip,
             },
         };
-        for held in cx.local.fragments.first(piece.datagram, follow, now) {
-            cx.release(held, |_| Next::To(this));
-        }
+        fragments::first(cx, piece.datagram, follow);
         session.map(|session| Self::back(cx, packet, &key, &session))
     }
 
@@ -183,6 +181,15 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
     }
 }
 
+impl<I: NatInner, const FEATURE: bool> fragments::Holding for InToOut<I, FEATURE> {
+    type Packets = I;
+    const FULL: Error = Error::FragmentsFull;
+
+    fn to(node: NodeId) -> Next {
+        Next::To(node)
+    }
+}
+
 /// As of the nodes that balance, and that it was the way back.
 #[derive(serde::Serialize)]
 pub struct InToOutTrace {
@@ -227,19 +234,8 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
         Self::back(cx, packet, &key, &session)
     }
 
-    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, mut packet: Held) {
-        let (now, this) = (cx.now().nanos, cx.this_node());
-        let piece = cx.look_at(&mut packet, |packet| I::piece(packet.data()));
-        let Some(piece) = piece else { return cx.discard(packet) };
-        if let Err(back) = cx.local.fragments.hold(piece.datagram, packet, now) {
-            match back.known {
-                Some(_) => cx.release(back.packet, |_| Next::To(this)),
-                None => {
-                    cx.count(Error::FragmentsFull);
-                    cx.discard(back.packet);
-                }
-            }
-        }
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
+        fragments::hold(cx, packet);
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, (): ()) -> InToOutTrace {

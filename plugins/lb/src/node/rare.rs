@@ -1,7 +1,7 @@
 //! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
 
 use vnet::wire::ip4::protocol;
-use vnet::{Cx, Offload, Packet, PacketNode};
+use vnet::{Cx, NodeId, Offload, Packet, PacketNode};
 
 use super::family::Inner;
 use super::flow::NoFlow;
@@ -24,6 +24,15 @@ pub(super) trait Balancing: PacketNode<Next = Next, Error = Error, Shared = LbTa
     const ENCAP: Encap;
     /// Packets stay what they are, so that large segments and unfinished checksums may pass.
     const WHOLE: bool;
+}
+
+impl<B: Balancing> fragments::Holding for B {
+    type Packets = B::Family;
+    const FULL: Error = Error::FragmentsFull;
+
+    fn to(node: NodeId) -> Next {
+        Next::To(node)
+    }
 }
 
 /// A packet's server, and what its flow is recognised by.

@@ -1,11 +1,12 @@
 //! The ways to send a packet to a server.
 
-use vnet::wire::checksum::{update16, update32};
 use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::wire::{GueHeader, gue};
 use vnet::{IfIndex, Offload, Packet};
 
 use super::family::{Inner, V4};
 use crate::config::{Encap, Family};
+use crate::l3dsr::readdress;
 use crate::local::Way;
 use crate::outer::{Ip6Outer, ethertype};
 
@@ -67,7 +68,7 @@ impl<I: Inner> SendTo<I> for Gue4 {
         }
         wrap4::<32, I>(way, packet, inner, |place| {
             udp(&mut place[20..], inner + 4, common);
-            place[28..].copy_from_slice(&gue::<I>());
+            place[28..].copy_from_slice(GueHeader::new(I::PROTOCOL).as_bytes());
         })
     }
 }
@@ -132,7 +133,7 @@ impl<I: Inner> SendTo<I> for Gue6 {
         }
         wrap6::<52, I>(way, common, packet, inner, protocol::UDP, |place| {
             udp(&mut place[40..], inner + 4, common);
-            place[48..].copy_from_slice(&gue::<I>());
+            place[48..].copy_from_slice(GueHeader::new(I::PROTOCOL).as_bytes());
         })
     }
 }
@@ -154,24 +155,14 @@ fn wrap6<const N: usize, I: Inner>(
     true
 }
 
-/// GUE's port (IANA).
-const GUE_PORT: u16 = 6080;
-
-/// Writes a UDP header in front of so many bytes. The source port tells flows apart, for those who spread them (dynamic ports,
-/// RFC 6335 section 6). Without a checksum, which over IPv6 tunnels may be so as well (RFC 6935): what is inside has one.
+/// Writes a UDP header for GUE in front of so many bytes. The source port tells flows apart, for those who spread them. Without a
+/// checksum, which over IPv6 tunnels may be so as well (RFC 6935): what is inside has one.
 #[inline(always)]
 fn udp(place: &mut [u8], payload: usize, common: Common) {
-    let source = 0xc000 | common.entropy as u16;
-    place[..2].copy_from_slice(&source.to_be_bytes());
-    place[2..4].copy_from_slice(&GUE_PORT.to_be_bytes());
+    place[..2].copy_from_slice(&gue::source_port(common.entropy).to_be_bytes());
+    place[2..4].copy_from_slice(&gue::PORT.to_be_bytes());
     place[4..6].copy_from_slice(&((payload + 8) as u16).to_be_bytes());
     place[6..8].fill(0);
-}
-
-/// GUE's header, variant 0: no options, no flags.
-#[inline(always)]
-fn gue<I: Inner>() -> [u8; 4] {
-    [0, I::PROTOCOL, 0, 0]
 }
 
 /// To the server's own address, with a DSCP.
@@ -182,38 +173,10 @@ impl SendTo<V4> for L3dsr {
 
     #[inline(always)]
     fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
-        let Ok((header, rest)) = Ip4Header::mut_from_prefix(packet.data_mut()) else { return false };
-        if header.ttl <= 1 {
-            // Its sender is told first, of the packet as it came.
-            return false;
-        }
-        let (old, new) = (header.destination.get(), u32::from_be_bytes(way.outer.address4()));
-        // Version, header length and type of service are one word of the sum. ECN stays as it is (RFC 3168).
-        let [version, class] = [header.version_ihl, header.tos];
-        header.tos = (way.outer.port() as u8) << 2 | class & 3;
-        header.destination.set(new);
-        let checksum = update32(header.checksum.get(), old, new);
-        header.checksum.set(update16(
-            checksum,
-            u16::from_be_bytes([version, class]),
-            u16::from_be_bytes([version, header.tos]),
-        ));
-        let options = header.header_len().saturating_sub(Ip4Header::LEN);
-        let at = match header.protocol {
-            // Where there is no transport header there is data.
-            _ if !header.first_fragment() => return true,
-            protocol::TCP => 16,
-            protocol::UDP => 6,
-            _ => return true,
-        };
-        // RFC 768: a checksum of 0 is none, and one that comes to 0 is sent as all ones.
-        if let Some(field) = rest.get_mut(options + at..).and_then(|rest| rest.first_chunk_mut::<2>())
-            && (at == 16 || *field != [0, 0])
-        {
-            let sum = update32(u16::from_be_bytes(*field), old, new);
-            *field = if at == 6 && sum == 0 { [0xff, 0xff] } else { sum.to_be_bytes() };
-        }
-        true
+        // Its sender is told first that its hops end here, of the packet as it came.
+        let ends = Ip4Header::ref_from_prefix(packet.data()).map_or(true, |(header, _)| header.ttl <= 1);
+        let to = u32::from_be_bytes(way.outer.address4());
+        !ends && readdress(packet.data_mut(), to, way.outer.port() as u8, false)
     }
 }
 
