@@ -309,9 +309,10 @@ impl LbLocal {
     }
 }
 
-/// Whether a session's flow is remembered.
+/// Whether a session's flow is remembered, or its server's part of that.
 pub fn is_alive<K: FlowKey>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
-    flows.peek(session.flow, now, live) == Some(session.handle)
+    let known = |flow| flows.peek(flow, now, live) == Some(session.handle);
+    known(session.flow) || known(session.flow.with(session.handle))
 }
 
 /// Sessions that there may be for each bucket of the flow table: as many as flows.

@@ -5,7 +5,7 @@
 //! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
 //! the server; `ip4-gso-cut` for large segments; `ip4-frag` for IPv4 packets that may be cut and would not fit a tunnel over IPv6; `ip4-icmp-error` and `ip6-icmp-error` for packets that may not be cut and
 //! would not fit; `ip4-icmp-input` and `ip6-icmp-input` for echo requests that we answer; `ip4-receive` and `ip6-receive` for
-//! packets to an address of ours and a port that is no VIP's; `worker-handoff` for what another worker's sessions decide.
+//! packets to an address of ours and a port that is no VIP's; `worker-handoff` for what another worker's memory decides.
 
 mod family;
 mod flow;
@@ -72,6 +72,8 @@ node_errors! {
         NoVip => error "no VIP for the protocol and port",
         /// Too many fragments wait for the first of their datagrams.
         FragmentsFull => error "no room to hold a fragment until the first comes",
+        /// It went round the workers and did not come back.
+        FirstLost => error "fragment whose first was lost between workers",
         /// The transport header is cut short.
         Short => error "transport header cut short",
         /// There is no way to the server.

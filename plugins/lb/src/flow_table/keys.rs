@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use crate::handle::ServerHandle;
 use crate::slot_hash::{FlowWords, KeyMask};
 
 /// The keys of the hash: drawn at random when a process starts, so that nobody outside can choose flows that fall
@@ -16,6 +17,16 @@ pub struct FlowHash {
     pub identity: u64,
     /// Picks the bucket, by as many of the lowest bits as are needed.
     pub bucket: u32,
+}
+
+impl FlowHash {
+    /// That of the part of a flow that one server has: where a client has several connections by the same addresses and ports, which
+    /// name their servers. It is told apart as well as the flow is, whose bits are random already.
+    #[must_use]
+    pub fn with(self, server: ServerHandle) -> FlowHash {
+        let mixed = (u64::from(server.bits()) << 1 | 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        FlowHash { identity: (self.identity ^ mixed).max(1), bucket: self.bucket ^ (mixed >> 32) as u32 }
+    }
 }
 
 impl HashKeys {

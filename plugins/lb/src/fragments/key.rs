@@ -1,5 +1,7 @@
 //! What the fragments of one datagram have in common.
 
+use crate::slot_hash::{FlowWords, slot_of};
+
 /// The name of a datagram, of either family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -28,5 +30,16 @@ impl Key {
     /// fragment.
     pub fn ip6(source: [u8; 16], destination: [u8; 16], id: u32) -> Key {
         Key { source, destination, id, protocol: SIX }
+    }
+
+    /// The worker that brings the fragments of the datagram together, of so many. The identifier is not asked, so that datagrams
+    /// of a flow stay in order.
+    pub fn home(&self, workers: usize) -> usize {
+        let word = |bytes: &[u8; 16], at: usize| {
+            bytes[at..].first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_be_bytes(*bytes))
+        };
+        let [s0, s1] = [0, 8].map(|at| word(&self.source, at));
+        let [d0, d1] = [0, 8].map(|at| word(&self.destination, at));
+        slot_of([s0, s1, d0, d1, self.protocol.into()].slot_hash(), workers)
     }
 }

@@ -14,7 +14,7 @@ pub struct Session<K> {
     pub server: K,
     /// The server that it was given to.
     pub handle: ServerHandle,
-    /// The flow in the flow table: while it is there, this is.
+    /// The flow in the flow table: while it is the server's there, or this server's part of it is there, this is.
     pub flow: FlowHash,
 }
 
@@ -92,32 +92,40 @@ impl<K: FlowKey> Sessions<K> {
         self.places.len()
     }
 
-    /// The session of a packet from a client.
+    /// The session of a packet from a client to one of a VIP's servers: a client may have several at once by the same ports, where
+    /// its packets name their servers.
     #[inline]
-    pub fn of_client(&self, key: &K) -> Option<&Session<K>> {
-        self.find(Way::Forward, key).map(|at| &self.places[at].session)
+    pub fn of_client(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
+        self.client(key, server).map(|at| &self.places[at].session)
+    }
+
+    /// The session of a client, of several that with this server, or any.
+    pub fn about(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
+        let any = || self.find(Way::Forward, key, |_| true).map(|at| &self.places[at].session);
+        self.of_client(key, server).or_else(any)
     }
 
     /// The session of a packet from a server.
     #[inline]
     pub fn of_server(&self, key: &K) -> Option<&Session<K>> {
-        self.find(Way::Return, key).map(|at| &self.places[at].session)
+        self.find(Way::Return, key, |_| true).map(|at| &self.places[at].session)
     }
 
     /// Whether the server already sees a flow like this.
     pub fn is_taken(&self, server: &K) -> bool {
-        self.find(Way::Return, &server.reversed()).is_some()
+        self.of_server(&server.reversed()).is_some()
     }
 
-    /// Adds one; what there is of its client's or its server's goes.
+    /// Adds one; what there is of its client's with its server goes, and what has the same answers.
     ///
     /// # Errors
     /// If there is no room.
     pub fn insert(&mut self, session: Session<K>) -> Result<(), Full> {
-        for way in [Way::Forward, Way::Return] {
-            if let Some(at) = self.find(way, &session.key(way)) {
-                self.remove(at);
-            }
+        if let Some(at) = self.client(&session.client, session.handle) {
+            self.remove(at);
+        }
+        if let Some(at) = self.find(Way::Return, &session.key(Way::Return), |_| true) {
+            self.remove(at);
         }
         let at = (self.free as usize).checked_sub(1).ok_or(Full)?;
         let place = &mut self.places[at];
@@ -160,7 +168,12 @@ impl<K: FlowKey> Sessions<K> {
     }
 
     #[inline]
-    fn find(&self, way: Way, key: &K) -> Option<usize> {
+    fn client(&self, key: &K, server: ServerHandle) -> Option<usize> {
+        self.find(Way::Forward, key, |session| session.handle == server)
+    }
+
+    #[inline]
+    fn find(&self, way: Way, key: &K, also: impl Fn(&Session<K>) -> bool) -> Option<usize> {
         if self.places.is_empty() {
             return None;
         }
@@ -168,7 +181,7 @@ impl<K: FlowKey> Sessions<K> {
         while next != 0 {
             let at = next as usize - 1;
             let place = &self.places[at];
-            if place.session.key(way) == *key {
+            if place.session.key(way) == *key && also(&place.session) {
                 return Some(at);
             }
             next = place.next[way as usize];
@@ -224,11 +237,11 @@ mod tests {
         FlowKey4 { src: client.into(), dst: 99, sport: port.into(), dport: 80, proto: 6 }
     }
 
-    fn session(client: u8, port: u8, server: u8) -> Session<FlowKey4> {
+    fn session(client: u8, port: u8, server_number: u8) -> Session<FlowKey4> {
         let client = key(client, port);
-        let server = client.with_destination((1000 + u32::from(server), 8080));
+        let server = client.with_destination((1000 + u32::from(server_number), 8080));
         let flow = FlowHash { identity: 1 + u64::from(server.dst), bucket: 0 };
-        Session { client, server, handle: ServerHandle::first(1), flow }
+        Session { client, server, handle: ServerHandle::first(1 + u32::from(server_number)), flow }
     }
 
     #[test]
@@ -237,13 +250,20 @@ mod tests {
         assert_eq!((sessions.capacity(), sessions.used()), (4, 0));
         let one = session(1, 2, 3);
         sessions.insert(one).unwrap();
-        assert_eq!(sessions.of_client(&one.client).unwrap().server, one.server);
+        assert_eq!(sessions.of_client(&one.client, one.handle).unwrap().server, one.server);
         assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
-        assert!(sessions.is_taken(&one.server) && sessions.of_client(&one.server).is_none());
-        // The client's flow goes to another server.
-        sessions.insert(session(1, 2, 4)).unwrap();
-        assert_eq!(sessions.used(), 1);
-        assert!(!sessions.is_taken(&one.server));
+        assert!(sessions.is_taken(&one.server) && sessions.of_client(&one.server, one.handle).is_none());
+        // The client has another connection by the same port, with another server.
+        let other = session(1, 2, 4);
+        sessions.insert(other).unwrap();
+        for one in [one, other] {
+            assert_eq!(sessions.of_client(&one.client, one.handle).unwrap().server, one.server);
+            assert_eq!(sessions.about(&one.client, one.handle).unwrap().server, one.server);
+            assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
+        }
+        assert!(sessions.about(&one.client, ServerHandle::first(9)).is_some());
+        assert_eq!(sessions.sweep(100, |session| session.handle != one.handle), 1);
+        assert!(!sessions.is_taken(&one.server) && sessions.is_taken(&other.server));
         for port in 10..13 {
             sessions.insert(session(1, port, 3)).unwrap();
         }
@@ -254,7 +274,7 @@ mod tests {
         larger.take_over(&sessions);
         assert!(larger.is_taken(&session(1, 2, 4).server));
         let none: Sessions<FlowKey4> = Sessions::with_capacity(0, [0; 4]);
-        assert!(none.of_client(&key(1, 1)).is_none() && none.capacity() == 0);
+        assert!(none.about(&key(1, 1), one.handle).is_none() && none.capacity() == 0);
     }
 
     proptest! {
@@ -263,22 +283,23 @@ mod tests {
         fn the_table_agrees_with_plain_maps(
             steps in prop::collection::vec((any::<bool>(), 0u8..4, 0u8..4, 0u8..3), 1..200)
         ) {
-            let mut sessions = Sessions::with_capacity(16, [9, 8, 7, 6]);
-            let mut plain: HashMap<(u32, u16), FlowKey4> = HashMap::new();
+            let mut sessions = Sessions::with_capacity(64, [9, 8, 7, 6]);
+            let mut plain: HashMap<(u32, u16, ServerHandle), FlowKey4> = HashMap::new();
             for (add, client, port, server) in steps {
                 let one = session(client, port, server);
-                let name = |key: &FlowKey4| (key.src, key.sport);
+                let name = |one: &Session<FlowKey4>| (one.client.src, one.client.sport, one.handle);
                 if add {
                     sessions.insert(one).unwrap();
-                    plain.insert(name(&one.client), one.server);
+                    plain.insert(name(&one), one.server);
                 } else {
-                    sessions.sweep(16, |session| name(&session.client) != name(&one.client));
-                    plain.remove(&name(&one.client));
+                    sessions.sweep(64, |session| name(session) != name(&one));
+                    plain.remove(&name(&one));
                 }
                 prop_assert_eq!(sessions.used(), plain.len());
-                for (client, port) in (0..4).flat_map(|client| (0..4).map(move |port| (client, port))) {
-                    let expected = plain.get(&name(&key(client, port)));
-                    prop_assert_eq!(sessions.of_client(&key(client, port)).map(|s| &s.server), expected);
+                for n in 0..48 {
+                    let one = session(n % 4, n / 4 % 4, n / 16);
+                    let found = sessions.of_client(&one.client, one.handle).map(|session| &session.server);
+                    prop_assert_eq!(found, plain.get(&name(&one)));
                 }
                 for server in plain.values() {
                     let found = sessions.of_server(&server.reversed()).map(|session| session.server);

@@ -10,7 +10,7 @@ use trace::{Record, Text};
 use vnet::{Cx, Held, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::family::{V4, V6};
-use super::fragments::{self, Follow};
+use super::fragments::{self, Follow, Mark};
 use super::nat::{NatInner, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
@@ -87,7 +87,9 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
     /// Translates a packet of a session.
     fn back(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, key: &I::Key, session: &Session<I::Key>) -> Next {
         let now = cx.now().seconds;
-        cx.local.flows.touch(session.flow, now);
+        let flows = &mut cx.local.flows;
+        let own = flows.peek(session.flow, now, cx.shared.live()) == Some(session.handle);
+        flows.touch(if own { session.flow } else { session.flow.with(session.handle) }, now);
         if !translate(packet, key, &session.client.reversed()) {
             return cx.drop(packet, Error::Short);
         }
@@ -98,7 +100,12 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
     /// What becomes of a fragment of a server's answer: all of a datagram follow its first.
     fn fragment(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> Option<Next> {
         let piece = I::piece(packet.data())?;
-        let (now, this) = (cx.now().nanos, cx.this_node());
+        let (now, this, workers) = (cx.now().nanos, cx.this_node(), cx.shared.workers as usize);
+        let home = if workers > 1 { piece.datagram.home(workers) } else { cx.worker() };
+        if Mark::take(packet) == Mark::None && home != cx.worker() && Self::is_by_server(cx, packet) {
+            Mark::None.hand_over(packet, home, this);
+            return Some(Next::HandOver);
+        }
         let Some(key) = piece.flow else {
             return match cx.local.fragments.later(piece.datagram, now) {
                 Later::Known(Follow::Addresses { ends, .. }) => {
@@ -110,27 +117,35 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
                     })
                 }
                 Later::Known(Follow::Worker(worker)) => {
-                    packet.hand_over(worker as usize, this);
+                    Mark::Sent.hand_over(packet, worker as usize, this);
                     Some(Next::HandOver)
                 }
                 Later::Known(_) => None,
                 // Others' fragments pass by.
-                _ if !cx.shared.is_nat_server(I::ip(I::sender(packet.data())?), 0) => None,
+                _ if !Self::is_by_server(cx, packet) => None,
                 Later::Hold => Some(Next::Hold),
                 Later::Full => Some(cx.drop(packet, Error::FragmentsFull)),
             };
         };
         let session = I::sessions_of(cx.local).of_server(&key).copied();
         let session = session.filter(|session| cx.shared.live().holds(session.handle));
-        let follow = match session {
-            Some(session) => Follow::Addresses { server: session.handle, ends: session.client.reversed().ends() },
-            None => match Self::owner(cx, packet) {
-                Some(owner) => Follow::Worker(owner as u32),
-                None => Follow::NoVip,
-            },
+        let owner = if session.is_some() { None } else { Self::owner(cx, &key) };
+        let follow = match (session, owner) {
+            (Some(session), _) => Follow::Addresses { server: session.handle, ends: session.client.reversed().ends() },
+            (None, Some(owner)) => Follow::Worker(owner as u32),
+            (None, None) => Follow::NoVip,
         };
         fragments::first(cx, piece.datagram, follow);
+        if let Some(owner) = owner {
+            Mark::Sent.hand_over(packet, owner, this);
+            return Some(Next::HandOver);
+        }
         session.map(|session| Self::back(cx, packet, &key, &session))
+    }
+
+    /// Whether a server behind NAT sent a packet.
+    fn is_by_server(cx: &Cx<'_, '_, Self>, packet: &Packet<'_>) -> bool {
+        I::sender(packet.data()).is_some_and(|sender| cx.shared.is_nat_server(I::ip(sender), 0))
     }
 
     /// What becomes of an ICMP error about a packet that went to a server.
@@ -148,19 +163,23 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         Some(Self::LOOKUP)
     }
 
-    /// The other worker that has the session of a server's answer, if there is one.
-    fn owner(cx: &Cx<'_, '_, Self>, packet: &Packet<'_>) -> Option<usize> {
-        let workers = cx.shared.workers;
-        if workers < 2 {
+    /// The other worker that has the session of a server's answer, or of what an error is about.
+    fn elsewhere(cx: &Cx<'_, '_, Self>, packet: &Packet<'_>) -> Option<usize> {
+        if cx.shared.workers < 2 {
             return None;
         }
         // An error is about a packet that went to a server.
         let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
-        let first = || I::piece(packet.data()).and_then(|piece| piece.flow);
-        let key = I::Key::read(packet.data()).or_else(first).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
+        let key = I::Key::read(packet.data()).filter(|key| has_ports(key.protocol())).or_else(quoted)?;
+        Self::owner(cx, &key)
+    }
+
+    /// The other worker that has the session of an answer with this key, if there is one.
+    fn owner(cx: &Cx<'_, '_, Self>, key: &I::Key) -> Option<usize> {
         let (address, port) = key.source();
-        let owner = owner(key, key.destination(), workers) as usize;
-        (owner != cx.worker() && cx.shared.is_nat_server(I::ip(address), port)).then_some(owner)
+        let owner = owner(*key, key.destination(), cx.shared.workers) as usize;
+        let ours = has_ports(key.protocol()) && cx.shared.is_nat_server(I::ip(address), port);
+        (ours && owner != cx.worker()).then_some(owner)
     }
 
     /// Where packets go that are no server's answers.
@@ -224,7 +243,7 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
             if let Some(next) = Self::quote(cx, packet) {
                 return next;
             }
-            if let Some(owner) = Self::owner(cx, packet) {
+            if let Some(owner) = Self::elsewhere(cx, packet) {
                 packet.hand_over(owner, cx.this_node());
                 return Next::HandOver;
             }

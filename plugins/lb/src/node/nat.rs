@@ -17,7 +17,6 @@ use super::rare::{self, Balancing, Fragment};
 use super::{Error, LbTrace, Next, Staged, longest};
 use crate::config::Encap;
 use crate::flow_table::{FlowHash, FlowTable};
-use crate::fragments::Later;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way, is_alive};
 use crate::nat::{
@@ -33,11 +32,9 @@ pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words, Flow = S
     /// The encapsulation's names: plain and full.
     const ENCAPS: [Encap; 2];
 
-    /// A worker's sessions.
-    fn sessions(local: &mut LbLocal) -> &mut Sessions<Self::Key>;
-    /// The same with its flow table.
+    /// A worker's sessions, and its flow table.
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<Self::Key>, &FlowTable);
-    /// The same, to read.
+    /// The sessions, to read.
     fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
     /// The addresses that servers see instead of clients'.
     fn pool(tables: &LbTables) -> &[<Self::Key as FlowKey>::Address];
@@ -53,9 +50,6 @@ impl NatInner for V4 {
     type Key = FlowKey4;
     const ENCAPS: [Encap; 2] = [Encap::Nat4, Encap::Fullnat4];
 
-    fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey4> {
-        &mut local.nat4
-    }
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey4>, &FlowTable) {
         (&mut local.nat4, &local.flows)
     }
@@ -80,9 +74,6 @@ impl NatInner for V6 {
     type Key = FlowKey6;
     const ENCAPS: [Encap; 2] = [Encap::Nat6, Encap::Fullnat6];
 
-    fn sessions(local: &mut LbLocal) -> &mut Sessions<FlowKey6> {
-        &mut local.nat6
-    }
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey6>, &FlowTable) {
         (&mut local.nat6, &local.flows)
     }
@@ -130,6 +121,13 @@ impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
     type Family = I;
     const ENCAP: Encap = I::ENCAPS[FULL as usize];
     const WHOLE: bool = true;
+
+    /// The one to which the server's answers come. With full NAT these come to whoever has the session, because the port is
+    /// picked so.
+    fn owner(shared: &LbTables, key: &I::Key) -> Option<usize> {
+        let asked = !FULL && has_ports(key.protocol());
+        asked.then(|| owner(*key, key.source(), shared.workers) as usize)
+    }
 }
 
 /// As [`Staged`], with the bucket kept.
@@ -167,11 +165,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
         let NatStaged { staged, bucket } = staged;
-        if let Some(owner) = elsewhere::<I, FULL>(cx, packet) {
-            // The other fragments of its datagram follow it.
-            if let Some(piece) = I::piece(packet.data()).filter(|piece| piece.flow.is_some()) {
-                fragments::first(cx, piece.datagram, Follow::Worker(owner as u32));
-            }
+        if let Some(owner) = elsewhere::<I, FULL>(cx, packet, staged) {
             packet.hand_over(owner, cx.this_node());
             return Next::HandOver;
         }
@@ -206,12 +200,13 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         }
         if staged.identity == 0 && NoFlow::of(staged) == NoFlow::Quote {
             let quote = I::Key::read_quote(packet.data());
-            let session =
-                quote.and_then(|quote| Some((quote, *I::sessions(cx.local).of_client(&quote.key.reversed())?)));
+            let sessions = I::sessions_of(cx.local);
+            let session = quote.and_then(|quote| Some((quote, *sessions.about(&quote.key.reversed(), found)?)));
+            let to = session.and_then(|(_, session)| cx.shared.server(session.handle));
             let done = session.is_some_and(|(quote, session)| to_server(packet.data_mut(), &quote, &session, FULL));
-            if !done {
-                return cx.drop(packet, Error::Quote);
-            }
+            let Some(to) = to.filter(|_| done) else { return cx.drop(packet, Error::Quote) };
+            // Several connections of one client may have different servers.
+            let way = if to.handle == found { way } else { Way::new(cx.tables, to) };
             let meta = packet.meta_mut();
             (meta.forward, meta.dpo) = (way.index, way.track);
             return Next::To(way.node);
@@ -229,7 +224,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             None => <I::Key as Translated>::read(packet.data()),
         };
         let Some(client) = client else { return cx.drop(packet, Error::Short) };
-        let session = I::sessions(cx.local).of_client(&client).filter(|session| session.handle == found);
+        let session = I::sessions_of(cx.local).of_client(&client, found);
         let server = match session.map(|session| session.server) {
             Some(server) => server,
             None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
@@ -274,30 +269,20 @@ fn sent<I: NatInner, const FULL: bool>(
     Next::To(way.node)
 }
 
-/// The other worker that a packet belongs to: the one to which the server's answers come. With full NAT these come here,
-/// because the port is picked so.
-fn elsewhere<I: NatInner, const FULL: bool>(cx: &Cx<'_, '_, Translate<I, FULL>>, packet: &Packet<'_>) -> Option<usize> {
-    if cx.shared.workers < 2 {
+/// The other worker that a packet belongs to, if it does. Fragments have their own way of finding it.
+fn elsewhere<I: NatInner, const FULL: bool>(
+    cx: &Cx<'_, '_, Translate<I, FULL>>,
+    packet: &Packet<'_>,
+    staged: Staged,
+) -> Option<usize> {
+    let fragment = staged.identity == 0 && NoFlow::of(staged) == NoFlow::Fragment;
+    if FULL || fragment || cx.shared.workers < 2 {
         return None;
     }
-    if let Some(piece) = I::piece(packet.data())
-        && piece.flow.is_none()
-    {
-        // One that follows goes where the first went, if that is known to be elsewhere.
-        return match cx.local.fragments.later(piece.datagram, cx.now().nanos) {
-            Later::Known(Follow::Worker(worker)) => Some(worker as usize).filter(|&worker| worker != cx.worker()),
-            _ => None,
-        };
-    }
-    if FULL {
-        return None;
-    }
-    let first = || I::piece(packet.data()).and_then(|piece| piece.flow);
     let quoted = || Some(I::Key::read_quote(packet.data())?.key.reversed());
-    let key = <I::Key as Translated>::read(packet.data()).or_else(first).filter(|key| has_ports(key.protocol()));
+    let key = <I::Key as Translated>::read(packet.data()).filter(|key| has_ports(key.protocol()));
     let key = key.or_else(quoted)?;
-    let owner = owner(key, key.source(), cx.shared.workers) as usize;
-    (owner != cx.worker()).then_some(owner)
+    Translate::<I, FULL>::owner(cx.shared, &key).filter(|&owner| owner != cx.worker())
 }
 
 /// Begins a session for a flow that was given a server; says what the server gets.

@@ -5,7 +5,7 @@ use vnet::{Cx, NodeId, Offload, Packet, PacketNode};
 
 use super::family::Inner;
 use super::flow::NoFlow;
-use super::fragments::{self, Follow};
+use super::fragments::{self, Follow, Piece};
 use super::{Error, Next, Staged};
 use crate::config::{Encap, Family, MssClamp, Ping};
 use crate::flow_table::{Control, FlowState, Verdict};
@@ -24,7 +24,15 @@ pub(super) trait Balancing: PacketNode<Next = Next, Error = Error, Shared = LbTa
     const ENCAP: Encap;
     /// Packets stay what they are, so that large segments and unfinished checksums may pass.
     const WHOLE: bool;
+
+    /// The worker that a flow belongs to, where its addresses and ports alone say so.
+    fn owner(_: &LbTables, _: &FlowBy<Self>) -> Option<usize> {
+        None
+    }
 }
+
+/// A flow, as a node's packets tell it.
+pub(super) type FlowBy<B> = <<B as Balancing>::Family as Inner>::Flow;
 
 impl<B: Balancing> fragments::Holding for B {
     type Packets = B::Family;
@@ -61,12 +69,16 @@ pub(super) fn find<B: Balancing>(
     staged: Staged,
 ) -> Result<FoundBy<B>, Next> {
     let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
-    let (mut fragment, why) = (None, NoFlow::of(staged));
-    let (vip, control) = match staged.identity {
-        0 => judged::<B>(cx, packet, staged)?,
-        _ => (staged.vip, None),
+    let why = (staged.identity == 0).then(|| NoFlow::of(staged));
+    let piece = match why {
+        Some(NoFlow::Fragment) => Some(fragments::gathered(cx, packet, staged.vip)?),
+        _ => None,
     };
-    if staged.identity != 0 {
+    let (vip, control) = match why {
+        Some(why) => judged::<B>(cx, packet, staged.vip, why, piece.as_ref())?,
+        None => (staged.vip, None),
+    };
+    if why.is_none() {
         // It was counted as one of a known flow, and will be again if it is one.
         let counters = counters(cx.local, vip);
         counters.known = counters.known.saturating_sub(1);
@@ -77,35 +89,29 @@ pub(super) fn find<B: Balancing>(
         nodes::checksum::complete(packet);
         packet.meta_mut().offload = Offload::empty();
     }
-    let found = match why {
-        NoFlow::Quote if staged.identity == 0 => quoted::<B>(cx, packet, vip)?,
-        NoFlow::Fragment if staged.identity == 0 => {
-            let Some(piece) = B::Family::piece(packet.data()) else {
-                return Err(cx.drop(packet, Error::Short));
-            };
-            match piece.flow {
-                Some(flow) => {
-                    fragment = Some(Fragment::First(piece.datagram, flow));
-                    let named = named::<B::Family>(shared, packet.data(), vip);
-                    balance(shared, cx.local, now, B::Family::words_of(&flow), vip, (None, named))
-                }
-                None => {
-                    let follow = fragments::later(cx, packet, piece.datagram)?;
-                    match follow {
-                        Follow::NoVip => return Err(no_vip(cx, packet)),
-                        Follow::Receive => return Err(B::Family::RECEIVE),
-                        _ => (),
-                    }
-                    fragment = Some(Fragment::Later(follow));
-                    followed(shared, follow)
-                }
-            }
+    let mut fragment = None;
+    let found = match (why, piece) {
+        (_, Some(Piece { datagram, flow: Some(flow) })) => {
+            fragment = Some(Fragment::First(datagram, flow));
+            let named = named::<B::Family>(shared, packet.data(), vip);
+            balance::<B>(shared, cx.local, now, B::Family::words_of(&flow), vip, (None, named))
         }
-        _ => {
-            let names = staged.identity == 0 && why == NoFlow::Named;
+        (_, Some(Piece { datagram, flow: None })) => {
+            let follow = fragments::later(cx, packet, datagram)?;
+            match follow {
+                Follow::NoVip => return Err(no_vip(cx, packet)),
+                Follow::Receive => return Err(B::Family::RECEIVE),
+                _ => (),
+            }
+            fragment = Some(Fragment::Later(follow));
+            followed(shared, follow)
+        }
+        (Some(NoFlow::Quote), None) => quoted::<B>(cx, packet, vip)?,
+        (why, None) => {
+            let names = why == Some(NoFlow::Named);
             let named = if names { named::<B::Family>(shared, packet.data(), vip) } else { None };
             let words = B::Family::all_words(packet.data()).ok();
-            words.and_then(|words| balance(shared, cx.local, now, words, vip, (control, named)))
+            words.and_then(|words| balance::<B>(shared, cx.local, now, words, vip, (control, named)))
         }
     };
     let Some((server, identity)) = found else {
@@ -145,15 +151,16 @@ fn clamp<I: Inner>(shared: &LbTables, packet: &mut Packet<'_>, vip: u32, room: u
 }
 
 /// [`Found`] by a node.
-pub(super) type FoundBy<B> = Found<<<B as Balancing>::Family as Inner>::Flow>;
+pub(super) type FoundBy<B> = Found<FlowBy<B>>;
 
 /// The server that a fragment follows to.
 fn followed(shared: &LbTables, follow: Follow) -> Option<(&ServerEntry, u64)> {
-    match follow {
-        Follow::Server { server, identity } => Some((shared.server(server)?, identity)),
-        Follow::Addresses { server, .. } => Some((shared.server(server)?, 0)),
-        Follow::Worker(_) | Follow::NoVip | Follow::Receive => None,
-    }
+    let (server, identity) = match follow {
+        Follow::Server { server, identity } => (server, identity),
+        Follow::Addresses { server, .. } => (server, 0),
+        Follow::Worker(_) | Follow::Round | Follow::NoVip | Follow::Receive => return None,
+    };
+    Some((shared.server(server)?, identity))
 }
 
 /// The VIP of a packet that is none of the common ones, and what it says about its connection; or what becomes of it, if it has
@@ -161,21 +168,24 @@ fn followed(shared: &LbTables, follow: Follow) -> Option<(&ServerEntry, u64)> {
 fn judged<B: Balancing>(
     cx: &mut Cx<'_, '_, B>,
     packet: &mut Packet<'_>,
-    staged: Staged,
+    vip: u32,
+    why: NoFlow,
+    piece: Option<&Piece<FlowBy<B>>>,
 ) -> Result<(u32, Option<Control>), Next> {
-    let vip = Some(staged.vip).filter(|&vip| vip != 0);
-    let vip = match NoFlow::of(staged) {
-        NoFlow::Fragment => match B::Family::piece(packet.data()) {
-            Some(piece) if piece.flow.is_some() && is_answered::<B>(cx.shared, packet, staged.vip) => {
-                fragments::first(cx, piece.datagram, Follow::Receive);
+    let number = vip;
+    let vip = Some(vip).filter(|&vip| vip != 0);
+    let vip = match why {
+        NoFlow::Fragment => match piece {
+            Some(Piece { datagram, flow: Some(flow) }) if is_answered::<B>(cx.shared, packet, number, flow) => {
+                fragments::first(cx, *datagram, Follow::Receive);
                 return Err(B::Family::RECEIVE);
             }
-            Some(piece) if vip.is_none() && piece.flow.is_some() => {
-                fragments::first(cx, piece.datagram, Follow::NoVip);
+            Some(Piece { datagram, flow: Some(_) }) if vip.is_none() => {
+                fragments::first(cx, *datagram, Follow::NoVip);
                 None
             }
             // One that follows needs no VIP.
-            _ => Some((vip.unwrap_or(0), None)),
+            _ => Some((number, None)),
         },
         NoFlow::Short => return Err(cx.drop(packet, Error::Short)),
         NoFlow::Chain => return Err(cx.drop(packet, Error::Chain)),
@@ -195,14 +205,11 @@ fn judged<B: Balancing>(
 }
 
 /// Whether a first fragment is that of an echo request that we answer.
-fn is_answered<B: Balancing>(shared: &LbTables, packet: &Packet<'_>, vip: u32) -> bool {
+pub(super) fn is_answered<B: Balancing>(shared: &LbTables, packet: &Packet<'_>, vip: u32, flow: &FlowBy<B>) -> bool {
     let number = packet.meta().forward;
     let transport = B::Family::transport(packet.data()).and_then(|at| packet.data().get(at));
-    let flow = B::Family::piece(packet.data()).and_then(|piece| piece.flow);
-    let icmp = flow.is_some_and(|flow| {
-        let protocol = (B::Family::words_of(&flow).ports() >> 32) as u8;
-        protocol == protocol::ICMP || protocol == protocol::ICMP6
-    });
+    let protocol = (B::Family::words_of(flow).ports() >> 32) as u8;
+    let icmp = protocol == protocol::ICMP || protocol == protocol::ICMP6;
     // Of VIPs of single ports none is named by a packet without a port.
     let vip = if vip != 0 { Some(vip) } else { shared.first_of(number) };
     let answers = vip.and_then(|vip| shared.vip(vip)).is_some_and(|entry| entry.ping == Ping::Answer);
@@ -248,7 +255,7 @@ pub(super) fn unmasked(shared: &LbTables, vip: u32) -> Staged {
 }
 
 /// The server that the connection ID of a packet names, if it names one.
-fn named<I: Inner>(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerHandle> {
+pub(super) fn named<I: Inner>(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerHandle> {
     let names = shared.vip(vip)?.names.as_ref()?;
     let payload = I::transport(packet)?.checked_add(UDP_HEADER)?;
     shared.present(names.slot(packet.get(payload..)?)?)
@@ -258,7 +265,7 @@ fn named<I: Inner>(shared: &LbTables, packet: &[u8], vip: u32) -> Option<ServerH
 const UDP_HEADER: usize = 8;
 
 /// The server of a flow, known or new. A server that its packet names is its server from then on.
-fn balance<'t>(
+fn balance<'t, B: Balancing>(
     shared: &'t LbTables,
     local: &mut LbLocal,
     now: u32,
@@ -277,7 +284,21 @@ fn balance<'t>(
         Some(control) => flows.control(hash, now, live, control),
         None => flows.find(hash, now, live),
     };
+    let translated = named.filter(|_| B::ENCAP.is_nat());
     let verdict = match known {
+        // Answers to each of several connections by the same ports come back through the balancer: what is theirs alone stays.
+        Some(other) if let Some(named) = translated.filter(|&named| named != other) => {
+            let back = flows.find(hash.with(named), now, live).is_some();
+            // Where the source alone counts, the rest of what it sends stays where it is.
+            let stays = if entry.mask == KeyMask::FLOW { other } else { named };
+            if flows.find(hash.with(stays), now, live).is_none() {
+                flows.insert(hash.with(stays), now, live, stays, state);
+            }
+            if stays == other {
+                flows.insert(hash, now, live, named, state);
+            }
+            if back { Verdict::Known(named) } else { Verdict::New(named) }
+        }
         // Where the source alone counts, many connections are one flow: they part, and it stays where it is.
         Some(server) if named.is_some_and(|named| named == server || entry.mask != KeyMask::FLOW) => {
             Verdict::Known(named.unwrap_or(server))

@@ -209,20 +209,33 @@ impl Bed {
         worker: usize,
         frames: impl IntoIterator<Item = F>,
     ) -> Vec<(String, Vec<u8>)> {
-        let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
-        self.console.router().ask(worker, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
-        self.console.router().step();
-        let in_use = self.console.router().ask_all(|worker| worker.buffers_in_use());
-        assert!(in_use.iter().all(|count| *count == 0), "buffers are still in use: {in_use:?}");
-        std::mem::take(&mut self.left.lock().unwrap())
+        let left = self.send_on_and_hold(worker, frames);
+        self.nothing_in_use();
+        left
     }
 
     /// The same where packets may wait for something.
     pub fn send_and_hold<F: Into<Frame>>(&mut self, frames: impl IntoIterator<Item = F>) -> Vec<(String, Vec<u8>)> {
+        self.send_on_and_hold(0, frames)
+    }
+
+    /// The same on a worker.
+    pub fn send_on_and_hold<F: Into<Frame>>(
+        &mut self,
+        worker: usize,
+        frames: impl IntoIterator<Item = F>,
+    ) -> Vec<(String, Vec<u8>)> {
         let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
-        self.console.router().ask(0, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
+        self.console.router().ask(worker, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
         self.console.router().step();
         std::mem::take(&mut self.left.lock().unwrap())
+    }
+
+    /// No packet is anywhere.
+    #[track_caller]
+    pub fn nothing_in_use(&mut self) {
+        let in_use = self.console.router().ask_all(|worker| worker.buffers_in_use());
+        assert!(in_use.iter().all(|count| *count == 0), "buffers are still in use: {in_use:?}");
     }
 
     /// Sends frames as `send` does; gives the server of each too, in order, and the longest pass of the worker.

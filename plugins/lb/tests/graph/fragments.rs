@@ -113,24 +113,34 @@ fn bed(workers: usize) -> Bed {
 
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]];
 
+const FOUR: &str = "10.0.2.2 10.0.2.3 10.0.2.4";
+const SIX: &str = "2002::2 2002::3 2002::4";
+
+/// VIP, client, encapsulation, servers and bytes of headers in front.
+const WAYS: [(&str, &str, &str, &str, usize); 13] = [
+    ("90.0.0.1/32", "10.0.1.2", "gre4", FOUR, 24),
+    ("90.0.0.1/32", "10.0.1.2", "gre6", SIX, 44),
+    ("90.0.0.1/32", "10.0.1.2", "ipip4", FOUR, 20),
+    ("90.0.0.1/32", "10.0.1.2", "ipip6", SIX, 40),
+    ("90.0.0.1/32", "10.0.1.2", "gue4", FOUR, 32),
+    ("90.0.0.1/32", "10.0.1.2", "gue6", SIX, 52),
+    ("90.0.0.1/32", "10.0.1.2", "l2dsr", FOUR, 0),
+    ("90.0.0.1/32", "10.0.1.2", "l3dsr dscp 5", FOUR, 0),
+    ("2003::1/128", "2001::2", "gre4", FOUR, 24),
+    ("2003::1/128", "2001::2", "gre6", SIX, 44),
+    ("2003::1/128", "2001::2", "ipip6", SIX, 40),
+    ("2003::1/128", "2001::2", "gue6", SIX, 52),
+    ("2003::1/128", "2001::2", "l2dsr", SIX, 0),
+];
+
+/// The server of a frame: its outer destination.
+fn server(frame: &[u8]) -> &[u8] {
+    if frame[14] >> 4 == 4 { &frame[30..34] } else { &frame[38..54] }
+}
+
 #[test]
 fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
-    let (four, six) = ("10.0.2.2 10.0.2.3 10.0.2.4", "2002::2 2002::3 2002::4");
-    for (vip, client, encap, servers, overhead) in [
-        ("90.0.0.1/32", "10.0.1.2", "gre4", four, 24),
-        ("90.0.0.1/32", "10.0.1.2", "gre6", six, 44),
-        ("90.0.0.1/32", "10.0.1.2", "ipip4", four, 20),
-        ("90.0.0.1/32", "10.0.1.2", "ipip6", six, 40),
-        ("90.0.0.1/32", "10.0.1.2", "gue4", four, 32),
-        ("90.0.0.1/32", "10.0.1.2", "gue6", six, 52),
-        ("90.0.0.1/32", "10.0.1.2", "l2dsr", four, 0),
-        ("90.0.0.1/32", "10.0.1.2", "l3dsr dscp 5", four, 0),
-        ("2003::1/128", "2001::2", "gre4", four, 24),
-        ("2003::1/128", "2001::2", "gre6", six, 44),
-        ("2003::1/128", "2001::2", "ipip6", six, 40),
-        ("2003::1/128", "2001::2", "gue6", six, 52),
-        ("2003::1/128", "2001::2", "l2dsr", six, 0),
-    ] {
+    for (vip, client, encap, servers, overhead) in WAYS {
         for ports in ["", " protocol udp port 53"] {
             let mut bed = bed(1);
             bed.type_all(&[&format!("lb vip {vip}{ports} encap {encap}"), &format!("lb as {vip}{ports} {servers}")]);
@@ -150,7 +160,7 @@ fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
                     let frames: Vec<_> = left.iter().map(|(_, frame)| frame.clone()).collect();
                     let (source, sport, to, dport) = joined(&frames);
                     assert_eq!((source, sport, dport), (tuple.0, tuple.1, 53));
-                    assert!(four.contains(&to.to_string()));
+                    assert!(FOUR.contains(&to.to_string()));
                 } else {
                     assert_eq!(inner, expected, "{encap}: not touched");
                 }
@@ -168,6 +178,107 @@ fn fragments_follow_their_first_in_any_order_with_every_encapsulation() {
     }
 }
 
+/// A datagram as one packet.
+fn whole(tuple: Tuple) -> Vec<u8> {
+    let [first, second, third] = fragments(tuple, 0, false);
+    let mut whole = if first[14] >> 4 == 4 { first } else { [&first[..54], &first[62..]].concat() };
+    if whole[14] >> 4 == 4 {
+        whole.extend([&second[34..], &third[34..]].concat());
+        let mut ip = etherparse::Ipv4Header::from_slice(&whole[14..]).unwrap().0;
+        ip.more_fragments = false;
+        ip.set_payload_len(whole.len() - 34).unwrap();
+        ip.header_checksum = ip.calc_header_checksum();
+        whole[14..34].copy_from_slice(&ip.to_bytes());
+    } else {
+        whole.extend([&second[62..], &third[62..]].concat());
+        let length = (whole.len() - 54) as u16;
+        whole[18..20].copy_from_slice(&length.to_be_bytes());
+        whole[20] = 17;
+    }
+    whole
+}
+
+/// Whichever workers the fragments come to, and whichever knows the flow, they go to the flow's server.
+#[test]
+fn with_several_workers_fragments_go_where_their_flow_goes() {
+    for (vip, client, encap, servers, overhead) in WAYS.into_iter().filter(|way| !way.2.starts_with("l2dsr")) {
+        for (ports, workers) in [("", 2), (" protocol udp port 53", 3)] {
+            let mut bed = bed(workers);
+            bed.type_all(&[&format!("lb vip {vip}{ports} encap {encap}"), &format!("lb as {vip}{ports} {servers}")]);
+            let address = ip(vip.split('/').next().unwrap());
+            let tuple = |number: usize| (ip(client), 1000 + number as u16, address, 53);
+            let went: Vec<_> = (0..12)
+                .map(|number| {
+                    let left = bed.send_on(number / 6 % workers, [whole(tuple(number))]);
+                    server(&left[0].1).to_vec()
+                })
+                .collect();
+            // From here on the scheduler would choose another one.
+            let other = if servers.contains(':') { "2002::5" } else { "10.0.2.5" };
+            bed.type_all(&[&format!("lb as {vip}{ports} {other}"), &format!("lb as {vip}{ports} {servers} del")]);
+            for (number, to) in went.iter().enumerate() {
+                let pieces = fragments(tuple(number), number as u16, false);
+                let order = ORDERS[number % 6].into_iter().enumerate();
+                let left: Vec<_> = order
+                    .flat_map(|(n, at)| bed.send_on_and_hold((number + n) % workers, [pieces[at].clone()]))
+                    .collect();
+                assert_eq!(left.len(), 3, "{encap}{ports}, {workers} workers");
+                assert!(left.iter().all(|(_, frame)| server(frame) == to), "{encap}{ports}, {workers} workers");
+                assert!(left.iter().all(|(_, frame)| frame.len() >= overhead + 34));
+            }
+            // Flows of which nobody knows.
+            for number in 20..26 {
+                let pieces = fragments(tuple(number), number as u16, false);
+                let order = ORDERS[number % 6].into_iter().enumerate();
+                let left: Vec<_> = order
+                    .flat_map(|(n, at)| bed.send_on_and_hold((number + n) % workers, [pieces[at].clone()]))
+                    .collect();
+                assert_eq!(left.len(), 3);
+                assert!(left.iter().all(|(_, frame)| server(frame) == server(&left[0].1)), "{encap}{ports}");
+            }
+            assert_eq!(bed.shown("first session packet"), 18, "a flow is begun once");
+            assert!(bed.counted("worker-handoff", "packets handed over") > 0);
+            assert_eq!(bed.counted("worker-handoff", "congestion drop"), 0);
+            bed.nothing_in_use();
+        }
+    }
+}
+
+/// A long datagram whose flow another worker knows is sent on in order, and nothing of it is lost.
+#[test]
+fn what_follows_a_fragment_around_stays_in_order() {
+    for workers in [2, 3, 4] {
+        for knows in 0..workers {
+            let mut bed = bed(workers);
+            bed.type_all(&["lb vip 90.0.0.1/32 encap gre4", "lb as 90.0.0.1/32 10.0.2.2 10.0.2.3 10.0.2.4"]);
+            let tuple = (ip("10.0.1.2"), 7, ip("90.0.0.1"), 53);
+            let to = server(&bed.send_on(knows, [whole(tuple)])[0].1).to_vec();
+            bed.type_all(&["lb as 90.0.0.1/32 10.0.2.5", "lb as 90.0.0.1/32 10.0.2.2 10.0.2.3 10.0.2.4 del"]);
+            let mut all = Vec::new();
+            for id in 0..5 {
+                let [first, middle, last] = fragments(tuple, id, false);
+                let middles = (0..40u16).map(|n| {
+                    let mut piece = middle.clone();
+                    piece[20..22].copy_from_slice(&(0x2000 + 5 + n * 5).to_be_bytes());
+                    let mut ip = etherparse::Ipv4Header::from_slice(&piece[14..]).unwrap().0;
+                    ip.header_checksum = ip.calc_header_checksum();
+                    piece[14..34].copy_from_slice(&ip.to_bytes());
+                    piece
+                });
+                all.extend(std::iter::once(first).chain(middles).chain([last]));
+            }
+            for comes in 0..workers {
+                let left = bed.send_on(comes, all.clone());
+                assert!(left.iter().all(|(_, frame)| server(frame) == to));
+                let inner = |frame: &[u8]| frame[38..].to_vec();
+                let left: Vec<_> = left.iter().map(|(_, frame)| inner(frame)).collect();
+                let expected: Vec<_> = all.iter().map(|frame| frame[14..].to_vec()).collect();
+                assert!(left == expected, "{workers} workers, {knows} knows, {comes} has them: {}", left.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn nat_translates_fragments_both_ways() {
     for (encap, family, vip, length, client, server) in [
@@ -176,7 +287,7 @@ fn nat_translates_fragments_both_ways() {
         ("nat6", "nat6", "2003::1", 128, "2001::2", "2002::2"),
         ("fullnat6", "nat6", "2003::1", 128, "2001::2", "2002::2"),
     ] {
-        for workers in [1, 3] {
+        for workers in [1, 2, 3] {
             let mut bed = bed(workers);
             bed.type_all(&[
                 &format!("lb vip {vip}/{length} protocol udp port 53 encap {encap} target_port 5353"),
@@ -187,13 +298,22 @@ fn nat_translates_fragments_both_ways() {
             for (number, order) in ORDERS.into_iter().enumerate() {
                 let port = 1000 + number as u16;
                 let pieces = fragments((client, port, vip, 53), number as u16, false);
-                let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([pieces[at].clone()])).collect();
+                // Another worker knows the flow of every second one.
+                let whole = whole((client, port, vip, 53));
+                let known = (number % 2 == 1).then(|| bed.send_on(number / 2 % workers, [whole]));
+                let mut sent = |n: usize, piece: &[u8]| bed.send_on_and_hold((number + n) % workers, [piece.to_vec()]);
+                let left: Vec<_> = order.into_iter().enumerate().flat_map(|(n, at)| sent(n, &pieces[at])).collect();
                 let frames: Vec<_> = left.into_iter().map(|(_, frame)| frame).collect();
-                assert_eq!(frames.len(), 3, "{encap} {order:?}");
+                assert_eq!(frames.len(), 3, "{encap} {order:?}, {workers} workers");
+                if let Some(known) = known {
+                    let ports = if vip.is_ipv4() { 34..36 } else { 54..56 };
+                    let source: [u8; 2] = known[0].1[ports].try_into().unwrap();
+                    assert_eq!(u16::from_be_bytes(source), joined(&frames).1, "{encap}: one flow, one session");
+                }
                 let (source, sport, to, dport) = joined(&frames);
                 assert_eq!((to, dport, source == client), (server, 5353, !encap.starts_with("full")));
                 let answer = fragments((server, 5353, source, sport), 500 + number as u16, true);
-                let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([answer[at].clone()])).collect();
+                let left: Vec<_> = order.into_iter().enumerate().flat_map(|(n, at)| sent(n * 2, &answer[at])).collect();
                 let frames: Vec<_> = left.into_iter().map(|(_, frame)| frame).collect();
                 assert_eq!(frames.len(), 3, "{encap} {order:?} back");
                 assert_eq!(joined(&frames), (vip, 53, client, port));

@@ -266,6 +266,55 @@ fn answers_of_nat_come_from_the_vip_wherever_the_client_moved() {
     }
 }
 
+/// A client's connections by one port, with different servers, have their answers each, and do not end each other.
+#[test]
+fn connections_of_one_client_port_do_not_take_each_others_sessions() {
+    for (workers, vip, encap, options) in [
+        (1, "90.0.0.1", "nat4", PLAIN.to_string()),
+        (3, "90.0.0.1", "nat4", PLAIN.to_string()),
+        (1, "90.0.0.1", "nat4", format!("{PLAIN} src_ip_sticky")),
+        (1, "90.0.0.1", "fullnat4", PLAIN.to_string()),
+        (1, "2003::1", "nat6", PLAIN.to_string()),
+    ] {
+        {
+            let mut quic = Quic::of_workers(workers, vip, encap, &options, ["000002", "000003", "000004", "000005"]);
+            quic.type_all(&["lb conf timeout 1 udp 1"]);
+            let client = (quic.client(1), 1000);
+            let seen = |frame: &[u8]| if frame[14] >> 4 == 4 { (26..30, 34..36) } else { (22..38, 54..56) };
+            let mut sources = [None; 2];
+            for round in 0..4 {
+                for (n, server) in [(0, 1), (1, 3)] {
+                    let packet = short(&cid(0, &format!("{:06x}", server + 2), round * 2 + n as u8, None));
+                    assert_eq!(quic.goes(1, 1000, &packet), quic.servers[server], "{encap}");
+                    let frame = datagram(client, (quic.to, 443), &packet, false);
+                    let there = quic.bed.reaching_servers([frame]).remove(0);
+                    let (address, port) = seen(&there);
+                    let port = u16::from_be_bytes(there[port].try_into().unwrap());
+                    let address = match <[u8; 4]>::try_from(&there[address.clone()]) {
+                        Ok(four) => IpAddr::from(four),
+                        Err(_) => IpAddr::from(<[u8; 16]>::try_from(&there[address]).unwrap()),
+                    };
+                    assert_eq!(*sources[n].get_or_insert((address, port)), (address, port), "{encap}: one session");
+                }
+                // Longer than the sessions would live without packets, together.
+                std::thread::sleep(std::time::Duration::from_millis(450));
+                quic.bed.send([] as [Vec<u8>; 0]);
+                for (n, server) in [(0, 1), (1, 3)] {
+                    let answer = datagram((quic.servers[server], 4433), sources[n].unwrap(), b"answer", true);
+                    let left = quic.bed.send([answer]);
+                    let [(interface, frame)] = &left[..] else { panic!("{left:02x?}") };
+                    let expected = datagram((quic.to, 443), client, b"answer", false);
+                    let from = seen(frame).0.start;
+                    assert_eq!((interface.as_str(), &frame[from..]), ("toy0", &expected[from..]), "{encap}");
+                }
+            }
+            let shown = quic.bed.vppctl("show lb vips verbose");
+            let begun = quic.bed.shown("first session packet");
+            assert!(begun <= 3, "{begun} of two connections: {shown}");
+        }
+    }
+}
+
 #[test]
 fn leaving_servers_keep_their_connections_until_the_last_flow_is_gone() {
     let mut quic = Quic::plain("gre4");

@@ -125,15 +125,23 @@ fn an_error_goes_where_its_flow_goes() {
                     &format!("lb as {vip}{ports} {servers}"),
                 ]);
                 let address = ip(vip.split('/').next().unwrap());
+                let mut went = Vec::new();
                 for port in 1000..1030u16 {
                     let flow = of(CLIENT, (ip(client), port, address, 80), true);
-                    let to = only(bed.send_on(usize::from(port) % workers, [flow]))[at.clone()].to_vec();
+                    went.push(only(bed.send_on(usize::from(port) % workers, [flow]))[at.clone()].to_vec());
+                }
+                // From here on the scheduler would choose another one.
+                let other = if servers.contains(':') { "2002::5" } else { "10.0.2.5" };
+                bed.type_all(&[&format!("lb as {vip}{ports} {other}"), &format!("lb as {vip}{ports} {servers} del")]);
+                for (port, to) in (1000..).zip(went) {
                     // The answer that a router could not send on; eight bytes of it are quoted.
                     let answer = of(CLIENT, (address, 80, ip(client), port), true);
                     let told = error(CLIENT, ip(router), address, &answer, 8);
-                    let left = only(bed.send([told]));
+                    let left = only(bed.send_on(usize::from(port / 3) % workers, [told]));
                     assert_eq!(left[at.clone()], to, "{encap}{ports}, {workers} workers");
                 }
+                let handed = bed.counted("worker-handoff", "packets handed over");
+                assert_eq!(handed > 0, workers > 1, "{handed}");
                 let shown = bed.vppctl("show lb vips verbose");
                 assert!(shown.contains("first session packet: 30\n"), "errors begin no flows: {shown}");
             }
