@@ -8,7 +8,7 @@ use crate::forwarding::udp;
 use crate::support::Bed;
 
 /// Everything that an operator could see of what is configured, without the ages of neighbours.
-fn state(bed: &mut Bed) -> String {
+pub(crate) fn state(bed: &mut Bed) -> String {
     let shows = [
         "show interface",
         "show interface addr",
@@ -31,7 +31,7 @@ fn state(bed: &mut Bed) -> String {
 }
 
 /// A VIP with a server, one of a port, a stream, a route, a tunnel.
-fn bed() -> Bed {
+pub(crate) fn bed() -> Bed {
     let mut bed = Bed::new();
     bed.type_all(
         "lb conf ip4-src-address 10.0.2.1
@@ -68,7 +68,7 @@ fn unknown_commands_words_and_interfaces() {
             ("show nosuch", "show: unknown input `nosuch'"),
             ("s", "ambiguous input `s': set, show"),
             ("show lb foo", "show lb: unknown input `foo'"),
-            ("show lb vips foo", "show lb vips: unknown input `foo'"),
+            ("show lb vips foo", "show lb vips: unknown input `foo' (expected verbose)"),
             ("show version foo", "show version: unknown input `foo'"),
             ("show interface foo", "show interface: unknown input `foo'"),
             ("set interface state foo up", "set interface state: unknown interface `foo up'"),
@@ -105,15 +105,24 @@ fn unknown_commands_words_and_interfaces() {
             ("ip route add 1.0.0.0/8 via 224.0.0.1", "ip route: `224.0.0.1' is not the address of one next hop"),
             ("ip route add 1.0.0.0/8 via 0.0.0.0", "ip route: `0.0.0.0' is not the address of one next hop"),
             ("ip route add 1.0.0.0/8 via 10.0.2.2 foo", "ip route: unknown input `foo'"),
-            ("lb conf foo", "lb conf: parse error: 'foo'"),
-            ("lb vip 1.0.0.0/8 foo", "lb vip: parse error: 'foo'"),
+            (
+                "lb conf foo",
+                "lb conf: parse error: 'foo' (expected ip4-src-address, ip6-src-address, buckets, timeout, half-open, established, closing, udp, snat4 or snat6)",
+            ),
+            (
+                "lb vip 1.0.0.0/8 foo",
+                "lb vip: parse error: 'foo' (expected protocol, port, encap, dscp, variant, type, target_port, new_len, src_ip_sticky, scheduler, ping, mss-clamp, quic-lb, del or dry-run)",
+            ),
             (
                 "lb vip 1.0.0.0/8 encap foo",
                 "lb vip: unknown encap `foo' (there are: gre4, gre6, ipip4, ipip6, gue4, gue6, l3dsr, l2dsr, nat4, nat6, fullnat4, fullnat6)",
             ),
             ("lb vip 1.0.0.0/8 protocol foo port 1", "lb vip: expected protocol tcp or udp, got `foo'"),
-            ("lb as 90.0.0.0/24 foo", "lb as: parse error: 'foo'"),
-            ("lb flush vip 90.0.0.0/24 foo", "lb flush vip: parse error: 'foo'"),
+            (
+                "lb as 90.0.0.0/24 foo",
+                "lb as: parse error: 'foo' (expected the address of a server, protocol, port, target_port, mac, server-id, weight, del, flush or dry-run)",
+            ),
+            ("lb flush vip 90.0.0.0/24 foo", "lb flush vip: parse error: 'foo' (expected protocol or port)"),
             ("trace add foo 10", "trace add: expected NODE COUNT, got `foo 10'"),
             (
                 "trace add ip4-lookup 10",
@@ -216,7 +225,7 @@ fn prefixes_and_numbers() {
             ("lb vip 239.0.0.0/8 protocol udp port 53", "lb vip: VIP 239.0.0.0/8: not the address of one host"),
             ("lb vip 255.255.255.255/32", "lb vip: VIP 255.255.255.255/32: not the address of one host"),
             ("lb vip 0.0.0.0/32", "lb vip: VIP 0.0.0.0/32: not the address of one host"),
-            ("lb vip foo encap gre4", "lb vip: invalid vip prefix: 'foo'"),
+            ("lb vip foo encap gre4", "lb vip: invalid vip prefix: 'foo' (expected an address/length)"),
             ("show ip fib 1.1.1.0/33", "Invalid prefix len: 33"),
             ("ip route add 1.0.0.0/x via 10.0.2.2", "ip route: expected an IPv4 address/length, got `1.0.0.0/x'"),
             ("set interface mtu many pg0", "set interface mtu: expected an MTU from 68 to 65535, got `many'"),

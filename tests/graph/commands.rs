@@ -30,7 +30,13 @@ fn a_script_stops_at_its_first_error_and_names_the_line() {
         .unwrap();
     let error = bed.refused(&format!("exec {}", file.display()));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(error, format!("{} line 3: lb as: parse error: 'nonsense'", file.display()));
+    assert_eq!(
+        error,
+        format!(
+            "{} line 3: lb as: parse error: 'nonsense' (expected the address of a server, protocol, port, target_port, mac, server-id, weight, del, flush or dry-run)",
+            file.display()
+        )
+    );
     assert_eq!(bed.vppctl("show lb vips"), "ip4-gre4 90.0.0.1/32 new_size:1024 #as:0\n");
 }
 

@@ -30,6 +30,11 @@ fn errors_and_help() {
 }
 
 #[test]
+fn errors_of_the_load_balancer() {
+    check("lb_errors");
+}
+
+#[test]
 fn grammar() {
     check("grammar");
 }

@@ -9,6 +9,7 @@ mod fragments;
 mod golden;
 mod ip6;
 mod ip6_commands;
+mod lb_words;
 mod load_balancer;
 mod path_mtu;
 mod pcap_trace;

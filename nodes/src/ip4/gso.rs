@@ -114,3 +114,17 @@ fn plan(packet: &Packet<'_>, ip: usize) -> Option<Plan> {
 pub fn gso_piece_len(packet: &Packet<'_>) -> Option<usize> {
     plan(packet, 0).map(|plan| plan.longest())
 }
+
+/// What a large segment will be cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// How many packets.
+    pub count: usize,
+    /// Bytes of the headers that each of them has, from the IP header on.
+    pub headers: usize,
+}
+
+/// What a large segment, which begins with its IP header, will be cut into; `None` for what cannot be cut.
+pub fn gso_pieces(packet: &Packet<'_>) -> Option<Pieces> {
+    plan(packet, 0).map(|plan| Pieces { count: plan.count(), headers: plan.headers_len() })
+}

@@ -13,7 +13,7 @@ mod reassembly;
 mod receive;
 pub(crate) mod rewrite;
 
-pub use gso::gso_piece_len;
+pub use gso::{Pieces, gso_piece_len, gso_pieces};
 use trace::{Record, Text};
 use vnet::wire::{FlowKey4, HeaderBytes, Ip4Header, Start};
 use vnet::{Builder, NodeSpec, Packet};

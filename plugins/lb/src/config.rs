@@ -199,8 +199,12 @@ impl LbConfig {
     /// # Errors
     /// If there is none of this key.
     pub fn find(&self, key: &VipKey) -> Result<u32, LbError> {
-        let found = self.vips().find(|(_, vip)| vip.state == State::Used && vip.key == *key);
-        found.map(|(index, _)| index).ok_or(LbError::NoVip(*key))
+        let there = || self.vips().filter(|(_, vip)| vip.state == State::Used && vip.key.prefix == key.prefix);
+        if let Some((index, _)) = there().find(|(_, vip)| vip.key == *key) {
+            return Ok(index);
+        }
+        let others: Vec<_> = there().map(|(_, vip)| vip.key).collect();
+        Err(if others.is_empty() { LbError::NoVip(*key) } else { LbError::OtherVips { vip: *key, others } })
     }
 
     /// The configured servers of a VIP, as its scheduler sees them.
@@ -333,7 +337,9 @@ impl LbConfig {
             match (vip.key.service, key.service) {
                 (Service::All, _) => return Err(LbError::AllPorts(*key)),
                 (_, Service::All) => return Err(LbError::SinglePort(*key)),
-                _ if vip.options.encap.name() != options.encap.name() => return Err(LbError::OtherEncap(*key)),
+                _ if vip.options.encap.name() != options.encap.name() => {
+                    return Err(LbError::OtherEncap { vip: *key, has: vip.options.encap.name() });
+                }
                 _ => target = Some(vip.target),
             }
         }

@@ -1,5 +1,6 @@
 //! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
 
+mod listed;
 mod translation;
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +19,7 @@ use crate::handle::ServerHandle;
 use crate::local::{LbLocal, Rooms, ServerCounters, Way};
 use crate::moves::{Moves, Stage, affected, moves};
 use crate::tables::{Engine, LbTables};
+use listed::Listed;
 use translation::Translation;
 
 /// The name under which the load balancer's routes stand.
@@ -47,6 +49,8 @@ pub struct LbControl {
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
     translation: Translation,
+    /// Neighbours that lists of servers have set.
+    pub(crate) listed: Listed,
     /// Packets of NAT that had found no source when the log was told last.
     refused: u64,
 }
@@ -203,6 +207,7 @@ impl LbControl {
                     }
                     if !self.config.servers().any(|(_, server)| server.address == *address) {
                         self.tracks.remove(address);
+                        self.listed.release(router, *address);
                     }
                 }
                 Step::Timeouts(timeouts) => {

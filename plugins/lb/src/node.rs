@@ -7,12 +7,14 @@
 //! would not fit; `ip4-icmp-input` and `ip6-icmp-input` for echo requests that we answer; `ip4-receive` and `ip6-receive` for
 //! packets to an address of ours and a port that is no VIP's; `worker-handoff` for what another worker's memory decides.
 
+mod clamp;
 mod family;
 mod flow;
 pub mod fragments;
 pub(crate) mod in2out;
 mod nat;
 mod rare;
+mod segments;
 mod send;
 mod sweep;
 
@@ -33,6 +35,7 @@ use family::{Inner, V4, V6};
 use flow::NoFlow;
 use fragments::Follow;
 use rare::Fragment;
+use segments::More;
 use send::{Common, SendTo};
 
 next_nodes! {
@@ -266,8 +269,9 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
-        let inner = packet.len();
+        let (inner, more) = (packet.len(), More::of(packet));
         if send::<I, S>(own, common, packet, inner) {
+            more.count(own);
             Next::To(own.way.node)
         } else {
             cx.drop(packet, Error::NoHeadroom)
@@ -305,7 +309,9 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             Ok(vip) => vip,
             Err(staged) => return staged,
         };
-        if !S::WHOLE && packet.meta().offload.intersects(Offload::UNFINISHED) {
+        // Where packets stay what they are, large segments are to be counted as what they become.
+        let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
+        if packet.meta().offload.intersects(unusual) {
             return NoFlow::Unfinished.staged(vip);
         }
         let hash = keys.hash(words);

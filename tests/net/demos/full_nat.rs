@@ -6,14 +6,14 @@ use crate::daemon::Daemon;
 use crate::http::Server;
 
 /// client - lb - switch - servers.
-struct Net {
-    lb: Daemon,
+pub struct Net {
+    pub lb: Daemon,
     _web: Vec<Server>,
     _echo: Vec<Echo>,
-    lab: Lab,
+    pub lab: Lab,
 }
 
-fn lay_out(purpose: &str) -> Option<Net> {
+pub fn lay_out(purpose: &str) -> Option<Net> {
     let lab = Lab::new(purpose, &["client", "lb", "switch", "server1", "server2", "server3"])?;
     lab.link("client", "c0", "lb", "l0");
     lab.link("lb", "l1", "switch", "p0");

@@ -2,9 +2,11 @@
 
 mod bulk;
 mod direct;
+mod ecn;
 mod fat_tree;
 mod fragments;
 mod full_nat;
+mod gue_direct;
 mod ipip;
 mod l2dsr;
 mod l3dsr;
@@ -12,3 +14,4 @@ mod lab;
 mod mtu;
 mod nat;
 mod nat_errors;
+mod node_ports;

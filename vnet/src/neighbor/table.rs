@@ -285,6 +285,11 @@ impl<A: Address> Neighbors<A> {
         (entry.flags.state != State::Incomplete).then_some(entry.mac)
     }
 
+    /// The link address of a neighbour that stays until it is removed, and that the network does not change.
+    pub fn fixed(&self, interface: IfIndex, address: A) -> Option<[u8; 6]> {
+        self.get(interface, address).filter(|entry| entry.flags.fixed).map(|entry| entry.mac)
+    }
+
     /// How many there are, those included that are asked for.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -7,7 +7,8 @@ use cli::{App, Args, CliError, Job, Reply, Step};
 use vnet::Router;
 use vnet::wire::ip4::protocol;
 
-use super::{Ports, once, parse_error, prefix, with};
+use super::with;
+use super::words::{Ports, once, parse_error, prefix};
 use crate::config::VipKey;
 use crate::control::LbControl;
 use crate::flows::{FlowTuple, FlowWalk, Wanted, look_up};
@@ -40,7 +41,8 @@ fn show_flows(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliErro
         } else if args.keyword("max") {
             once(&mut max, "max", args.number("a number of flows", 1..=10_000_000usize)?)?;
         } else if vip.is_none() || !ports.take(args)? {
-            return Err(parse_error(args));
+            let words = if vip.is_none() { "vip, as or max" } else { "vip, protocol, port, as or max" };
+            return Err(parse_error(args, words));
         }
     }
     let key = vip.map(|prefix| ports.service().map(|service| VipKey { prefix, service })).transpose()?;

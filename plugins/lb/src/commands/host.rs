@@ -9,7 +9,7 @@ use serde::Serialize;
 use vnet::Router;
 use vnet::fib::Prefix;
 
-use super::once;
+use super::words::{end, flag, once};
 use crate::host::{Host, Hosts, Wish, node};
 
 /// How often it is looked whether a kernel's end has another MAC.
@@ -47,9 +47,9 @@ fn host<A: Outer>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, Cli
         } else if args.keyword("dscp") {
             once(&mut dscp, "dscp", args.number("a dscp", 1..=63u8)?)?;
         } else if args.keyword("del") {
-            delete = true;
+            flag(&mut delete, "del")?;
         } else {
-            return Err(args.unknown());
+            return end(args, "via, dscp or del").map(|()| Reply::none());
         }
     }
     let missing = || CliError::at("the load balancer is disabled");
@@ -58,7 +58,7 @@ fn host<A: Outer>(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, Cli
             let done = match (delete, via) {
                 (true, via) => hosts.remove(router, prefix, via),
                 (false, Some(interface)) => hosts.add(router, Wish { prefix, interface, next_hop, dscp }),
-                (false, None) => return Err(CliError::at("expected via <interface>")),
+                (false, None) => return Err(CliError::at("expected via <interface>, got nothing")),
             };
             done.map(|()| Reply::none()).map_err(CliError::at)
         })

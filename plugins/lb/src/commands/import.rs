@@ -3,7 +3,8 @@
 use cli::{App, Args, CliError, Reply};
 use vnet::Router;
 
-use super::{Ports, once, parse_error, prefix, with};
+use super::with;
+use super::words::{Ports, end, flag, once, parse_error, prefix};
 use crate::config::{Encap, LbError, Scheduler, VipKey};
 use crate::control::Mode;
 use crate::import::{ImportError, Plan, PlannedVip, apply, csv, packetvisor, read};
@@ -22,11 +23,11 @@ pub(super) fn register(app: &mut App) {
 fn list(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let file = args.word("a file")?;
     let (mut encap, mut vip, mut ports, mut dscp) = (None, None, Ports::default(), None);
-    let (mut scheduler, mut new_len, mut mode) = (None, None, Mode::Change);
+    let (mut scheduler, mut new_len, mut dry_run) = (None, None, false);
     while !args.is_empty() {
         if ports.take(args)? {
         } else if args.keyword("encap") {
-            once(&mut encap, "encap", args.word("an encapsulation")?)?;
+            once(&mut encap, "encap", args.word("an encapsulation (gre4, ipip4, l3dsr, ...)")?)?;
         } else if args.keyword("vip") {
             once(&mut vip, "vip", prefix(args)?)?;
         } else if args.keyword("dscp") {
@@ -37,20 +38,24 @@ fn list(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
             let word = args.word("a scheduler (maglev, rr, wrr, lc, wlc, sh or hash)")?;
             once(&mut scheduler, "scheduler", word.parse::<Scheduler>().map_err(CliError::at)?)?;
         } else if args.keyword("dry-run") {
-            mode = Mode::Try;
+            flag(&mut dry_run, "dry-run")?;
         } else {
-            return Err(parse_error(args));
+            let words = "encap, vip, protocol, port, dscp, new_len, scheduler or dry-run";
+            return Err(parse_error(args, words));
         }
     }
-    let missing = |what: &str| CliError::at(format!("expected {what} for the servers in `{file}', got neither"));
+    let mode = if dry_run { Mode::Try } else { Mode::Change };
+    let missing = |what: &str| CliError::at(format!("expected {what} for the servers in `{file}', got nothing"));
     let encap = encap.ok_or_else(|| missing("`encap' and an encapsulation"))?;
     let prefix = vip.ok_or_else(|| missing("`vip' and a prefix"))?;
     let key = VipKey { prefix, service: ports.service()? };
+    let unknown = || CliError::at(LbError::Encap(encap.into()));
+    full_name(encap, true).or(full_name(encap, false)).ok_or_else(unknown)?;
     let text = read(file).map_err(CliError::at)?;
     let at = |error: ImportError| CliError::at(error.in_file(file));
     let servers = csv::parse(&text).map_err(at)?;
     let ip4 = servers.first().is_none_or(|server| server.address.is_ipv4());
-    let encap = full_name(encap, ip4).ok_or_else(|| CliError::at(LbError::Encap(encap.into())))?;
+    let encap = full_name(encap, ip4).ok_or_else(unknown)?;
     let vip = PlannedVip { line: 0, key, encap, dscp, scheduler, new_len, servers };
     carry_out(router, file, &Plan { vips: vec![vip] }, mode)
 }
@@ -65,7 +70,7 @@ fn full_name(word: &str, ip4: bool) -> Option<&'static str> {
 fn file(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let file = args.word("a file")?;
     let mode = if args.keyword("dry-run") { Mode::Try } else { Mode::Change };
-    args.end()?;
+    end(args, if mode == Mode::Try { "nothing more" } else { "dry-run" })?;
     let text = read(file).map_err(CliError::at)?;
     let plan = packetvisor::parse(&text).map_err(|error| CliError::at(error.in_file(file)))?;
     carry_out(router, file, &plan, mode)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use cli::{App, Args, CliError, Reply};
 use vnet::Router;
 
-use super::{Ports, once, parse_error, prefix, with};
+use super::with;
+use super::words::{Ports, once, parse_error, prefix};
 use crate::config::VipKey;
 use crate::rates::{LONGEST, rates};
 
@@ -27,7 +28,8 @@ fn show(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
         } else if args.keyword("interval") {
             once(&mut interval, "interval", args.number("a number of seconds", 1..=LONGEST)?)?;
         } else if vip.is_none() || !ports.take(args)? {
-            return Err(parse_error(args));
+            let words = if vip.is_none() { "interval or vip" } else { "interval, vip, protocol or port" };
+            return Err(parse_error(args, words));
         }
     }
     let key = vip.map(|prefix| ports.service().map(|service| VipKey { prefix, service })).transpose()?;

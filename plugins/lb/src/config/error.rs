@@ -149,11 +149,34 @@ pub enum LbError {
     #[error("VIP {0}: there is a VIP for a single port of this prefix")]
     SinglePort(VipKey),
     /// VIPs of one prefix that differ in encapsulation: a route leads to one node.
-    #[error("VIP {0}: the other VIPs of this prefix have another encap")]
-    OtherEncap(VipKey),
+    #[error("VIP {vip}: the other VIPs of this prefix have another encap, {has}")]
+    OtherEncap {
+        /// The VIP.
+        vip: VipKey,
+        /// What the others have.
+        has: &'static str,
+    },
     /// The VIP that was named is not there.
     #[error("no VIP {0}")]
     NoVip(VipKey),
+    /// The VIP that was named is not there, and others of its prefix are.
+    #[error("no VIP {vip} (there is {})", listed(others))]
+    OtherVips {
+        /// The VIP.
+        vip: VipKey,
+        /// Those there are; at least one.
+        others: Vec<VipKey>,
+    },
+    /// A VIP that is to go is another than was described.
+    #[error("VIP {vip} has {has}, not {wanted}")]
+    Differs {
+        /// The VIP.
+        vip: VipKey,
+        /// What it has.
+        has: String,
+        /// What was said.
+        wanted: String,
+    },
     /// Nothing was named.
     #[error("No AS address provided")]
     NoAddress,
@@ -255,3 +278,15 @@ pub enum LbError {
         most: u32,
     },
 }
+
+/// Some of them, as they are typed.
+fn listed(vips: &[VipKey]) -> String {
+    let mut text = vips.iter().take(LISTED).map(VipKey::to_string).collect::<Vec<_>>().join(", ");
+    if let Some(more) = vips.len().checked_sub(LISTED).filter(|&more| more > 0) {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+/// So many VIPs fit a line that somebody reads.
+const LISTED: usize = 3;

@@ -53,6 +53,9 @@ pub fn apply(lb: &mut LbControl, router: &mut Router, plan: &Plan, mode: Mode) -
     };
     let vips = match (try_first(lb, router, items), mode) {
         (Err(reason), _) => return Err(first_fault(plan, items, reason, |items| try_first(lb, router, items).err())),
+        (Ok(_), _) if let Some(error) = plan.servers().find_map(|server| taken(lb, router, server)) => {
+            return Err(error);
+        }
         (Ok(vips), Mode::Try) => vips,
         (Ok(_), Mode::Change) => {
             let done = lb.change_or_try(router, mode, |config| build(config, plan, items));
@@ -60,9 +63,9 @@ pub fn apply(lb: &mut LbControl, router: &mut Router, plan: &Plan, mode: Mode) -
         }
     };
     let mut imported = Imported { vips, ..Imported::default() };
-    for server in plan.vips.iter().flat_map(|vip| &vip.servers) {
+    for server in plan.servers() {
         if let Some(mac) = server.mac {
-            set_neighbor(router, server.address, mac, mode, &mut imported);
+            set_neighbor(lb, router, (server.address, mac), mode, &mut imported);
         }
     }
     Ok(imported)
@@ -168,18 +171,29 @@ fn first_fault(
     ImportError { line: lines.into_iter().nth(fails.saturating_sub(1)).unwrap_or(0), reason }
 }
 
+/// Why a server cannot have the MAC that a line says, if it cannot: the operator has set another one by hand.
+fn taken(lb: &LbControl, router: &Router, server: &PlannedServer) -> Option<ImportError> {
+    let PlannedServer { line, address, mac, .. } = *server;
+    let mac = mac?;
+    let has = lb.listed.check(router, on_link(router, address)?, address, mac).err()?;
+    let reason = format!("server {address} is to have MAC {mac}, and is a static neighbor with MAC {has}");
+    Some(ImportError { line, reason })
+}
+
 /// Sets a static neighbour where a server is on a connected network. Elsewhere the way to it decides which MAC goes into
 /// frames, as for every routed packet.
-fn set_neighbor(router: &mut Router, address: IpAddr, mac: Mac, mode: Mode, imported: &mut Imported) {
+fn set_neighbor(
+    lb: &mut LbControl,
+    router: &mut Router,
+    (address, mac): (IpAddr, Mac),
+    mode: Mode,
+    imported: &mut Imported,
+) {
     let Some(interface) = on_link(router, address) else {
         imported.routed.push(address);
         return;
     };
-    let set = match (mode, address) {
-        (Mode::Try, _) => Ok(()),
-        (_, IpAddr::V4(address)) => router.set_neighbor(interface, address, mac.0, true),
-        (_, IpAddr::V6(address)) => router.set_neighbor(interface, address, mac.0, true),
-    };
+    let set = if mode == Mode::Try { Ok(()) } else { lb.listed.set(router, interface, address, mac) };
     match set {
         Ok(()) => imported.neighbors += 1,
         Err(error) => imported.failed.push(format!("{address}: {error}")),

@@ -27,6 +27,13 @@ pub struct Plan {
     pub vips: Vec<PlannedVip>,
 }
 
+impl Plan {
+    /// The servers of all VIPs.
+    pub fn servers(&self) -> impl Iterator<Item = &PlannedServer> {
+        self.vips.iter().flat_map(|vip| &vip.servers)
+    }
+}
+
 /// A VIP that is to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedVip {

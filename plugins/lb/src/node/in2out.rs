@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use trace::{Record, Text};
 use vnet::{Cx, Held, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
 
+use super::clamp;
 use super::family::{V4, V6};
 use super::fragments::{self, Follow, Mark};
 use super::nat::{NatInner, has_ports};
@@ -92,6 +93,9 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         flows.touch(if own { session.flow } else { session.flow.with(session.handle) }, now);
         if !translate(packet, key, &session.client.reversed()) {
             return cx.drop(packet, Error::Short);
+        }
+        if clamp::is_syn::<I>(packet, key) {
+            clamp::answer::<I>(cx.tables, cx.shared, packet, session.handle);
         }
         cx.count(Error::Translated);
         Self::LOOKUP

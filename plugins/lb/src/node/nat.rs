@@ -14,9 +14,11 @@ use super::family::{Inner, V4, V6};
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
+use super::segments::More;
 use super::{Error, LbTrace, Next, Staged, longest};
 use crate::config::Encap;
 use crate::flow_table::{FlowHash, FlowTable};
+use crate::format::VipCounters;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, Way, is_alive};
 use crate::nat::{
@@ -170,6 +172,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             return Next::HandOver;
         }
         let (now, epoch) = (cx.now().seconds, Epoch::of(cx.tables));
+        let before = *rare::counters(cx.local, staged.vip);
         self.server = ServerHandle::NONE;
         let (mut found, mut fragment) = (ServerHandle::NONE, None);
         if staged.identity != 0 {
@@ -229,7 +232,10 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             Some(server) => server,
             None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
                 Ok(server) => server,
-                Err(error) => return cx.drop(packet, error),
+                Err(error) => {
+                    uncount(cx.local, staged.vip, before, found);
+                    return cx.drop(packet, error);
+                }
             },
         };
         if !translate(packet, &client, &server) {
@@ -264,6 +270,7 @@ fn sent<I: NatInner, const FULL: bool>(
     let Some(own) = cx.local.servers.get_mut(server.slot()) else { return cx.drop(packet, Error::NoServer) };
     own.packets += 1;
     own.bytes += length as u64;
+    More::of(packet).count(own);
     let meta = packet.meta_mut();
     (meta.forward, meta.dpo) = (way.index, way.track);
     Next::To(way.node)
@@ -320,6 +327,17 @@ fn begin<I: NatInner, const FULL: bool>(
     };
     sessions.insert(Session { client, server, handle, flow }).map_err(|_| Error::NoSession)?;
     Ok(server)
+}
+
+/// Takes back how a packet was counted that gets no further than its server: it is counted under its own reason.
+#[cold]
+fn uncount(local: &mut LbLocal, vip: u32, before: VipCounters, server: ServerHandle) {
+    let counters = rare::counters(local, vip);
+    let was_new = counters.new > before.new;
+    *counters = before;
+    if let Some(begun) = local.begun.get_mut(server.slot()).filter(|_| was_new) {
+        *begun -= 1;
+    }
 }
 
 /// Places that are looked at where there is no room for a session.

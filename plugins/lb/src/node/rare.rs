@@ -3,11 +3,12 @@
 use vnet::wire::ip4::protocol;
 use vnet::{Cx, NodeId, Offload, Packet, PacketNode};
 
+use super::clamp::clamp;
 use super::family::Inner;
 use super::flow::NoFlow;
 use super::fragments::{self, Follow, Piece};
 use super::{Error, Next, Staged};
-use crate::config::{Encap, Family, MssClamp, Ping};
+use crate::config::{Encap, Family, Ping};
 use crate::flow_table::{Control, FlowState, Verdict};
 use crate::format::VipCounters;
 use crate::fragments::Key;
@@ -134,19 +135,6 @@ pub(super) fn find<B: Balancing>(
         Ok(Found { server: server.handle, identity, fragment })
     } else {
         Err(cx.drop(packet, Error::Unreachable))
-    }
-}
-
-/// Lowers the segment size that a SYN asks for, where the VIP wants that.
-fn clamp<I: Inner>(shared: &LbTables, packet: &mut Packet<'_>, vip: u32, room: u16) {
-    let most = match shared.vip(vip).and_then(|entry| entry.mss_clamp) {
-        Some(MssClamp::At(most)) => most,
-        Some(MssClamp::Auto) => room.saturating_sub(I::HEADERS),
-        Some(MssClamp::Off) | None => return,
-    };
-    let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
-    if let Some(tcp) = I::transport(packet.data()).and_then(|at| packet.data_mut().get_mut(at..)) {
-        crate::mss::clamp(tcp, most, unfinished);
     }
 }
 

@@ -80,6 +80,92 @@ fn macs_of_servers_on_a_connected_network_are_static_neighbors() {
     assert!(!neighbors.contains("10.0.7.7"), "{neighbors}");
 }
 
+/// Who an address is, as packets are sent to it: its MAC, and whether that stays.
+fn neighbor(bed: &mut Bed, address: &str) -> Option<(String, bool)> {
+    let shown = bed.vppctl("show ip neighbors");
+    let line = shown.lines().find(|line| line.split_whitespace().any(|word| word == address))?;
+    let mac = line.split_whitespace().find(|word| word.len() == 17 && word.contains(':'))?;
+    Some((mac.to_string(), line.contains(" S ")))
+}
+
+#[test]
+fn static_neighbors_stay_as_long_as_their_servers() {
+    let mut bed = Bed::new();
+    bed.type_all(&[
+        "set interface ip address toy1 2002::1/64",
+        "lb conf ip6-src-address 2002::1",
+        "set ip neighbor toy1 10.0.2.7 02:00:00:00:00:99",
+    ]);
+    let list = File::new("10.0.2.7, 02:00:00:00:00:07\n10.0.2.8, 02:00:00:00:00:08\n");
+    let list6 = File::new("2002::9, 02:00:00:00:00:09\n");
+    bed.type_all(&[
+        &format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 scheduler rr"),
+        &format!("lb import csv {list6} encap gre6 vip 91.0.0.1/32"),
+    ]);
+    let fixed = |last: u8| Some((format!("02:00:00:00:00:{last:02x}"), true));
+    assert_eq!(neighbor(&mut bed, "10.0.2.7"), fixed(7));
+    assert_eq!((neighbor(&mut bed, "10.0.2.8"), neighbor(&mut bed, "2002::9")), (fixed(8), fixed(9)));
+    // Known flows still go there, and another VIP does.
+    let left = bed.reaching_servers([flow(0), flow(1)]);
+    assert_eq!((&left[0][..6], &left[1][..6]), (&[2, 0, 0, 0, 0, 7][..], &[2, 0, 0, 0, 0, 8][..]));
+    bed.type_all(&[
+        "lb vip 92.0.0.1/32 encap ipip4",
+        "lb as 92.0.0.1/32 10.0.2.8",
+        "lb vip 90.0.0.1/32 del",
+        "lb vip 91.0.0.1/32 del",
+        "show lb vips",
+    ]);
+    assert_eq!((neighbor(&mut bed, "10.0.2.7"), neighbor(&mut bed, "2002::9")), (fixed(7), None));
+    bed.vppctl("test lb flowtable flush");
+    bed.collect();
+    assert_eq!((neighbor(&mut bed, "10.0.2.7"), neighbor(&mut bed, "10.0.2.8")), (None, fixed(8)));
+    bed.type_all(&["lb as 92.0.0.1/32 10.0.2.8 del", "show lb vips"]);
+    assert_eq!(neighbor(&mut bed, "10.0.2.8"), None);
+    // What is learned again stays learned.
+    bed.vppctl("set ip neighbor toy1 10.0.2.7 02:00:00:00:00:99");
+    bed.collect();
+    assert_eq!(neighbor(&mut bed, "10.0.2.7"), Some(("02:00:00:00:00:99".into(), false)));
+}
+
+#[test]
+fn static_neighbors_of_the_operator_are_his() {
+    let mut bed = Bed::new();
+    bed.type_all(&[
+        "set ip neighbor static toy1 10.0.2.7 02:00:00:00:00:77",
+        "set ip neighbor static toy1 10.0.2.8 02:00:00:00:00:08",
+    ]);
+    let list = File::new("10.0.2.3\n10.0.2.8, 02:00:00:00:00:08\n10.0.2.7, 02:00:00:00:00:07\n");
+    let line = format!("lb import csv {list} encap gre4 vip 90.0.0.1/32");
+    let before = state(&mut bed);
+    for line in [&line, &format!("{line} dry-run")] {
+        assert_eq!(
+            bed.refused(line),
+            format!(
+                "lb import csv: {list}, line 3: server 10.0.2.7 is to have MAC 02:00:00:00:00:07, and is a static neighbor \
+                 with MAC 02:00:00:00:00:77"
+            )
+        );
+        assert_eq!(state(&mut bed), before);
+    }
+    let list = File::new("10.0.2.8, 02:00:00:00:00:08\n10.0.2.9, 02:00:00:00:00:09\n");
+    bed.vppctl(&format!("lb import csv {list} encap gre4 vip 90.0.0.1/32"));
+    // What he changes afterwards is his, too.
+    bed.vppctl("set ip neighbor static toy1 10.0.2.9 02:00:00:00:00:99");
+    let other = File::new("10.0.2.9, 02:00:00:00:00:0a\n");
+    let error = bed.refused(&format!("lb import csv {other} encap gre4 vip 91.0.0.1/32"));
+    assert!(error.ends_with("line 1: server 10.0.2.9 is to have MAC 02:00:00:00:00:0a, and is a static neighbor with MAC 02:00:00:00:00:99"), "{error}");
+    bed.type_all(&["lb vip 90.0.0.1/32 del", "show lb vips"]);
+    assert_eq!(neighbor(&mut bed, "10.0.2.8"), Some(("02:00:00:00:00:08".into(), true)));
+    assert_eq!(neighbor(&mut bed, "10.0.2.9"), Some(("02:00:00:00:00:99".into(), true)));
+    // A later list may say otherwise than one before.
+    for mac in ["02:00:00:00:00:0b", "02:00:00:00:00:0c"] {
+        let list = File::new(&format!("10.0.2.11, {mac}\n"));
+        let last = &mac[15..];
+        bed.vppctl(&format!("lb import csv {list} encap gre4 vip 93.0.0.{}/32", u8::from_str_radix(last, 16).unwrap()));
+        assert_eq!(neighbor(&mut bed, "10.0.2.11"), Some((mac.into(), true)));
+    }
+}
+
 #[test]
 fn a_vip_that_is_there_gets_more_servers() {
     let mut bed = Bed::new();
@@ -154,13 +240,13 @@ fn words_that_make_no_sense_are_named() {
         ("lb import csv".into(), "lb import csv: expected a file, got nothing".to_string()),
         (
             format!("lb import csv {list} vip 90.0.0.1/32"),
-            format!("lb import csv: expected `encap' and an encapsulation for the servers in `{list}', got neither"),
+            format!("lb import csv: expected `encap' and an encapsulation for the servers in `{list}', got nothing"),
         ),
         (
             format!("lb import csv {list} encap gre4"),
-            format!("lb import csv: expected `vip' and a prefix for the servers in `{list}', got neither"),
+            format!("lb import csv: expected `vip' and a prefix for the servers in `{list}', got nothing"),
         ),
-        (format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 foo"), "lb import csv: parse error: 'foo'".into()),
+        (format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 foo"), "lb import csv: parse error: 'foo' (expected encap, vip, protocol, port, dscp, new_len, scheduler or dry-run)".into()),
         (
             format!("lb import csv {list} encap gre4 vip 90.0.0.1/32 port 80"),
             "lb import csv: port 80 needs a protocol, tcp or udp".into(),

@@ -107,8 +107,8 @@ fn what_is_no_flow_is_said() {
         ("show lb flow [::1]:1 90.0.0.1:80 tcp", "show lb flow: 90.0.0.1 and ::1 are not of one family"),
         ("show lb flows vip 99.0.0.1/32", "show lb flows: no VIP 99.0.0.1/32"),
         ("show lb flows max 0", "show lb flows: expected a number of flows from 1 to 10000000, got `0'"),
-        ("show lb flows foo", "show lb flows: parse error: 'foo'"),
-        ("show lb flows port 80", "show lb flows: parse error: 'port 80'"),
+        ("show lb flows foo", "show lb flows: parse error: 'foo' (expected vip, as or max)"),
+        ("show lb flows port 80", "show lb flows: parse error: 'port 80' (expected vip, as or max)"),
     ] {
         assert_eq!(bed.refused(line).trim_end(), sentence);
     }

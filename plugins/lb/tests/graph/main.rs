@@ -4,7 +4,9 @@ mod bed;
 mod frames;
 
 mod balancing;
+mod clamping;
 mod connections;
+mod describing;
 mod drops;
 mod encaps;
 mod families;

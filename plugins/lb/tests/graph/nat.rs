@@ -439,6 +439,9 @@ fn a_pool_that_runs_out_is_said() {
     let refused = format!(" no source address and port left for NAT: {}\n", 66_000 - left);
     assert!(shown.contains(&refused), "{shown}");
     assert_eq!(bed.counted("lb4-fullnat4-port", "no source address and port left for NAT"), 66_000 - left as u64);
+    // Those without a source are counted as that alone.
+    let counted = ["first session packet", "untracked packet", "packet from existing sessions"];
+    assert_eq!(counted.map(|words| bed.shown(words)).iter().sum::<u64>(), left as u64);
     bed.watch_sources();
     let log = bed.vppctl("show logging");
     assert!(log.contains("no source address and port left for"), "{log}");

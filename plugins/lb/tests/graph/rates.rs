@@ -37,9 +37,9 @@ fn words_that_make_no_sense_are_named() {
     for (line, error) in [
         ("show lb rates vip 90.0.0.1/32", "show lb rates: no VIP 90.0.0.1/32"),
         ("show lb rates interval 0", "show lb rates: expected a number of seconds from 1 to 10, got `0'"),
-        ("show lb rates protocol tcp", "show lb rates: parse error: 'protocol tcp'"),
+        ("show lb rates protocol tcp", "show lb rates: parse error: 'protocol tcp' (expected interval or vip)"),
         ("show lb rates vip 90.0.0.1/32 port 5", "show lb rates: port 5 needs a protocol, tcp or udp"),
-        ("lb top foo", "lb top: parse error: 'foo'"),
+        ("lb top foo", "lb top: parse error: 'foo' (expected interval or vip)"),
     ] {
         assert_eq!(bed.refused(line), error, "{line}");
     }

@@ -154,3 +154,45 @@ fn large_segments_come_out_of_every_tunnel_whole() {
         }
     }
 }
+
+/// A segment that passes uncut counts as what a device makes of it.
+#[test]
+fn large_segments_count_as_their_pieces() {
+    for (vip, encap) in [
+        (VIP4, "l2dsr"),
+        (VIP6, "l2dsr"),
+        (VIP4, "nat4"),
+        (VIP6, "nat6"),
+        (VIP4, "fullnat4"),
+        (VIP6, "fullnat6"),
+        (VIP4, "gre4"),
+    ] {
+        for udp in [false, true] {
+            let mut bed = Bed::new();
+            let (length, server) = if vip == VIP6 { (128, "2002::2") } else { (32, "10.0.2.2") };
+            let protocol = if udp { "udp" } else { "tcp" };
+            let key = format!("{vip}/{length} protocol {protocol} port 80");
+            let target = if encap.contains("nat") { " target_port 8080" } else { "" };
+            bed.type_all(&[
+                "set interface ip address toy0 2001::1/64",
+                "set interface ip address toy1 2002::1/64",
+                "set ip neighbor toy1 2002::2 2e:f8:32:92:a8:32",
+                "lb conf ip6-src-address 2002::1",
+                &format!("lb vip {key} encap {encap}{target}"),
+                &format!("lb as {key} {server}"),
+            ]);
+            let headers = if vip == VIP6 { 40 } else { 20 } + if udp { 8 } else { 20 };
+            let (mut packets, mut bytes) = (0, 0);
+            // The second fits a buffer, and the way.
+            for payload in [20_000, 1201, 1200, 64_000] {
+                let left = bed.reaching_servers([large(vip, payload, udp)]);
+                packets += payload.div_ceil(SIZE.into());
+                bytes += payload + payload.div_ceil(SIZE.into()) * headers;
+                let case = format!("{vip} {encap}, UDP: {udp}, {payload} bytes");
+                assert_eq!(left.len(), payload.div_ceil(SIZE.into()), "{case}");
+                assert_eq!(bed.shown("      packets"), packets as u64, "{case}");
+                assert_eq!(bed.shown(" bytes"), bytes as u64, "{case}");
+            }
+        }
+    }
+}
