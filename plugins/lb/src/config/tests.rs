@@ -262,7 +262,13 @@ fn vips_of_single_ports_share_a_route() {
     refused(&mut config, "VIP 90.0.0.1/32: there is a VIP for a single port of this prefix", |c| {
         c.add_vip(vip("90.0.0.1/32"), options)
     });
-    refused(&mut config, "no VIP 90.0.0.1/32", |c| c.del_vip(&vip("90.0.0.1/32")));
+    let there = "(there is 90.0.0.1/32 protocol tcp port 80, 90.0.0.1/32 protocol tcp port 443)";
+    refused(&mut config, &format!("no VIP 90.0.0.1/32 {there}"), |c| c.del_vip(&vip("90.0.0.1/32")));
+    let more = [81, 82, 83].map(|other| port("90.0.0.1/32", other));
+    more.iter().for_each(|key| drop(config.add_vip(*key, options).unwrap()));
+    let there = there.replace(')', ", 90.0.0.1/32 protocol tcp port 81 and 2 more)");
+    refused(&mut config, &format!("no VIP 90.0.0.1/32 {there}"), |c| c.find(&vip("90.0.0.1/32")));
+    more.iter().for_each(|key| drop(config.del_vip(key).unwrap()));
     assert_eq!(config.del_vip(&port("90.0.0.1/32", 80)).unwrap(), Change::default());
     assert_eq!(config.del_vip(&port("90.0.0.1/32", 443)).unwrap().steps, [Step::DelRoute { prefix, target }]);
     let _ = config.add_vip(vip("90.0.0.1/32"), options).unwrap();
