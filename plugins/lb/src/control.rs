@@ -250,6 +250,9 @@ impl LbControl {
 
     /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
+        if self.translation.let_go(router) {
+            self.publish(router);
+        }
         // Interfaces may have other addresses than before.
         if self.translation.follow(router, &self.config) {
             router.publish();

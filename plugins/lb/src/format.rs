@@ -45,6 +45,9 @@ pub struct NatReport {
     pub used: usize,
     /// Sessions that there may be.
     pub size: usize,
+    /// Addresses that new sessions do not get any more, and how many each still has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<(IpAddr, usize)>,
 }
 
 impl fmt::Display for NatReport {
@@ -53,7 +56,11 @@ impl fmt::Display for NatReport {
         if let Some((first, last)) = self.pool {
             write!(f, " snat:{first}-{last}")?;
         }
-        writeln!(f, " sessions: {} / {}", self.used, self.size)
+        writeln!(f, " sessions: {} / {}", self.used, self.size)?;
+        for (address, sessions) in &self.leaving {
+            writeln!(f, "  leaving:{address} sessions: {sessions}")?;
+        }
+        Ok(())
     }
 }
 

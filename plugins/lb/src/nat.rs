@@ -7,6 +7,7 @@
 
 mod pool;
 mod quote;
+mod sessions;
 mod table;
 mod translate;
 
@@ -14,7 +15,8 @@ use vnet::wire::{FlowKey4, FlowKey6};
 
 pub use pool::{Pick, PoolRange, pick};
 pub use quote::{Quoted, to_client, to_server};
-pub use table::{Full, Session, Sessions};
+pub use sessions::{AT_ONCE, Followed, Sessions};
+pub use table::{Full, Session, Table};
 pub use translate::{Ends, Translated, translate, translate_ends};
 
 use crate::slot_hash::FlowWords;
@@ -22,7 +24,7 @@ use crate::slot_hash::FlowWords;
 /// Addresses, ports and protocol of a packet, of either family.
 pub trait FlowKey: Copy + PartialEq + Send + Sync + 'static {
     /// An address.
-    type Address: Copy + PartialEq + Send + Sync + 'static;
+    type Address: Copy + Ord + Send + Sync + 'static;
     /// What it is hashed by.
     type Words: FlowWords;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use vnet::Router;
 use vnet::fib::Prefix;
@@ -11,7 +12,7 @@ use crate::config::{Encap, Family, IpPrefix, LbConfig};
 use crate::flow_table::HashKeys;
 use crate::format::NatReport;
 use crate::local::{LbLocal, WAYS};
-use crate::nat::Sessions;
+use crate::nat::{AT_ONCE, FlowKey, Followed, Sessions, Table};
 use crate::node::in2out::OWN;
 
 /// The name under which routes to our own addresses stand.
@@ -25,6 +26,34 @@ const MAX_SESSIONS: usize = 1 << 20;
 pub(super) struct Translation {
     routes4: BTreeSet<Ipv4Addr>,
     routes6: BTreeSet<Ipv6Addr>,
+    sources4: Sources<Ipv4Addr>,
+    sources6: Sources<Ipv6Addr>,
+}
+
+/// The addresses that servers see with full NAT.
+struct Sources<A> {
+    /// Those that new sessions get.
+    present: BTreeSet<A>,
+    /// Those that were so before, and may still have sessions.
+    leaving: BTreeSet<A>,
+}
+
+impl<A> Default for Sources<A> {
+    fn default() -> Self {
+        Sources { present: BTreeSet::new(), leaving: BTreeSet::new() }
+    }
+}
+
+impl<A: Ord> Sources<A> {
+    /// New sessions get these from now on; none: there is no full NAT.
+    fn follow(&mut self, wanted: BTreeSet<A>) {
+        let before = std::mem::replace(&mut self.present, wanted);
+        self.leaving.extend(before);
+        self.leaving.retain(|address| !self.present.contains(address));
+        if self.present.is_empty() {
+            self.leaving.clear();
+        }
+    }
 }
 
 /// Our own addresses that the load balancer answers for.
@@ -41,12 +70,10 @@ impl Translation {
         let has = |wanted| has(config, wanted);
         let node_port = |family: Family| config.vips().any(|(_, vip)| vip.options.node_port && vip.family() == family);
         let (mut ip4, mut ip6) = (BTreeSet::new(), BTreeSet::new());
-        if has(Encap::Fullnat4) {
-            ip4.extend(conf.sources4());
-        }
-        if has(Encap::Fullnat6) {
-            ip6.extend(conf.sources6());
-        }
+        self.sources4.follow(if has(Encap::Fullnat4) { conf.sources4().collect() } else { BTreeSet::new() });
+        self.sources6.follow(if has(Encap::Fullnat6) { conf.sources6().collect() } else { BTreeSet::new() });
+        ip4.extend(self.sources4.present.iter().chain(&self.sources4.leaving));
+        ip6.extend(self.sources6.present.iter().chain(&self.sources6.leaving));
         // Errors about tunnel packets come to the address that these are from.
         let tunnels = |ip4: bool| {
             let mut servers = config.servers().filter(|(_, server)| server.address.is_ipv4() == ip4);
@@ -112,9 +139,20 @@ impl Translation {
             worker.local::<LbLocal>().map(of).unwrap_or_default()
         });
         let sum = |at: usize| sums.iter().fold((0, 0), |(used, size), one| (used + one[at].0, size + one[at].1));
-        let of = |family, pool, (used, size)| NatReport { family, pool, used, size };
-        let both = [of(Family::Ip4, pool4, sum(0)), of(Family::Ip6, pool6, sum(1))];
+        let held4 = held4(router, &self.sources4.leaving).into_iter().map(|(address, count)| (address.into(), count));
+        let held6 = held6(router, &self.sources6.leaving).into_iter().map(|(address, count)| (address.into(), count));
+        let of = |family, pool, (used, size), leaving| NatReport { family, pool, used, size, leaving };
+        let both = [of(Family::Ip4, pool4, sum(0), held4.collect()), of(Family::Ip6, pool6, sum(1), held6.collect())];
         both.into_iter().filter(|report| report.size > 0).collect()
+    }
+
+    /// Lets go of former sources without sessions; whether there were any. To be followed by [`follow`](Self::follow).
+    pub(super) fn let_go(&mut self, router: &mut Router) -> bool {
+        let (held4, held6) = (held4(router, &self.sources4.leaving), held6(router, &self.sources6.leaving));
+        let before = self.sources4.leaving.len() + self.sources6.leaving.len();
+        self.sources4.leaving = held4.into_iter().map(|(address, _)| address).collect();
+        self.sources6.leaving = held6.into_iter().map(|(address, _)| address).collect();
+        self.sources4.leaving.len() + self.sources6.leaving.len() < before
     }
 
     /// The addresses that neighbours must find here.
@@ -128,8 +166,52 @@ impl Translation {
         if has(config, Encap::Fullnat6) {
             ip6.extend(conf.sources6().filter(|address| *address != conf.ip6_src));
         }
+        // What a VIP has taken over is the VIP's.
+        ip4.extend(self.sources4.leaving.intersection(&self.routes4).filter(|address| **address != conf.ip4_src));
+        ip6.extend(self.sources6.leaving.intersection(&self.routes6).filter(|address| **address != conf.ip6_src));
         Own { ip4, ip6 }
     }
+}
+
+/// Those of these addresses that have sessions, and how many.
+fn held4(router: &mut Router, addresses: &BTreeSet<Ipv4Addr>) -> Vec<(Ipv4Addr, usize)> {
+    let words = addresses.iter().map(|address| address.to_bits()).collect();
+    let counts = count_sources(router, words, |local| &local.nat4);
+    addresses.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect()
+}
+
+/// The same of IPv6.
+fn held6(router: &mut Router, addresses: &BTreeSet<Ipv6Addr>) -> Vec<(Ipv6Addr, usize)> {
+    let bytes = addresses.iter().map(Ipv6Addr::octets).collect();
+    let counts = count_sources(router, bytes, |local| &local.nat6);
+    addresses.iter().copied().zip(counts).filter(|(_, count)| *count > 0).collect()
+}
+
+/// Places of sessions that a worker looks at in one pass, for somebody who asks.
+const LOOKED_AT: usize = 2048;
+
+/// How many sessions there are by each of these addresses, which are in order, on all workers.
+fn count_sources<K: FlowKey>(
+    router: &mut Router,
+    addresses: Arc<[K::Address]>,
+    sessions: fn(&LbLocal) -> &Sessions<K>,
+) -> Vec<usize> {
+    let mut sums = vec![0; addresses.len()];
+    for worker in 0..if sums.is_empty() { 0 } else { router.workers() } {
+        // It goes there and back, so that workers need no memory for it.
+        let (mut counts, mut from) = (vec![0u32; sums.len()], Some(0));
+        while let Some(at) = from {
+            let addresses = addresses.clone();
+            (counts, from) = router.ask(worker, move |worker| {
+                let local = worker.local::<LbLocal>();
+                let next =
+                    local.and_then(|local| sessions(local).count_sources(at, LOOKED_AT, &addresses, &mut counts));
+                (counts, next)
+            });
+        }
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count as usize);
+    }
+    sums
 }
 
 /// Whether a VIP, be it a removed one, has an encapsulation.
@@ -168,21 +250,24 @@ fn set_routes<A: RouterFamily + Ord>(
     there
 }
 
-/// Sees to it that every worker has room for so many sessions.
-fn make_room<K: crate::nat::FlowKey>(router: &mut Router, room: usize, sessions: fn(&mut LbLocal) -> &mut Sessions<K>) {
+/// Sees to it that every worker has room for so many sessions. Those that there are follow in many passes.
+fn make_room<K: FlowKey>(router: &mut Router, room: usize, sessions: fn(&mut LbLocal) -> &mut Sessions<K>) {
     for worker in 0..router.workers() {
         let has = router.ask(worker, move |worker| worker.local::<LbLocal>().map(|local| sessions(local).capacity()));
         if has.is_none_or(|has| has >= room) {
             continue;
         }
-        let mut larger = Sessions::with_capacity(room, HashKeys::random().words());
-        // That of before comes back and goes on this thread.
-        router.ask(worker, move |worker| match worker.local::<LbLocal>() {
-            Some(local) => {
-                larger.take_over(sessions(local));
-                std::mem::replace(sessions(local), larger)
-            }
-            None => larger,
+        let larger = Table::with_capacity(room, HashKeys::random().words());
+        // What is not needed, or not any more, comes back and goes on this thread.
+        let refused = router.ask(worker, move |worker| match worker.local::<LbLocal>() {
+            Some(local) => sessions(local).grow(larger),
+            None => Some(larger),
         });
+        drop(refused);
+        let follow = move |worker: &mut vnet::Worker| match worker.local::<LbLocal>() {
+            Some(local) => sessions(local).follow(AT_ONCE),
+            None => Followed::All(None),
+        };
+        while let Followed::More = router.ask(worker, follow) {}
     }
 }

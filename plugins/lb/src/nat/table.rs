@@ -1,4 +1,6 @@
-//! The sessions of a worker: found by what clients send, and by what servers answer.
+//! A table of sessions of one size: found by what clients send, and by what servers answer.
+
+use std::ops::Range;
 
 use super::FlowKey;
 use crate::flow_table::FlowHash;
@@ -22,8 +24,8 @@ pub struct Session<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// See the head of this module. Its memory is made beforehand ([`Sessions::with_capacity`]), away from packet threads.
-pub struct Sessions<K> {
+/// See the head of this module. Its memory is made beforehand, away from packet threads.
+pub struct Table<K> {
     places: Vec<Place<K>>,
     /// The first place of each chain, by the hash of what the client sends, and of what the server answers; one more than it, 0 for
     /// none.
@@ -64,7 +66,7 @@ impl<K: FlowKey> Session<K> {
     }
 }
 
-impl<K: FlowKey> Sessions<K> {
+impl<K: FlowKey> Table<K> {
     /// No sessions, and room for so many, or some more; chains are ordered by hashes with these keys. Of 0 there is no room at all.
     pub fn with_capacity(capacity: usize, keys: [u64; 4]) -> Self {
         let capacity = if capacity == 0 { 0 } else { capacity.next_power_of_two() };
@@ -72,7 +74,7 @@ impl<K: FlowKey> Sessions<K> {
             session: Session::NONE(),
             next: [if at + 1 < capacity { at as u32 + 2 } else { 0 }, 0],
         };
-        Sessions {
+        Table {
             places: (0..capacity).map(place).collect(),
             heads: [vec![0; capacity], vec![0; capacity]],
             keys,
@@ -121,12 +123,7 @@ impl<K: FlowKey> Sessions<K> {
     /// # Errors
     /// If there is no room.
     pub fn insert(&mut self, session: Session<K>) -> Result<(), Full> {
-        if let Some(at) = self.client(&session.client, session.handle) {
-            self.remove(at);
-        }
-        if let Some(at) = self.find(Way::Return, &session.key(Way::Return), |_| true) {
-            self.remove(at);
-        }
+        self.displace(&session);
         let at = (self.free as usize).checked_sub(1).ok_or(Full)?;
         let place = &mut self.places[at];
         self.free = place.next[0];
@@ -155,16 +152,30 @@ impl<K: FlowKey> Sessions<K> {
         before - self.used
     }
 
-    /// Takes over what another has, as far as there is room.
-    pub fn take_over(&mut self, other: &Sessions<K>) {
-        for place in other.places.iter().filter(|place| !place.session.handle.is_none()) {
-            let _ = self.insert(place.session);
+    /// Takes out what cannot be beside another: a session of its client's with its server, or one with the same answers.
+    pub fn displace(&mut self, session: &Session<K>) {
+        if let Some(at) = self.client(&session.client, session.handle) {
+            self.remove(at);
+        }
+        if let Some(at) = self.find(Way::Return, &session.key(Way::Return), |_| true) {
+            self.remove(at);
         }
     }
 
-    /// How many of a server's sessions satisfy a condition: for reports, in one pass over all.
-    pub fn count(&self, what: impl Fn(&Session<K>) -> bool) -> usize {
-        self.places.iter().filter(|place| !place.session.handle.is_none() && what(&place.session)).count()
+    /// The sessions in these places.
+    pub fn of_places(&self, places: Range<usize>) -> impl Iterator<Item = &Session<K>> {
+        let places = places.start.min(self.places.len())..places.end.min(self.places.len());
+        self.places[places].iter().map(|place| &place.session).filter(|session| !session.handle.is_none())
+    }
+
+    /// Takes out the session in a place, if there is one.
+    pub fn take(&mut self, at: usize) -> Option<Session<K>> {
+        let session = self.places.get(at)?.session;
+        if session.handle.is_none() {
+            return None;
+        }
+        self.remove(at);
+        Some(session)
     }
 
     #[inline]
@@ -246,7 +257,7 @@ mod tests {
 
     #[test]
     fn both_ways_lead_to_a_session_until_it_goes() {
-        let mut sessions = Sessions::with_capacity(3, [1, 2, 3, 4]);
+        let mut sessions = Table::with_capacity(3, [1, 2, 3, 4]);
         assert_eq!((sessions.capacity(), sessions.used()), (4, 0));
         let one = session(1, 2, 3);
         sessions.insert(one).unwrap();
@@ -270,10 +281,10 @@ mod tests {
         assert_eq!(sessions.insert(session(1, 99, 3)), Err(Full));
         assert_eq!(sessions.sweep(100, |session| session.client.sport == 2), 3);
         assert_eq!(sessions.used(), 1);
-        let mut larger = Sessions::with_capacity(8, [5, 6, 7, 8]);
-        larger.take_over(&sessions);
-        assert!(larger.is_taken(&session(1, 2, 4).server));
-        let none: Sessions<FlowKey4> = Sessions::with_capacity(0, [0; 4]);
+        assert_eq!(sessions.of_places(0..9).map(|session| session.client.sport).collect::<Vec<_>>(), [2]);
+        let places: Vec<_> = (0..9).filter_map(|at| sessions.take(at)).map(|session| session.server).collect();
+        assert_eq!((places, sessions.used()), (vec![session(1, 2, 4).server], 0));
+        let none: Table<FlowKey4> = Table::with_capacity(0, [0; 4]);
         assert!(none.about(&key(1, 1), one.handle).is_none() && none.capacity() == 0);
     }
 
@@ -283,7 +294,7 @@ mod tests {
         fn the_table_agrees_with_plain_maps(
             steps in prop::collection::vec((any::<bool>(), 0u8..4, 0u8..4, 0u8..3), 1..200)
         ) {
-            let mut sessions = Sessions::with_capacity(64, [9, 8, 7, 6]);
+            let mut sessions = Table::with_capacity(64, [9, 8, 7, 6]);
             let mut plain: HashMap<(u32, u16, ServerHandle), FlowKey4> = HashMap::new();
             for (add, client, port, server) in steps {
                 let one = session(client, port, server);

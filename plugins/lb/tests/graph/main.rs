@@ -11,6 +11,7 @@ mod drops;
 mod encaps;
 mod families;
 mod flood;
+mod former_sources;
 mod fragments;
 mod importing;
 mod leaving;

@@ -422,7 +422,7 @@ fn answers_find_the_worker_that_has_the_session() {
 fn a_pool_that_runs_out_is_said() {
     let mut bed = both();
     bed.type_all(&[
-        "lb conf buckets 65536 snat4 10.0.2.100 half-open 1",
+        "lb conf buckets 65536 snat4 10.0.2.100",
         "lb vip 90.0.0.1/32 protocol tcp port 80 encap fullnat4 target_port 8080",
         "lb as 90.0.0.1/32 protocol tcp port 80 10.0.2.2",
     ]);
@@ -446,6 +446,7 @@ fn a_pool_that_runs_out_is_said() {
     let log = bed.vppctl("show logging");
     assert!(log.contains("no source address and port left for"), "{log}");
     // Half-open flows are forgotten, and their sessions with them.
+    bed.vppctl("lb conf half-open 1");
     std::thread::sleep(std::time::Duration::from_millis(2300));
     let again: usize = (0..5).map(|chunk| bed.send((0..500).map(|n| frame(70_000 + chunk * 500 + n))).len()).sum();
     assert!(again > 2000, "{again}");
@@ -477,4 +478,33 @@ fn an_address_with_node_ports_may_become_a_vip() {
     bed.collect();
     bed.collect();
     assert_eq!(reaches(&mut bed, 30080), Some(server));
+}
+
+/// Room for more sessions is made while they live: all of them stay what they are.
+#[test]
+fn sessions_live_on_in_larger_tables() {
+    for workers in [1, 2] {
+        let mut bed = Bed::of_workers(workers);
+        bed.type_all(&[
+            "lb conf buckets 1024 snat4 10.0.2.100",
+            "lb vip 90.0.0.1/32 protocol udp port 53 encap fullnat4 target_port 5353",
+            "lb as 90.0.0.1/32 protocol udp port 53 10.0.2.2",
+        ]);
+        let (client, vip, server) = (ip("10.0.1.2"), ip("90.0.0.1"), ip("10.0.2.2"));
+        let there = |bed: &mut Bed, port: u16| {
+            let frame = packet((client, port, vip, 53), false, false);
+            judged(&only(bed.send_on(usize::from(port) % workers, [frame])).1)
+        };
+        let before: Vec<_> = (1000..1400).map(|port| (port, there(&mut bed, port))).collect();
+        for buckets in [4096, 65_536] {
+            bed.vppctl(&format!("lb conf buckets {buckets}"));
+            let shown = bed.vppctl("show lb");
+            assert!(shown.contains(&format!("sessions: 400 / {}\n", buckets * 4 * workers)), "{shown}");
+            for &(port, tuple) in &before {
+                assert_eq!(there(&mut bed, port), tuple);
+                let back = only(bed.send([packet((server, 5353, tuple.0, tuple.1), false, true)]));
+                assert_eq!((back.0.as_str(), judged(&back.1)), ("toy0", (vip, 53, client, port)));
+            }
+        }
+    }
 }
