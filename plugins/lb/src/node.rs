@@ -168,6 +168,23 @@ pub struct Staged {
     found: u32,
 }
 
+impl Staged {
+    /// Both numbers beside the identity in one.
+    #[inline(always)]
+    fn rest(vip: u32, found: u32) -> u64 {
+        u64::from(found) << 32 | u64::from(vip)
+    }
+
+    fn parts(self) -> (u64, u64) {
+        (self.identity, Self::rest(self.vip, self.found))
+    }
+
+    #[inline(always)]
+    fn of((identity, rest): (u64, u64)) -> Staged {
+        Staged { identity, vip: rest as u32, found: (rest >> 32) as u32 }
+    }
+}
+
 /// `lb vip[I]: …` and `lb as[I]: …`
 #[derive(serde::Serialize)]
 pub struct LbTrace {
@@ -195,28 +212,60 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         Balance { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
     }
 
-    /// The VIP of a packet, and how its flows are hashed; or what is staged where that is not all.
+    /// The VIP of a packet with these words, and how its flows are hashed; `None`: that is not all there is to know.
     #[inline(always)]
-    fn vip(
-        &mut self,
-        scope: &Scope<'_, LbTables, LbLocal>,
-        number: u32,
-        words: I::Words,
-    ) -> Result<(u32, VipKeys), Staged> {
-        let keys = |number| match scope.shared.mask(number) {
-            Some(mask) => Ok(scope.local.flows.keys_of(mask, number)),
-            None => Err(rare::unmasked(scope.shared, number)),
-        };
+    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: I::Words) -> Option<(u32, VipKeys)> {
+        let keys = |number| Some(scope.local.flows.keys_of(scope.shared.mask(number)?, number));
         if PORT {
             let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-            let number = scope.shared.port_vip(number, protocol, port).ok_or_else(|| NoFlow::NoVip.staged(0))?;
-            return Ok((number, keys(number)?));
+            let number = scope.shared.port_vip(number, protocol, port)?;
+            return Some((number, keys(number)?));
         }
         if number != self.vip.number {
             self.vip = StagedVip { number, keys: keys(number)? };
             self.runs += 1;
         }
-        Ok((number, self.vip.keys))
+        Some((number, self.vip.keys))
+    }
+
+    /// What is staged of the common packets, as of [`Staged`].
+    #[inline(always)]
+    fn usual(
+        &mut self,
+        scope: &Scope<'_, LbTables, LbLocal>,
+        packet: &Packet<'_>,
+        words: Option<I::Words>,
+    ) -> Option<(u64, u64)> {
+        let words = words?;
+        let (vip, keys) = self.vip(scope, packet.meta().forward, words)?;
+        // Where packets stay what they are, large segments are to be counted as what they become.
+        let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
+        if packet.meta().offload.intersects(unusual) {
+            return None;
+        }
+        let hash = keys.hash(words);
+        vnet::mem::prefetch(scope.local.flows.place(hash));
+        Some((hash.identity, Staged::rest(vip, hash.bucket)))
+    }
+
+    /// What is staged of the others. Two numbers, because a structure would have to lie in memory for each packet.
+    #[inline(never)]
+    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> (u64, u64) {
+        let words = match I::words(packet.data()) {
+            Ok(words) => words,
+            Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why).parts(),
+        };
+        if let Some(usual) = self.usual(scope, packet, Some(words)) {
+            return usual;
+        }
+        let (number, ports) = (packet.meta().forward, words.ports());
+        let vip = if PORT { scope.shared.port_vip(number, (ports >> 32) as u8, ports as u16) } else { Some(number) };
+        let staged = match vip {
+            None => NoFlow::NoVip.staged(0),
+            Some(vip) if scope.shared.mask(vip).is_some() => NoFlow::Unfinished.staged(vip),
+            Some(vip) => rare::unmasked(scope.shared, vip),
+        };
+        staged.parts()
     }
 }
 
@@ -301,22 +350,8 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
-        let words = match I::words(packet.data()) {
-            Ok(words) => words,
-            Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why),
-        };
-        let (vip, keys) = match self.vip(scope, packet.meta().forward, words) {
-            Ok(vip) => vip,
-            Err(staged) => return staged,
-        };
-        // Where packets stay what they are, large segments are to be counted as what they become.
-        let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
-        if packet.meta().offload.intersects(unusual) {
-            return NoFlow::Unfinished.staged(vip);
-        }
-        let hash = keys.hash(words);
-        vnet::mem::prefetch(scope.local.flows.place(hash));
-        Staged { identity: hash.identity, vip, found: hash.bucket }
+        let usual = self.usual(scope, packet, I::usual(packet.data()));
+        Staged::of(usual.unwrap_or_else(|| self.unusual(scope, packet)))
     }
 
     /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under

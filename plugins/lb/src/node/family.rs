@@ -38,9 +38,15 @@ pub(super) trait Inner: Send + Sized + 'static {
     /// Where other packets to us go.
     const RECEIVE: Next;
 
-    /// The words of a flow's key: at once for TCP and UDP where they stand as usual. Echo requests are none of the common
-    /// packets, though they have a flow.
-    fn words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
+    /// The words of a flow's key of TCP and UDP where they stand as usual, of packets that neither begin nor end a connection.
+    fn usual(packet: &[u8]) -> Option<Self::Words>;
+    /// Those of other packets. Echo requests are none of the common ones, though they have a flow.
+    fn unusual(packet: &[u8]) -> Result<Self::Words, NoFlow>;
+    /// Those of all.
+    #[inline(always)]
+    fn words(packet: &[u8]) -> Result<Self::Words, NoFlow> {
+        Self::usual(packet).map_or_else(|| Self::unusual(packet), Ok)
+    }
     /// The same for all flows.
     fn all_words(packet: &[u8]) -> Result<Self::Words, NoFlow>;
     /// The words of the flow, as the client sends it, that an ICMP error is about: the flow of what it quotes, the other way.
@@ -77,19 +83,27 @@ impl Inner for V4 {
     const RECEIVE: Next = Next::Receive4;
 
     #[inline(always)]
-    fn words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
-        if let Some(head) = packet.first_chunk::<34>()
-            && let ([first, ..], _) = head.as_chunks::<8>()
-            && u64::from_le_bytes(*first) & FIRST_MASK == FIRST
-            && let protocol @ (protocol::TCP | protocol::UDP) = head[9]
-            && (head[33] & CONTROL == 0 || protocol == protocol::UDP)
-            && let ([addresses], ports) = head[12..24].as_chunks::<8>()
-            && let ([ports], _) = ports.as_chunks::<4>()
-        {
-            let ports = u64::from(u32::from_be_bytes(*ports));
-            return Ok([u64::from_be_bytes(*addresses), u64::from(protocol) << 32 | ports]);
+    fn usual(packet: &[u8]) -> Option<[u64; 2]> {
+        let head = packet.first_chunk::<34>()?;
+        let ([first, ..], _) = head.as_chunks::<8>() else { return None };
+        let ([addresses], ports) = head[12..24].as_chunks::<8>() else { return None };
+        let ([ports], _) = ports.as_chunks::<4>() else { return None };
+        if u64::from_le_bytes(*first) & FIRST_MASK != FIRST || !is_under_way(head[9], head[33]) {
+            return None;
         }
-        other_words4(packet)
+        let ports = u64::from(head[9]) << 32 | u64::from(u32::from_be_bytes(*ports));
+        Some([u64::from_be_bytes(*addresses), ports])
+    }
+
+    #[inline(never)]
+    fn unusual(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
+        let key = FlowKey4::read(packet)?;
+        let transport = packet.get(usize::from(packet[0] & 15) * 4..).unwrap_or_default();
+        match NoFlow::of_transport(key.proto, transport, icmp4::ECHO_REQUEST) {
+            Some(why) => Err(why),
+            None if key.proto == protocol::ICMP && Inner4::read(packet).is_ok() => Err(NoFlow::Quote),
+            None => Ok(key.words()),
+        }
     }
 
     fn all_words(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
@@ -155,14 +169,13 @@ const FIRST: u64 = 0x45;
 const CONTROL: u8 = 0b111;
 const SYN: u8 = 0b010;
 
-#[inline(never)]
-fn other_words4(packet: &[u8]) -> Result<[u64; 2], NoFlow> {
-    let key = FlowKey4::read(packet)?;
-    let transport = packet.get(usize::from(packet[0] & 15) * 4..).unwrap_or_default();
-    match NoFlow::of_transport(key.proto, transport, icmp4::ECHO_REQUEST) {
-        Some(why) => Err(why),
-        None if key.proto == protocol::ICMP && Inner4::read(packet).is_ok() => Err(NoFlow::Quote),
-        None => Ok(key.words()),
+/// Whether a packet says nothing of a connection's begin or end: UDP, or TCP with such flags.
+#[inline(always)]
+fn is_under_way(protocol: u8, flags: u8) -> bool {
+    match protocol {
+        protocol::UDP => true,
+        protocol::TCP => flags & CONTROL == 0,
+        _ => false,
     }
 }
 
@@ -218,18 +231,28 @@ impl Inner for V6 {
     const RECEIVE: Next = Next::Receive6;
 
     #[inline(always)]
-    fn words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
-        if let Some(head) = packet.first_chunk::<54>()
-            && let protocol @ (protocol::TCP | protocol::UDP) = head[6]
-            && (head[53] & CONTROL == 0 || protocol == protocol::UDP)
-            && let ([s0, s1, d0, d1], ports) = head[8..44].as_chunks::<8>()
-            && let ([ports], _) = ports.as_chunks::<4>()
-        {
-            let ports = u64::from(protocol) << 32 | u64::from(u32::from_be_bytes(*ports));
-            let [s0, s1, d0, d1] = [*s0, *s1, *d0, *d1].map(u64::from_be_bytes);
-            return Ok([s0, s1, d0, d1, ports]);
+    fn usual(packet: &[u8]) -> Option<[u64; 5]> {
+        let head = packet.first_chunk::<54>()?;
+        let ([s0, s1, d0, d1], ports) = head[8..44].as_chunks::<8>() else { return None };
+        let ([ports], _) = ports.as_chunks::<4>() else { return None };
+        if !is_under_way(head[6], head[53]) {
+            return None;
         }
-        other_words6(packet)
+        let ports = u64::from(head[6]) << 32 | u64::from(u32::from_be_bytes(*ports));
+        let [s0, s1, d0, d1] = [*s0, *s1, *d0, *d1].map(u64::from_be_bytes);
+        Some([s0, s1, d0, d1, ports])
+    }
+
+    #[inline(never)]
+    fn unusual(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
+        let key = FlowKey6::read(packet)?;
+        let upper = ip6_ext::walk(packet).map_or(usize::MAX, |upper| upper.offset);
+        let transport = packet.get(upper..).unwrap_or_default();
+        match NoFlow::of_transport(key.proto, transport, icmp6::ECHO_REQUEST) {
+            Some(why) => Err(why),
+            None if key.proto == protocol::ICMP6 && Inner6::read(packet).is_ok() => Err(NoFlow::Quote),
+            None => Ok(key.words()),
+        }
     }
 
     fn all_words(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
@@ -292,18 +315,6 @@ impl Inner for V6 {
 
 /// RFC 8200 section 5: every link carries packets of this length.
 const MIN_MTU6: usize = 1280;
-
-#[inline(never)]
-fn other_words6(packet: &[u8]) -> Result<[u64; 5], NoFlow> {
-    let key = FlowKey6::read(packet)?;
-    let upper = vnet::wire::ip6_ext::walk(packet).map_or(usize::MAX, |upper| upper.offset);
-    let transport = packet.get(upper..).unwrap_or_default();
-    match NoFlow::of_transport(key.proto, transport, icmp6::ECHO_REQUEST) {
-        Some(why) => Err(why),
-        None if key.proto == protocol::ICMP6 && Inner6::read(packet).is_ok() => Err(NoFlow::Quote),
-        None => Ok(key.words()),
-    }
-}
 
 #[cfg(test)]
 mod tests {
