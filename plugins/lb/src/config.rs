@@ -313,6 +313,9 @@ impl LbConfig {
         vip.options.scheduler = update.scheduler.unwrap_or(vip.options.scheduler);
         vip.options.new_len = update.new_len.unwrap_or(vip.options.new_len);
         vip.options.ping = update.ping.or(vip.options.ping);
+        if vip.options.encap.is_nat() && update.ping == Some(Ping::Balance) {
+            return Err(LbError::PingNat { vip: *key, encap: vip.options.encap.name() });
+        }
         vip.options.mss_clamp = update.mss_clamp.or(vip.options.mss_clamp);
         if !maglev::is_valid_len(vip.options.new_len) {
             return Err(LbError::NewLen(vip.options.new_len));

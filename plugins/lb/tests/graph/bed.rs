@@ -137,11 +137,20 @@ impl Bed {
 
     /// The same with so many workers; frames come in on the first unless told otherwise.
     pub fn of_workers(workers: usize) -> Bed {
+        Bed::with(workers, true)
+    }
+
+    /// The same with threads of their own, to be given frames with [`Bed::feed`].
+    pub fn of_threads(workers: usize) -> Bed {
+        Bed::with(workers, false)
+    }
+
+    fn with(workers: usize, inline: bool) -> Bed {
         let mut app = cli::App::new();
         nodes::register(&mut app);
         lb::register(&mut app);
         app.builder.node(NodeSpec::input("source", |_| Source::default()));
-        let mut console = app.build(&Config { inline: true, buffers: 4096, workers, ..Config::default() }).unwrap();
+        let mut console = app.build(&Config { inline, buffers: 4096, workers, ..Config::default() }).unwrap();
         let left = Left::default();
         for (name, mac, mtu) in [("toy0", MAC0, 9000), ("toy1", MAC1, 9000)] {
             let left = left.clone();
@@ -229,6 +238,28 @@ impl Bed {
         self.console.router().ask(worker, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
         self.console.router().step();
         std::mem::take(&mut self.left.lock().unwrap())
+    }
+
+    /// Gives frames to a worker's thread.
+    pub fn feed(&mut self, worker: usize, frames: Vec<Vec<u8>>) {
+        let (source, frames): (_, Vec<Frame>) = (self.source, frames.into_iter().map(Into::into).collect());
+        self.console.router().ask(worker, move |worker| worker.node::<Source>(source).unwrap().queue.extend(frames));
+    }
+
+    /// Takes what threads have sent, once it is so many frames.
+    #[track_caller]
+    pub fn fetch(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.left.lock().unwrap().len() < count {
+            if Instant::now() > end {
+                let errors = self.vppctl("show errors");
+                panic!("{} of {count} frames: {errors}", self.left.lock().unwrap().len());
+            }
+            self.console.router().poll();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let left = std::mem::take(&mut *self.left.lock().unwrap());
+        left.into_iter().map(|(_, frame)| frame).collect()
     }
 
     /// No packet is anywhere.

@@ -279,6 +279,57 @@ fn what_follows_a_fragment_around_stays_in_order() {
     }
 }
 
+/// The same with threads, which overtake each other: whichever of them has the fragments and whichever knows the flow, none is
+/// lost, all go to the flow's server, and those of a flow that come to one worker stay in order.
+#[test]
+fn threads_hand_fragments_to_each_other_in_order() {
+    let workers = 3;
+    let mut bed = Bed::of_threads(workers);
+    bed.type_all(&["lb vip 90.0.0.1/32 encap gre4", "lb as 90.0.0.1/32 10.0.2.2 10.0.2.3 10.0.2.4"]);
+    let tuple = |flow: usize| (ip(&format!("10.9.0.{flow}")), 1000 + flow as u16, ip("90.0.0.1"), 53);
+    let mut known = Vec::new();
+    for flow in 0..12 {
+        bed.feed(flow % workers, vec![whole(tuple(flow))]);
+        known.push(server(&bed.fetch(1)[0]).to_vec());
+    }
+    bed.type_all(&["lb as 90.0.0.1/32 10.0.2.5", "lb as 90.0.0.1/32 10.0.2.2 10.0.2.3 10.0.2.4 del"]);
+    let judge = |left: &[Vec<u8>], sent: &[Vec<Vec<u8>>], ordered: bool| {
+        for (flow, sent) in sent.iter().enumerate() {
+            let of_flow = left.iter().filter(|frame| usize::from(frame[38 + 15]) == flow);
+            assert!(of_flow.clone().all(|frame| server(frame) == known[flow]), "flow {flow}");
+            let mut inner: Vec<_> = of_flow.map(|frame| frame[38..].to_vec()).collect();
+            let mut expected: Vec<_> = sent.iter().map(|frame| frame[14..].to_vec()).collect();
+            if !ordered {
+                inner.sort();
+                expected.sort();
+            }
+            assert!(inner == expected, "flow {flow}: {} of {}", inner.len(), expected.len());
+        }
+    };
+    // As a kernel spreads them: by addresses.
+    for round in 0..3 {
+        let sent: Vec<Vec<Vec<u8>>> = (0..12)
+            .map(|flow| (0..60).flat_map(|id| fragments(tuple(flow), round * 60 + id, false)).collect())
+            .collect();
+        for (flow, frames) in sent.iter().enumerate() {
+            bed.feed((flow / 3 + usize::from(round)) % workers, frames.clone());
+        }
+        judge(&bed.fetch(12 * 180), &sent, true);
+    }
+    // And each fragment to any.
+    for id in 1000..1040 {
+        let sent: Vec<Vec<Vec<u8>>> = (0..12).map(|flow| fragments(tuple(flow), id, false).to_vec()).collect();
+        for (flow, frames) in sent.iter().enumerate() {
+            for (n, frame) in frames.iter().enumerate() {
+                bed.feed((flow + n * usize::from(id)) % workers, vec![frame.clone()]);
+            }
+        }
+        judge(&bed.fetch(12 * 3), &sent, false);
+    }
+    assert_eq!(bed.counted("worker-handoff", "congestion drop"), 0);
+    bed.nothing_in_use();
+}
+
 #[test]
 fn nat_translates_fragments_both_ways() {
     for (encap, family, vip, length, client, server) in [
@@ -352,16 +403,19 @@ fn those_whose_first_does_not_come_are_few_and_dropped() {
 /// Of an address of ours that is a VIP's, too, fragments for no VIP are put together as before.
 #[test]
 fn fragments_for_an_own_address_are_ours() {
-    let mut bed = bed(1);
-    bed.type_all(&[
-        "lb vip 10.0.1.1/32 protocol tcp port 80 encap gre4",
-        "lb as 10.0.1.1/32 protocol tcp port 80 10.0.2.2",
-    ]);
-    let pieces = fragments((ip("10.0.1.2"), 7, IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)), 53), 9, false);
-    let left = bed.send(pieces);
-    let [(interface, error)] = &left[..] else { panic!("{left:02x?}") };
-    // ICMP port unreachable, about the whole datagram.
-    assert_eq!((interface.as_str(), &error[34..36]), ("toy0", &[3, 3][..]));
+    for workers in [1, 3] {
+        let mut bed = bed(workers);
+        bed.type_all(&[
+            "lb vip 10.0.1.1/32 protocol tcp port 80 encap gre4",
+            "lb as 10.0.1.1/32 protocol tcp port 80 10.0.2.2",
+        ]);
+        let pieces = fragments((ip("10.0.1.2"), 7, IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1)), 53), 9, false);
+        let pieces = pieces.into_iter().enumerate();
+        let left: Vec<_> = pieces.flat_map(|(n, piece)| bed.send_on_and_hold(n % workers, [piece])).collect();
+        let [(interface, error)] = &left[..] else { panic!("{left:02x?}") };
+        // ICMP port unreachable, about the whole datagram.
+        assert_eq!((interface.as_str(), &error[34..36]), ("toy0", &[3, 3][..]));
+    }
 }
 
 /// A long ping of a VIP that we answer for is answered, whole.
@@ -374,7 +428,7 @@ fn long_pings_are_answered() {
         ),
         ("lb vip 90.0.0.1/32 encap gre4 ping answer", "lb as 90.0.0.1/32 10.0.2.2"),
     ] {
-        let mut bed = bed(1);
+        let mut bed = bed(2);
         bed.type_all(&[line, servers]);
         let mut whole = Vec::new();
         let builder = PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ipv4([10, 0, 1, 2], [90, 0, 0, 1], 61);
@@ -388,7 +442,8 @@ fn long_pings_are_answered() {
             [&whole[..14], &ip.to_bytes(), &whole[range]].concat()
         });
         for order in [[0, 1], [1, 0]] {
-            let left: Vec<_> = order.into_iter().flat_map(|at| bed.send_and_hold([pieces[at].clone()])).collect();
+            let left: Vec<_> =
+                order.into_iter().flat_map(|at| bed.send_on_and_hold(at, [pieces[at].clone()])).collect();
             let [(interface, reply)] = &left[..] else { panic!("{left:02x?}") };
             assert_eq!((interface.as_str(), reply[34], &reply[42..]), ("toy0", 0, &whole[42..]));
         }

@@ -376,6 +376,9 @@ fn what_nat_cannot_be_is_said() {
     }
     assert_eq!(bed.vppctl("show lb vips").trim(), "");
     bed.type_all(&["lb vip 90.0.0.1/32 protocol tcp port 80 encap nat4"]);
+    let said = bed.refused("lb vip 90.0.0.1/32 protocol tcp port 80 ping balance");
+    assert!(said.contains("ping balance is not for encap nat4, which answers by itself"), "{said}");
+    bed.vppctl("lb vip 90.0.0.1/32 protocol tcp port 80 ping answer");
     let said = bed.refused("lb as 90.0.0.1/32 protocol tcp port 80 10.0.2.2");
     assert!(said.contains("needs a target_port, the VIP's or each server's own"), "{said}");
     let said = bed.refused("lb as 90.0.0.1/32 protocol tcp port 80 2001::1 target_port 3");
