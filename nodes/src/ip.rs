@@ -18,6 +18,14 @@ pub trait Ip: Family {
     const DROP: &'static str;
     /// The node that looks up where its packets go.
     const LOOKUP: &'static str;
+    /// The last node before an interface's.
+    const REWRITE: &'static str;
+    /// The node that takes packets for us.
+    const RECEIVE: &'static str;
+    /// The node that tells a packet's sender what is wrong.
+    const ICMP_ERROR: &'static str;
+    /// The node that tells of packets to us of which pieces are missing.
+    const EXPIRED: &'static str;
     /// A destination as the look-up compares it with the one before.
     type Word: Copy + PartialEq + Send;
     /// Not the destination of any packet.
@@ -43,6 +51,10 @@ impl Ip for Ipv4Addr {
     const START: Start = Start::Ip4;
     const DROP: &'static str = "ip4-drop";
     const LOOKUP: &'static str = "ip4-lookup";
+    const REWRITE: &'static str = "ip4-rewrite";
+    const RECEIVE: &'static str = "ip4-receive";
+    const ICMP_ERROR: &'static str = "ip4-icmp-error";
+    const EXPIRED: &'static str = "ip4-full-reassembly-expired";
     /// As it stands in the packet, in more bits than it has.
     type Word = u64;
     const NOTHING: u64 = u64::MAX;
@@ -86,6 +98,10 @@ impl Ip for Ipv6Addr {
     const START: Start = Start::Ip6;
     const DROP: &'static str = "ip6-drop";
     const LOOKUP: &'static str = "ip6-lookup";
+    const REWRITE: &'static str = "ip6-rewrite";
+    const RECEIVE: &'static str = "ip6-receive";
+    const ICMP_ERROR: &'static str = "ip6-icmp-error";
+    const EXPIRED: &'static str = "ip6-full-reassembly-expired";
     type Word = Option<Ipv6Addr>;
     const NOTHING: Option<Ipv6Addr> = None;
 

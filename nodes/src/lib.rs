@@ -12,6 +12,7 @@ mod commands;
 pub mod drop;
 mod error_source;
 mod ethernet;
+mod frag;
 pub mod frame_trace;
 pub mod gre;
 pub mod gue;
@@ -19,6 +20,7 @@ pub mod ip;
 pub mod ip4;
 pub mod ip6;
 pub mod ipip;
+mod link_back;
 pub mod links;
 mod mac;
 pub mod offload;
@@ -27,6 +29,7 @@ mod path_mtu;
 pub mod pcap_trace;
 pub mod pg;
 pub mod ping;
+mod reassembly;
 pub mod sys;
 pub mod tap;
 pub mod tunnel;
@@ -60,6 +63,10 @@ pub fn register_nodes(builder: &mut Builder) {
     arp::register(builder);
     ip4::register(builder);
     ip6::register(builder);
+    reassembly::register(builder);
+    for node in frag::nodes() {
+        builder.node(node);
+    }
     udp::register(builder);
     tunnel::register(builder);
     gre::register(builder);

@@ -6,13 +6,13 @@ use etherparse::PacketBuilder;
 
 use crate::support::{Bed, hex, timeless};
 
-const TO0: [u8; 6] = [2, 0xfe, 0x97, 0x76, 0x93, 0x49];
-const TO1: [u8; 6] = [2, 0xfe, 0xa5, 0x6d, 0x4c, 0xb3];
-const CLIENT: [u8; 6] = [2, 0, 0, 0, 1, 2];
-const SERVER: [u8; 6] = [2, 0, 0, 0, 0, 6];
+pub const TO0: [u8; 6] = [2, 0xfe, 0x97, 0x76, 0x93, 0x49];
+pub const TO1: [u8; 6] = [2, 0xfe, 0xa5, 0x6d, 0x4c, 0xb3];
+pub const CLIENT: [u8; 6] = [2, 0, 0, 0, 1, 2];
+pub const SERVER: [u8; 6] = [2, 0, 0, 0, 0, 6];
 
 /// A bed with IPv6 beside IPv4: fd01::1/64, fd02::1/64, a neighbour and a route on each side.
-fn bed() -> Bed {
+pub fn bed() -> Bed {
     let mut bed = Bed::new();
     bed.type_all(
         "set interface ip address pg0 fd01::1/64
@@ -25,11 +25,11 @@ fn bed() -> Bed {
     bed
 }
 
-fn ip(text: &str) -> [u8; 16] {
+pub fn ip(text: &str) -> [u8; 16] {
     text.parse::<Ipv6Addr>().unwrap().octets()
 }
 
-fn udp(from: &str, to: &str, hops: u8, payload: &[u8]) -> Vec<u8> {
+pub fn udp(from: &str, to: &str, hops: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     PacketBuilder::ethernet2(CLIENT, TO0)
         .ipv6(ip(from), ip(to), hops)
@@ -39,7 +39,7 @@ fn udp(from: &str, to: &str, hops: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn echo(mac: [u8; 6], from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
+pub fn echo(mac: [u8; 6], from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let builder = PacketBuilder::ethernet2(CLIENT, mac).ipv6(ip(from), ip(to), 64).icmpv6_echo_request(7, 9);
     builder.write(&mut frame, payload).unwrap();
@@ -47,7 +47,7 @@ fn echo(mac: [u8; 6], from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A packet of any protocol.
-fn raw(from: &str, to: &str, next: u8, payload: &[u8]) -> Vec<u8> {
+pub fn raw(from: &str, to: &str, next: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = [&TO0[..], &CLIENT, &[0x86, 0xdd, 0x60, 0, 0, 0]].concat();
     frame.extend((payload.len() as u16).to_be_bytes());
     frame.extend([next, 64]);
@@ -58,7 +58,7 @@ fn raw(from: &str, to: &str, next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An ICMPv6 message with its checksum right.
-fn icmp(macs: ([u8; 6], [u8; 6]), ends: (&str, &str), hops: u8, message: &[u8]) -> Vec<u8> {
+pub fn icmp(macs: ([u8; 6], [u8; 6]), ends: (&str, &str), hops: u8, message: &[u8]) -> Vec<u8> {
     let mut frame = raw(ends.0, ends.1, 58, message);
     frame[..6].copy_from_slice(&macs.1);
     frame[6..12].copy_from_slice(&macs.0);
@@ -74,7 +74,7 @@ fn icmp(macs: ([u8; 6], [u8; 6]), ends: (&str, &str), hops: u8, message: &[u8]) 
 }
 
 /// `135` or `136` with flags, target and a link-address option.
-fn discovery(kind: u8, flags: u8, target: &str, option: Option<(u8, [u8; 6])>) -> Vec<u8> {
+pub fn discovery(kind: u8, flags: u8, target: &str, option: Option<(u8, [u8; 6])>) -> Vec<u8> {
     let mut message = vec![kind, 0, 0, 0, flags, 0, 0, 0];
     message.extend(ip(target));
     if let Some((number, mac)) = option {
@@ -186,7 +186,6 @@ fn every_kind_of_broken_packet_has_its_own_count() {
         raw("fd00::1", "fd01::1", 60, &hex("3a 01 0104 00000000 00")),
         raw("fd00::1", "fd01::1", 60, &hex("3c 00 010400000000").repeat(12)),
         raw("fd00::1", "fd01::1", 60, &hex("00 00 010400000000 3a 00 010400000000")),
-        raw("fd00::1", "fd01::1", 44, &hex("3a 00 0001 00000001 8000 0000 0000 0000")),
     ];
     let [_, out] = bed.send("pg0", &frames);
     assert!(out.is_empty());
@@ -205,7 +204,6 @@ fn every_kind_of_broken_packet_has_its_own_count() {
         (1, "ip6-receive", "ip6 extension header cut short"),
         (1, "ip6-receive", "too many ip6 extension headers"),
         (1, "ip6-receive", "ip6 hop-by-hop options not first"),
-        (1, "ip6-receive", "ip6 fragments are not reassembled"),
     ] {
         let line = errors.lines().find(|line| line.contains(node) && line.contains(reason));
         let counted = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());

@@ -9,6 +9,8 @@ mod fragments;
 mod golden;
 mod ip6;
 mod ip6_commands;
+mod ip6_fragments;
+mod ip6_reassembly;
 mod lb_words;
 mod load_balancer;
 mod path_mtu;

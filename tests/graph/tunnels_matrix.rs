@@ -106,7 +106,7 @@ fn frame(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
 }
 
 /// As it leaves by `pg1`.
-fn from_pg1(packet: &[u8]) -> Vec<u8> {
+pub fn from_pg1(packet: &[u8]) -> Vec<u8> {
     frame(NEXT, hex(MAC1).try_into().unwrap(), packet)
 }
 

@@ -173,7 +173,7 @@ impl Ping {
         router.ask(0, move |worker| {
             worker.inject(&packet, lookup, |packet| {
                 packet.mark_l3();
-                packet.meta_mut().offload = Offload::LOCAL;
+                packet.meta_mut().offload = Offload::LOCAL | Offload::MAY_CUT;
             })
         })
     }

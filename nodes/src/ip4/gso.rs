@@ -7,7 +7,7 @@ use vnet::wire::checksum;
 use vnet::wire::gso::{Kind, Plan};
 use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
-use super::frag::range;
+use crate::frag::range;
 use crate::frame_trace::FrameTrace;
 
 next_nodes! {

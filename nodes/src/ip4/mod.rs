@@ -1,15 +1,10 @@
 //! IPv4: from input to rewrite, and what stands beside the way.
 
-mod datagram;
-mod expired;
-pub mod frag;
 pub mod gso;
 mod icmp;
 pub mod icmp_error;
 mod input;
 mod lookup;
-mod places;
-mod reassembly;
 mod receive;
 pub(crate) mod rewrite;
 
@@ -22,17 +17,14 @@ use crate::ip::Ip;
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
-    builder.local(|_| places::Places::default());
     for node in nodes() {
         builder.node(node);
     }
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node(), frag::node()];
+    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node()];
     nodes.extend(gso::nodes());
-    nodes.push(reassembly::node());
-    nodes.extend(expired::nodes());
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes

@@ -189,6 +189,7 @@ impl Rewrite {
             return Some(cx.drop(packet, Error::Short));
         };
         if !header.dont_fragment() {
+            crate::frag::request(packet, mtu);
             return Some(Next::Fragment);
         }
         // The sender must find the packet as it came.

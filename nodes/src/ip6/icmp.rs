@@ -1,18 +1,19 @@
 //! `ip6-icmp-input` and `ip6-icmp-echo-request`: ICMPv6 for our own addresses and groups.
 //!
 //! Uses: the message. Sets: the reply, in place. Next: the nodes of neighbour discovery; `ip6-lookup` for replies, or the
-//! way that the request came where it came from the link alone; `ip6-punt` for what nobody waits for. Tells the control thread what
+//! way that the request came where it came from the link alone; `ip6-frag` for what does not fit there; `ip6-punt` for what nobody waits for. Tells the control thread what
 //! errors say about the ways of our tunnels.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
 use vnet::wire::{Icmp6Header, Ip6Header, checksum, icmp6, ip6_ext};
-use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
 
-use super::send_back;
+use crate::frag;
 use crate::ip4::HeaderTrace;
 use crate::ip4::icmp_error::RateLimit;
+use crate::link_back::LinkBack;
 use crate::path_mtu::{Heard, TooLong};
 use crate::ping::{self, Seen};
 
@@ -43,6 +44,8 @@ next_nodes! {
         Drop => "ip6-drop",
         /// The answer.
         Lookup => "ip6-lookup",
+        /// An answer that does not fit the link that it goes back on.
+        Fragment => "ip6-frag",
         ; To
     }
 }
@@ -194,8 +197,8 @@ impl PacketNode for Echo {
         let old = checksum::fold(checksum::sum(&asked.octets(), 0));
         icmp.checksum.set(checksum::finish(sum + u64::from(!old)));
         (ip.source, ip.destination, ip.hop_limit) = (us.octets(), asker.octets(), 64);
-        packet.meta_mut().offload = Offload::LOCAL;
-        let next = if on_link { send_back(cx.tables, packet).map(EchoNext::To) } else { Some(EchoNext::Lookup) };
+        packet.meta_mut().offload = Offload::LOCAL | Offload::MAY_CUT;
+        let next = if on_link { back(cx.tables, packet) } else { Some(EchoNext::Lookup) };
         let Some(next) = next else {
             return cx.drop(packet, EchoError::NoSource);
         };
@@ -206,4 +209,14 @@ impl PacketNode for Echo {
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
         HeaderTrace::of::<Ipv6Addr>(packet)
     }
+}
+
+/// The answer's way back on the link that the question came from.
+fn back(tables: &Tables, packet: &mut Packet<'_>) -> Option<EchoNext> {
+    let mtu = u32::from(tables.interface(packet.meta().rx).ip6_mtu());
+    if packet.len() > mtu as usize {
+        frag::request_back(packet, mtu);
+        return Some(EchoNext::Fragment);
+    }
+    LinkBack::new::<Ipv6Addr>(tables, packet)?.put(packet).map(EchoNext::To)
 }

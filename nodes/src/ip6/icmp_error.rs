@@ -111,7 +111,7 @@ impl PacketNode for IcmpErrors {
         let sent = cx.emit(packet, |new| {
             new.append(&message[..len]);
             new.mark_l3();
-            new.meta_mut().offload = Offload::LOCAL;
+            new.meta_mut().offload = Offload::LOCAL | Offload::MAY_CUT;
             Some(Next::Lookup)
         });
         cx.count(match (sent, problem) {

@@ -1,5 +1,5 @@
 //! IPv6: from input to rewrite, and what stands beside the way. The look-up is in [`crate::ip4`], waiting for neighbours in
-//! [`crate::arp`]: one implementation each serves both families.
+//! [`crate::arp`], cutting in [`crate::frag`], putting together in `reassembly`: one implementation each serves both families.
 
 mod icmp;
 pub mod icmp_error;
@@ -8,8 +8,8 @@ mod nd;
 mod receive;
 mod rewrite;
 
-use vnet::wire::{EthernetHeader, FlowKey6, Ip6Header, Mac, ethernet};
-use vnet::{Builder, NodeId, NodeSpec, Offload, Packet, Tables};
+use vnet::wire::{FlowKey6, Ip6Header};
+use vnet::{Builder, NodeSpec};
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
@@ -43,19 +43,4 @@ pub fn flow_hash(bytes: &[u8]) -> u32 {
         (mixed ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(29)
     });
     ((mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as u32
-}
-
-/// Sends a packet, whose Ethernet header is still in front of its IPv6 header, back to the station that it came from, which
-/// is on the link: no route is needed, nor is there one for link-local addresses. Gives the interface's output node; `None`
-/// where there is no room for the header.
-fn send_back(tables: &Tables, packet: &mut Packet<'_>) -> Option<NodeId> {
-    let station = EthernetHeader::ref_from_prefix(packet.l2_bytes()).ok()?.0.source;
-    let rx = packet.meta().rx;
-    let interface = tables.interface(rx);
-    let bytes = packet.push(EthernetHeader::LEN)?;
-    EthernetHeader::new(station, Mac(interface.mac), ethernet::IP6).emit(bytes).ok()?;
-    packet.mark_l2();
-    let meta = packet.meta_mut();
-    (meta.tx, meta.offload) = (rx, Offload::LOCAL);
-    Some(interface.output)
 }

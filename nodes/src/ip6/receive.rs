@@ -1,7 +1,7 @@
 //! `ip6-receive`: packets for our own addresses and groups.
 //!
 //! Uses: the extension headers, the protocol, the UDP port. Sets: nothing. Next: `ip6-icmp-input`, `gre6-input`,
-//! `ipip6-input`; `ip6-udp-lookup` for ports that a node has; `ip6-icmp-error` for what nobody here takes.
+//! `ipip6-input`; `ip6-udp-lookup` for ports that a node has; `ip6-full-reassembly` for pieces; `ip6-icmp-error` for what nobody here takes.
 
 use std::net::Ipv6Addr;
 
@@ -28,6 +28,8 @@ next_nodes! {
         Ipip => "ipip6-input",
         /// A port that a node has.
         Udp => "ip6-udp-lookup",
+        /// A piece.
+        Reassembly => "ip6-full-reassembly",
         /// Tell the sender that nobody is here.
         IcmpError => "ip6-icmp-error",
         /// Nobody takes it, and nobody may be told.
@@ -46,8 +48,6 @@ node_errors! {
         Misplaced => error "ip6 hop-by-hop options not first",
         /// A routing header wants the packet sent on from here (RFC 5095 section 3: it is not).
         Routing => error "ip6 routing header with addresses left",
-        /// A piece: packets for us have to come whole.
-        Fragment => error "ip6 fragments are not reassembled",
         /// A protocol that nobody here speaks.
         UnknownProtocol => error "unknown ip protocol",
         /// Nothing behind the headers.
@@ -84,7 +84,7 @@ impl PacketNode for Receive {
             return refuse(cx, packet, Error::Routing, problem);
         }
         if upper.piece.is_some_and(|piece| !piece.is_atomic()) {
-            return cx.drop(packet, Error::Fragment);
+            return Next::Reassembly;
         }
         match upper.protocol {
             protocol::ICMP6 => Next::Icmp,

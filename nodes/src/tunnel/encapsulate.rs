@@ -106,7 +106,7 @@ impl<K: Kind, A: Outer> PacketNode for Encapsulate<K, A> {
         }
         self.kind.write(between, inner, len, hash);
         packet.mark_l3();
-        packet.meta_mut().offload = Offload::LOCAL;
+        packet.meta_mut().offload = Offload::LOCAL | Offload::MAY_CUT;
         A::LOOK_UP
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Uses: `meta.forward`, the number of a VIP or (`-port`) of a prefix with VIPs for single ports;
 //! the flow; the worker's flow table. Sets: the outer headers, `meta.forward`. Next: what the forwarding table says for
-//! the server; `ip4-gso-cut` for large segments; `ip4-frag` for IPv4 packets that may be cut and would not fit a tunnel over IPv6; `ip4-icmp-error` and `ip6-icmp-error` for packets that may not be cut and
+//! the server; `ip4-gso-cut` for large segments; `ip4-icmp-error` and `ip6-icmp-error` for packets that may not be cut and
 //! would not fit; `ip4-icmp-input` and `ip6-icmp-input` for echo requests that we answer; `ip4-receive` and `ip6-receive` for
 //! packets to an address of ours and a port that is no VIP's; `worker-handoff` for what another worker's memory decides.
 
@@ -45,8 +45,6 @@ next_nodes! {
         Drop => "error-drop",
         /// Too large for a tunnel in one piece.
         Cut => "ip4-gso-cut",
-        /// Too long for a tunnel over IPv6, whose headers' sender alone may cut: the packet inside is cut.
-        Fragment => "ip4-frag",
         /// Tell the sender that it does not fit.
         IcmpError4 => "ip4-icmp-error",
         /// The same of IPv6.
@@ -318,9 +316,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
-        let (inner, more) = (packet.len(), More::of(packet));
+        let (inner, more, cut) = (packet.len(), More::of(packet), packet.meta().offload & Offload::MAY_CUT);
         if send::<I, S>(own, common, packet, inner) {
             more.count(own);
+            rare::in_tunnel(packet, cut);
             Next::To(own.way.node)
         } else {
             cx.drop(packet, Error::NoHeadroom)

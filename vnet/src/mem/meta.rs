@@ -21,6 +21,8 @@ bitflags::bitflags! {
         const LOCAL = 1 << 5;
         /// The device vouches for the transport checksum.
         const CHECKSUM_GOOD = 1 << 6;
+        /// Of an IPv6 packet: this router is where it begins, and so may cut it on the way out (RFC 8200 section 4.5).
+        const MAY_CUT = 1 << 7;
         /// Any of the kinds of large segment.
         const GSO = Self::GSO_TCP4.bits() | Self::GSO_TCP6.bits() | Self::GSO_UDP.bits();
         /// Anything that must be finished before the packet may be put into a tunnel.

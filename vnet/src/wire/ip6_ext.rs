@@ -151,12 +151,7 @@ fn walk_on(packet: &[u8], mut upper: Upper) -> Result<Upper, ChainError> {
         let at = upper.offset;
         let rest = packet.get(at..).unwrap_or_default();
         let [next, units, kind_free @ ..] = rest else { return Err(ChainError::Short) };
-        let len = match upper.protocol {
-            FRAGMENT => FragmentHeader::LEN,
-            // RFC 4302 section 2.2: in 4-byte units, less two.
-            AUTHENTICATION => (usize::from(*units) + 2) * 4,
-            _ => (usize::from(*units) + 1) * 8,
-        };
+        let len = len_of(upper.protocol, *units);
         if rest.len() < len {
             return Err(ChainError::Short);
         }
@@ -176,6 +171,51 @@ fn walk_on(packet: &[u8], mut upper: Upper) -> Result<Upper, ChainError> {
         }
     }
     Err(ChainError::TooMany)
+}
+
+/// Bytes of the extension header with this number whose second byte is `units`.
+fn len_of(number: u8, units: u8) -> usize {
+    match number {
+        FRAGMENT => FragmentHeader::LEN,
+        // RFC 4302 section 2.2: in 4-byte units, less two.
+        AUTHENTICATION => (usize::from(units) + 2) * 4,
+        _ => (usize::from(units) + 1) * 8,
+    }
+}
+
+/// One of the extension headers.
+struct Header {
+    number: u8,
+    at: usize,
+    end: usize,
+}
+
+/// The extension headers of a packet, in order, as far as they are all there.
+fn headers(packet: &[u8]) -> impl Iterator<Item = Header> {
+    let mut next = packet.get(6).map(|number| (*number, Ip6Header::LEN));
+    std::iter::from_fn(move || {
+        let (number, at) = next.filter(|(number, _)| is_extension(*number))?;
+        let &[following, units, ..] = packet.get(at..)? else { return None };
+        let end = at + len_of(number, units);
+        next = Some((following, end));
+        (end <= packet.len()).then_some(Header { number, at, end })
+    })
+    .take(MOST)
+}
+
+/// Where the part of a packet ends that all its fragments have in front: the IPv6 header and what every router on the way
+/// looks at, up to a routing header or else hop-by-hop options (RFC 8200 section 4.5). At least 40.
+pub fn per_fragment_len(packet: &[u8]) -> usize {
+    let routed = headers(packet).filter(|header| matches!(header.number, HOP_BY_HOP | ROUTING));
+    routed.map(|header| header.end).last().unwrap_or(Ip6Header::LEN)
+}
+
+/// Which byte names what begins at `at`: an extension header, or what follows the last one.
+pub fn named_at(packet: &[u8], at: usize) -> Option<usize> {
+    if at == Ip6Header::LEN {
+        return Some(6);
+    }
+    headers(packet).find(|header| header.end == at).map(|header| header.at)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What most packets do not need: new flows, servers that went away, packets to be finished first or too long.
 
+use vnet::wire::Ip6Header;
 use vnet::wire::ip4::protocol;
 use vnet::{Cx, NodeId, Offload, Packet, PacketNode};
 
@@ -406,15 +407,23 @@ pub(super) fn too_long<B: Balancing>(cx: &Cx<'_, '_, B>, packet: &mut Packet<'_>
         cx.blame(packet, Error::MustFragment);
         return Some(B::Family::ICMP_ERROR);
     }
-    let over6 = B::ENCAP.server(B::Family::FAMILY) == Family::Ip6;
-    if B::Family::FAMILY == Family::Ip4 && over6 {
-        // RFC 2473 section 7.2 would have the outer packet cut, which the server's end would have to put together again: cut
-        // inside, that is its kernel's work.
-        nodes::ip4::frag::come_back_to(packet, room, cx.this_node());
-        return Some(Next::Fragment);
+    if B::ENCAP.overhead() > 0 && B::ENCAP.server(B::Family::FAMILY) == Family::Ip6 {
+        // RFC 2473 section 7: the outer packet is ours, and cut where it leaves.
+        packet.meta_mut().offload |= Offload::MAY_CUT;
     }
     // RFC 791: the length has 16 bits. A large segment is longer, and its pieces are not.
     let gso = packet.meta().offload.intersects(Offload::GSO);
     let longest = usize::from(u16::MAX - B::ENCAP.overhead());
     (!gso && packet.len() > longest).then(|| cx.drop(packet, Error::TooLong))
+}
+
+/// A packet that is in its tunnel now; `cut`: whether it is to be cut on its way out ([`Offload::MAY_CUT`]). Then it must be told
+/// from packets that pass through, and has its hop taken as these have.
+pub(super) fn in_tunnel(packet: &mut Packet<'_>, cut: Offload) {
+    if !cut.is_empty()
+        && let Ok((header, _)) = Ip6Header::mut_from_prefix(packet.data_mut())
+    {
+        header.hop_limit -= 1;
+        packet.meta_mut().offload |= cut | Offload::LOCAL;
+    }
 }

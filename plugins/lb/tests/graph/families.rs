@@ -6,14 +6,14 @@ use etherparse::{Ethernet2Header, PacketBuilder};
 
 use crate::bed::{Bed, CLIENT_MAC, MAC0, MAC1, SERVER_MAC};
 
-const VIP4: &str = "90.0.0.1";
-const VIP6: &str = "2003::1";
+pub const VIP4: &str = "90.0.0.1";
+pub const VIP6: &str = "2003::1";
 const SERVER4: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 2);
+pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 2);
 const SOURCE6: Ipv6Addr = Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 1);
 
 /// A router with both families on both sides, and a VIP with one server.
-fn one(vip: &str, encap: &str, server: IpAddr) -> Bed {
+pub fn one(vip: &str, encap: &str, server: IpAddr) -> Bed {
     let mut bed = Bed::new();
     let length = if vip.contains(':') { 128 } else { 32 };
     bed.type_all(&[
@@ -53,7 +53,7 @@ fn sent(vip: &str, port: u16, class: u8) -> Vec<u8> {
 
 /// The outer headers that are expected in front of a packet of so many bytes, as they leave the router; `None` in the place
 /// of UDP's source port, which is any of the dynamic ones.
-fn outer(encap: &str, vip: &str, inner: usize, class: u8) -> Vec<Option<u8>> {
+pub fn outer(encap: &str, vip: &str, inner: usize, class: u8) -> Vec<Option<u8>> {
     let (number, ethertype) = if vip.contains(':') { (41, 0x86ddu16) } else { (4, 0x0800) };
     let udp = |shim: &[u8]| {
         let len = (8 + shim.len() + inner) as u16;
@@ -271,42 +271,4 @@ fn an_own_address_keeps_what_is_not_the_vips() {
     let builder = PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ipv4([10, 0, 1, 2], [10, 0, 1, 1], 61);
     builder.icmpv4_echo_request(7, 1).write(&mut ping, &[]).unwrap();
     assert_eq!(bed.send([ping])[0].0, "toy0");
-}
-
-/// Over IPv6 only the sender of a packet may cut it; so IPv4 is cut before it goes into the tunnel.
-#[test]
-fn packets_of_ip4_that_may_be_cut_are_cut_before_a_tunnel_over_ip6() {
-    for (encap, overhead) in [("gre6", 44), ("ipip6", 40), ("gue6", 52)] {
-        for port in ["", " protocol udp port 53"] {
-            let mut bed = one(VIP4, encap, SERVER6.into());
-            if !port.is_empty() {
-                bed.type_all(&[
-                    "lb vip 90.0.0.1/32 del",
-                    &format!("lb vip 90.0.0.1/32{port} encap {encap}"),
-                    &format!("lb as 90.0.0.1/32{port} {SERVER6}"),
-                ]);
-            }
-            bed.vppctl("set interface mtu packet 1500 toy1");
-            let mut frame = Vec::new();
-            let mut ip = crate::frames::ip([10, 0, 1, 2], [90, 0, 0, 1]);
-            ip.dont_fragment = false;
-            let builder =
-                PacketBuilder::ethernet2(CLIENT_MAC, MAC0).ip(etherparse::IpHeaders::Ipv4(ip, Default::default()));
-            let payload: Vec<u8> = (0..4000u32).map(|n| n as u8).collect();
-            builder.udp(7, 53).write(&mut frame, &payload).unwrap();
-            let left = bed.reaching_servers([frame.clone()]);
-            assert_eq!(left.len(), 3, "{encap}{port}");
-            let mut body = Vec::new();
-            for left in &left {
-                assert!(left.len() <= 1514);
-                let inner = &left[14 + overhead..];
-                let (header, rest) = etherparse::Ipv4Header::from_slice(inner).unwrap();
-                assert_eq!(header.header_checksum, header.calc_header_checksum());
-                assert_eq!((header.time_to_live, header.fragment_offset.value()), (64, (body.len() / 8) as u16));
-                body.extend_from_slice(rest);
-            }
-            assert_eq!(body, frame[34..]);
-            assert!(bed.vppctl("show lb vips verbose").contains("first session packet: 1\n"));
-        }
-    }
 }

@@ -13,6 +13,7 @@ mod families;
 mod flood;
 mod former_sources;
 mod fragments;
+mod fragments6;
 mod importing;
 mod leaving;
 mod lengths;

@@ -105,3 +105,18 @@ proptest! {
         prop_assert_eq!(FragmentHeader::ref_from_prefix(header.as_bytes()).unwrap().0, &header);
     }
 }
+
+#[test]
+fn what_every_fragment_has_ends_behind_what_routers_look_at() {
+    let eight = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
+    // Hop-by-hop options, options, a routing header, options, UDP.
+    let all = packet(HOP_BY_HOP, &[eight(60), eight(43), eight(60), eight(17), eight(0)].concat());
+    assert_eq!(per_fragment_len(&all), 64);
+    assert_eq!(
+        [40, 48, 56, 64, 72, 80, 41].map(|at| named_at(&all, at)),
+        [Some(6), Some(40), Some(48), Some(56), Some(64), None, None]
+    );
+    assert_eq!(per_fragment_len(&packet(HOP_BY_HOP, &[eight(60), eight(17)].concat())), 48);
+    assert_eq!(per_fragment_len(&packet(DESTINATION, &eight(17))), 40);
+    assert_eq!(per_fragment_len(&packet(17, &eight(0))), 40);
+}

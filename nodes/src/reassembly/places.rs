@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use vnet::IfIndex;
 
+use super::Pieces;
 use super::datagram::{Datagram, Key};
 
 /// Datagrams in pieces at a time. The pieces of one datagram come to one worker: the kernel spreads fragments over a
@@ -11,8 +12,9 @@ use super::datagram::{Datagram, Key};
 pub(super) const PLACES: usize = 64;
 /// Of these for one sender, so that nobody alone keeps others from being heard.
 pub(super) const PER_SOURCE: usize = 16;
-/// How long to wait for all pieces, in nanoseconds from the first that comes. RFC 1122 section 3.3.2 has a minute for
-/// hosts; identifications come round sooner than that today (RFC 4963), places are few, and VPP waits a fifth of this.
+/// How long to wait for all pieces, in nanoseconds from the first that comes. RFC 1122 section 3.3.2 and RFC 8200 section 4.5
+/// have a minute for hosts; identifications come round sooner than that today (RFC 4963), places are few, and VPP waits a
+/// fifth of this.
 pub(super) const PATIENCE: u64 = 1_000_000_000;
 
 /// What a datagram's first piece pushed out.
@@ -26,22 +28,27 @@ pub(super) enum Evicted {
 
 /// See the head of this module.
 ///
-/// Bounds: [`PLACES`] datagrams with copies of at most 65,515 bytes of payload each, so at most 4.3 MB a worker however
-/// many pieces come, made as they are needed and then kept; and no buffer of the pool. A datagram stays [`PATIENCE`] at
+/// Bounds: [`PLACES`] datagrams with copies of at most 65,535 bytes of payload and a buffer of headers each, so at most 4.4 MB
+/// a worker and family however many pieces come, made as they are needed and then kept; and no buffer of the pool. A datagram stays [`PATIENCE`] at
 /// most, and not less unless it is complete or one that came later needs its place.
-#[derive(Default)]
-pub struct Places {
-    all: Vec<Datagram>,
+pub struct Places<A> {
+    all: Vec<Datagram<A>>,
     /// Before this time, in nanoseconds, there is nothing to give up; `None` where nothing waits.
     soonest: Option<u64>,
     /// The datagrams that were complete last, and until when something of them may come once more.
-    complete: VecDeque<(Key, u64)>,
+    complete: VecDeque<(Key<A>, u64)>,
 }
 
-impl Places {
+impl<A> Default for Places<A> {
+    fn default() -> Self {
+        Places { all: Vec::new(), soonest: None, complete: VecDeque::new() }
+    }
+}
+
+impl<A: Pieces> Places<A> {
     /// Where the pieces of a datagram are, or may be put from now on; and what had to go for it.
-    pub(super) fn place(&mut self, key: Key, rx: IfIndex, now: u64) -> (&mut Datagram, Option<Evicted>) {
-        let used = |place: &Datagram| place.until != 0;
+    pub(super) fn place(&mut self, key: Key<A>, rx: IfIndex, now: u64) -> (&mut Datagram<A>, Option<Evicted>) {
+        let used = |place: &Datagram<A>| place.until != 0;
         let (at, evicted) = match self.all.iter().position(|place| used(place) && place.key == key) {
             Some(at) => return (&mut self.all[at], None),
             None => self.room_for(key.source),
@@ -56,7 +63,7 @@ impl Places {
     }
 
     /// Notes that a datagram is complete; its place is free.
-    pub(super) fn completed(&mut self, key: Key, now: u64) {
+    pub(super) fn completed(&mut self, key: Key<A>, now: u64) {
         if self.complete.len() == PLACES {
             self.complete.pop_front();
         }
@@ -64,8 +71,8 @@ impl Places {
     }
 
     /// A place to be begun anew, which is free or has to be.
-    fn room_for(&mut self, source: u32) -> (usize, Option<Evicted>) {
-        let of_source = |place: &Datagram| place.until != 0 && place.key.source == source;
+    fn room_for(&mut self, source: A) -> (usize, Option<Evicted>) {
+        let of_source = |place: &Datagram<A>| place.until != 0 && place.key.source == source;
         if self.all.iter().filter(|place| of_source(place)).count() >= PER_SOURCE {
             return (self.oldest(of_source), Some(Evicted::OfSource));
         }
@@ -80,14 +87,14 @@ impl Places {
     }
 
     /// The oldest place in use among these, of which there is one.
-    fn oldest(&self, among: impl Fn(&Datagram) -> bool) -> usize {
+    fn oldest(&self, among: impl Fn(&Datagram<A>) -> bool) -> usize {
         let places = self.all.iter().enumerate().filter(|(_, place)| place.until != 0 && among(place));
         places.min_by_key(|(_, place)| place.until).map_or(0, |(at, _)| at)
     }
 
     /// Gives up what has waited too long, one after another, calling `with` for each that is not worthless anyway.
     /// Returns how many places were freed.
-    pub(super) fn expire(&mut self, now: u64, mut with: impl FnMut(&Datagram)) -> usize {
+    pub(super) fn expire(&mut self, now: u64, mut with: impl FnMut(&Datagram<A>)) -> usize {
         let mut freed = 0;
         for place in self.all.iter_mut().filter(|place| place.until != 0 && place.until <= now) {
             if !place.dead && !place.again {
@@ -108,23 +115,27 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::super::datagram::Added;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn key(source: u32, id: u16) -> Key {
-        Key { source, destination: 1, id, protocol: 17 }
+    type Places = super::Places<Ipv4Addr>;
+
+    fn key(source: u32, id: u32) -> Key<Ipv4Addr> {
+        Key { source: source.into(), destination: Ipv4Addr::from(1), id, protocol: 17 }
     }
 
     /// A datagram's first piece comes.
-    fn come(places: &mut Places, source: u32, id: u16, now: u64) -> Option<Evicted> {
+    fn come(places: &mut Places, source: u32, id: u32, now: u64) -> Option<Evicted> {
         let (place, evicted) = places.place(key(source, id), IfIndex(1), now);
         assert_eq!(place.add(&[0x45; 20], 0, true, 8, [&[0; 8][..]].into_iter()), Added::Kept);
         evicted
     }
 
-    fn here(places: &Places, source: u32, id: u16) -> bool {
+    fn here(places: &Places, source: u32, id: u32) -> bool {
         places.all.iter().any(|place| place.until != 0 && place.key == key(source, id))
     }
 
@@ -134,7 +145,7 @@ mod tests {
         assert_eq!(come(&mut places, 7, 0, 1), None);
         for id in 0..100 {
             let evicted = come(&mut places, 8, id, 2 + u64::from(id));
-            assert_eq!(evicted, (usize::from(id) >= PER_SOURCE).then_some(Evicted::OfSource));
+            assert_eq!(evicted, (id as usize >= PER_SOURCE).then_some(Evicted::OfSource));
         }
         assert!(here(&places, 7, 0));
         assert!(!here(&places, 8, 83) && here(&places, 8, 84));

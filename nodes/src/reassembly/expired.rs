@@ -1,21 +1,24 @@
 //! `ip4-full-reassembly-expire-walk`: gives up packets whose pieces do not all come; `ip4-full-reassembly-expired`: has
-//! their senders told, where the first piece is there (RFC 1122 section 3.3.2).
+//! their senders told, where the first piece is there (RFC 1122 section 3.3.2, RFC 8200 section 4.5). The same of IPv6.
 //!
 //! Uses: what `ip4-full-reassembly` keeps. Next: `ip4-icmp-error` for the first piece, as much of it as is quoted.
 
-use smallvec::SmallVec;
-use vnet::wire::icmp4::{MAX_QUOTE, Problem};
-use vnet::{Cx, InputCx, InputNode, NodeSpec, Packet, PacketNode, Poll, Scope, next_nodes, node_errors};
+use std::marker::PhantomData;
 
+use vnet::{Cx, InputCx, InputNode, NodeSpec, Packet, PacketNode, Poll, Scope, node_errors};
+
+use super::Pieces;
 use super::datagram::Datagram;
 use super::places::Places;
-use super::{HeaderTrace, icmp_error};
+use crate::ip::next_nodes_of;
+use crate::ip4::HeaderTrace;
 
-next_nodes! {
+next_nodes_of! {
     /// Where `ip4-full-reassembly-expire-walk` sends packets.
     pub enum WalkNext {
         /// A first piece.
-        Expired => "ip4-full-reassembly-expired",
+        Expired => EXPIRED,
+        ;
     }
 }
 
@@ -27,13 +30,14 @@ node_errors! {
     }
 }
 
-next_nodes! {
+next_nodes_of! {
     /// Where `ip4-full-reassembly-expired` sends packets.
     pub enum ExpiredNext {
         /// Never.
-        Drop => "ip4-drop",
+        Drop => DROP,
         /// The sender is told.
-        IcmpError => "ip4-icmp-error",
+        IcmpError => ICMP_ERROR,
+        ;
     }
 }
 
@@ -45,20 +49,17 @@ node_errors! {
     }
 }
 
-pub(super) fn nodes() -> [NodeSpec; 2] {
-    [
-        NodeSpec::input("ip4-full-reassembly-expire-walk", |_| Walk),
-        NodeSpec::packet("ip4-full-reassembly-expired", |_| Expired),
-    ]
+pub(super) fn nodes<A: Pieces>() -> [NodeSpec; 2] {
+    [NodeSpec::input(A::WALK, |_| Walk::<A>(PhantomData)), NodeSpec::packet(A::EXPIRED, |_| Expired::<A>(PhantomData))]
 }
 
 /// It is polled before the devices, so that no late piece finds the others still there.
-struct Walk;
+struct Walk<A>(PhantomData<A>);
 
-impl InputNode for Walk {
-    type Next = WalkNext;
+impl<A: Pieces> InputNode for Walk<A> {
+    type Next = WalkNext<A>;
     type Error = WalkError;
-    type Local = Places;
+    type Local = Places<A>;
     type Trace = HeaderTrace;
 
     fn poll(&mut self, cx: &mut InputCx<'_, '_, Self>) -> Poll {
@@ -79,35 +80,35 @@ impl InputNode for Walk {
 }
 
 /// Sends a datagram's first piece on, if it is there and there is a buffer: what a message would quote of it.
-fn hand_on(cx: &mut InputCx<'_, '_, Walk>, datagram: &Datagram) {
+fn hand_on<A: Pieces>(cx: &mut InputCx<'_, '_, Walk<A>>, datagram: &Datagram<A>) {
     let Some((header, payload)) = datagram.first_piece() else { return };
-    let mut piece: SmallVec<[u8; MAX_QUOTE]> = SmallVec::from_slice(header);
-    piece.extend_from_slice(&payload[..payload.len().min(MAX_QUOTE - header.len())]);
+    let mut piece = [header, payload].concat();
+    piece.truncate(A::MAX_QUOTE);
     let mark = |packet: &mut Packet<'_>| {
         packet.mark_l3();
         WalkNext::Expired
     };
     // Without a buffer nobody is told; the interface counts that.
-    let _ = cx.deliver(datagram.rx, &piece, mark, HeaderTrace::new);
+    let _ = cx.deliver(datagram.rx, &piece, mark, HeaderTrace::of::<A>);
 }
 
-struct Expired;
+struct Expired<A>(PhantomData<A>);
 
-impl PacketNode for Expired {
-    type Next = ExpiredNext;
+impl<A: Pieces> PacketNode for Expired<A> {
+    type Next = ExpiredNext<A>;
     type Error = ExpiredError;
     type Shared = ();
     type Local = ();
     type Staged = ();
     type Trace = HeaderTrace;
 
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> ExpiredNext {
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> ExpiredNext<A> {
         cx.blame(packet, ExpiredError::Incomplete);
-        icmp_error::request(packet, Problem::ReassemblyTimeExceeded);
+        A::missing(packet);
         ExpiredNext::IcmpError
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
-        HeaderTrace::new(packet)
+        HeaderTrace::of::<A>(packet)
     }
 }

@@ -1,22 +1,27 @@
-//! One datagram that arrives in pieces (RFC 791 section 3.2).
+//! One datagram that arrives in pieces (RFC 791 section 3.2, RFC 8200 section 4.5).
 
 use vnet::IfIndex;
-use vnet::wire::Ip4Header;
 
-/// The longest IPv4 header.
-pub(super) const MAX_HEADER: usize = 60;
-/// The longest payload: RFC 791's 65535 bytes with the shortest header.
-const LONGEST: usize = 65535 - Ip4Header::LEN;
+use super::Pieces;
+
+/// The longest payload: as much as a length of 16 bits says.
+const LONGEST: usize = 65535;
 /// Units of eight bytes in that, 64 to a word.
 const WORDS: usize = LONGEST.div_ceil(8).div_ceil(64);
 
 /// What tells the pieces of one datagram from those of another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Key {
-    pub(super) source: u32,
-    pub(super) destination: u32,
-    pub(super) id: u16,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key<A> {
+    pub(super) source: A,
+    pub(super) destination: A,
+    pub(super) id: u32,
+    /// Of IPv4; the pieces of IPv6 have no need of it.
     pub(super) protocol: u8,
+}
+
+impl<A: Pieces> Key<A> {
+    /// That of nothing.
+    pub(super) const NONE: Self = Key { source: A::UNSPECIFIED, destination: A::UNSPECIFIED, id: 0, protocol: 0 };
 }
 
 /// What a piece does to its datagram.
@@ -31,16 +36,20 @@ pub(super) enum Added {
     /// Part of it was there already, with other bounds or bytes: nobody sends that honestly (RFC 5722 section 4 says so
     /// for IPv6), and the whole datagram is worthless.
     Overlap,
-    /// Its bounds contradict another's, or go beyond what a datagram may have: as bad.
+    /// Its bounds contradict another's: as bad.
     Malformed,
+    /// Others follow, and its length is no multiple of eight: as bad.
+    Odd,
+    /// It goes beyond what a datagram may have: as bad.
+    TooFar,
     /// The datagram was found worthless before.
     Dead,
 }
 
-/// See the head of this module. It has copies of the payload's bytes, at most [`LONGEST`], and no buffer of the pool.
-/// Memory is kept for the next datagram.
-pub(super) struct Datagram {
-    pub(super) key: Key,
+/// See the head of this module. It has copies of the headers, which were in one buffer, and of the payload's bytes, at most
+/// [`LONGEST`], and no buffer of the pool. Memory is kept for the next datagram.
+pub(super) struct Datagram<A> {
+    pub(super) key: Key<A>,
     /// When it is given up, in nanoseconds; 0: the place is free.
     pub(super) until: u64,
     /// Where its first piece came in.
@@ -51,8 +60,8 @@ pub(super) struct Datagram {
     /// One of the same name was complete a moment ago: what comes is most likely that one's pieces once more, and that the
     /// others do not come is nothing to tell anybody.
     pub(super) again: bool,
-    header: [u8; MAX_HEADER],
-    header_len: usize,
+    /// Of the first piece, what makes it a piece included; empty before it has come.
+    header: Vec<u8>,
     /// Bytes of payload in the piece at offset 0.
     first_len: usize,
     payload: Vec<u8>,
@@ -63,16 +72,15 @@ pub(super) struct Datagram {
     total: Option<usize>,
 }
 
-impl Datagram {
-    pub(super) fn new() -> Datagram {
+impl<A: Pieces> Datagram<A> {
+    pub(super) fn new() -> Self {
         Datagram {
-            key: Key::default(),
+            key: Key::NONE,
             until: 0,
             rx: IfIndex(0),
             dead: false,
             again: false,
-            header: [0; MAX_HEADER],
-            header_len: 0,
+            header: Vec::new(),
             first_len: 0,
             payload: Vec::new(),
             have: [0; WORDS],
@@ -82,14 +90,15 @@ impl Datagram {
     }
 
     /// Begins another datagram.
-    pub(super) fn begin(&mut self, key: Key, rx: IfIndex, until: u64) {
+    pub(super) fn begin(&mut self, key: Key<A>, rx: IfIndex, until: u64) {
         (self.key, self.rx, self.until, self.dead) = (key, rx, until, false);
-        (self.header_len, self.first_len, self.got, self.total) = (0, 0, 0, None);
+        (self.first_len, self.got, self.total) = (0, 0, None);
+        self.header.clear();
         self.payload.clear();
         self.have.fill(0);
     }
 
-    /// Adds a piece: its header with options, its offset in bytes, whether others follow it, and its payload.
+    /// Adds a piece: its headers, its offset in bytes, whether others follow it, and its payload.
     pub(super) fn add<'p>(
         &mut self,
         header: &[u8],
@@ -102,7 +111,7 @@ impl Datagram {
             return Added::Dead;
         }
         let added = self.put(header, offset, more, len, pieces);
-        self.dead = matches!(added, Added::Overlap | Added::Malformed);
+        self.dead = matches!(added, Added::Overlap | Added::Malformed | Added::Odd | Added::TooFar);
         added
     }
 
@@ -115,11 +124,14 @@ impl Datagram {
         pieces: impl Iterator<Item = &'p [u8]> + Clone,
     ) -> Added {
         let end = offset + len;
-        let longest = 65535 - header.len().max(Ip4Header::LEN);
-        if len == 0 || end > longest || header.len() > MAX_HEADER || (more && !len.is_multiple_of(8)) {
-            return Added::Malformed;
+        if end > A::longest(header.len()) {
+            return Added::TooFar;
+        }
+        if more && !len.is_multiple_of(8) {
+            return Added::Odd;
         }
         match (self.total, more) {
+            _ if len == 0 => return Added::Malformed,
             (Some(total), false) if total != end => return Added::Malformed,
             (Some(total), true) if end >= total => return Added::Malformed,
             (None, false) if self.payload.len() > end => return Added::Malformed,
@@ -149,25 +161,26 @@ impl Datagram {
             self.total = Some(end);
         }
         if offset == 0 {
-            self.header[..header.len()].copy_from_slice(header);
-            (self.header_len, self.first_len) = (header.len(), len);
+            self.header.clear();
+            self.header.extend_from_slice(header);
+            self.first_len = len;
         }
         match self.total {
             // The first piece's header may be longer than those of the others.
-            Some(total) if total == self.got && self.header_len + total > 65535 => Added::Malformed,
+            Some(total) if total == self.got && total > A::longest(self.header.len()) => Added::TooFar,
             Some(total) if total == self.got => Added::Complete,
             _ => Added::Kept,
         }
     }
 
-    /// The first piece's header.
+    /// The first piece's headers.
     pub(super) fn header(&self) -> &[u8] {
-        &self.header[..self.header_len]
+        &self.header
     }
 
-    /// The piece at offset 0, header and payload, if it has come.
+    /// The piece at offset 0, headers and payload, if it has come.
     pub(super) fn first_piece(&self) -> Option<(&[u8], &[u8])> {
-        Some((self.header(), self.payload.get(..self.first_len)?)).filter(|_| self.header_len > 0)
+        Some((self.header(), self.payload.get(..self.first_len)?)).filter(|_| !self.header.is_empty())
     }
 
     /// The payload, once it is complete.
@@ -178,6 +191,8 @@ impl Datagram {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -195,7 +210,7 @@ mod tests {
         pieces
     }
 
-    fn add(datagram: &mut Datagram, (offset, more, bytes): &(usize, bool, Vec<u8>)) -> Added {
+    fn add<A: Pieces>(datagram: &mut Datagram<A>, (offset, more, bytes): &(usize, bool, Vec<u8>)) -> Added {
         // In two parts, as a chain of buffers has them.
         let (one, other) = bytes.split_at(bytes.len() / 3);
         datagram.add(&HEADER, *offset, *more, bytes.len(), [one, other].into_iter())
@@ -214,8 +229,8 @@ mod tests {
                 let (at, other) = (at % pieces.len(), other.index(pieces.len()));
                 pieces.swap(at, other);
             }
-            let mut datagram = Datagram::new();
-            datagram.begin(Key::default(), IfIndex(1), 1);
+            let mut datagram = Datagram::<Ipv4Addr>::new();
+            datagram.begin(Key::NONE, IfIndex(1), 1);
             for (number, piece) in pieces.iter().enumerate() {
                 let last = number + 1 == pieces.len();
                 prop_assert_eq!(add(&mut datagram, piece), if last { Added::Complete } else { Added::Kept });
@@ -227,8 +242,8 @@ mod tests {
 
         #[test]
         fn anything_may_come(pieces in prop::collection::vec((0..8192usize, any::<bool>(), 0..3000usize), 1..30)) {
-            let mut datagram = Datagram::new();
-            datagram.begin(Key::default(), IfIndex(1), 1);
+            let mut datagram = Datagram::<Ipv4Addr>::new();
+            datagram.begin(Key::NONE, IfIndex(1), 1);
             for (offset, more, len) in pieces {
                 let bytes = vec![7; len];
                 if add(&mut datagram, &(offset * 8, more, bytes)) == Added::Complete {
@@ -242,14 +257,14 @@ mod tests {
 
     /// What the last of these pieces does, all others being good; none of a datagram that it spoils is taken later.
     fn last(pieces: &[Piece]) -> Added {
-        let mut datagram = Datagram::new();
-        datagram.begin(Key::default(), IfIndex(1), 1);
+        let mut datagram = Datagram::<Ipv4Addr>::new();
+        datagram.begin(Key::NONE, IfIndex(1), 1);
         let (last, good) = pieces.split_last().unwrap();
         for piece in good {
             assert_eq!(add(&mut datagram, piece), Added::Kept);
         }
         let added = add(&mut datagram, last);
-        if added == Added::Overlap || added == Added::Malformed {
+        if !matches!(added, Added::Kept | Added::Duplicate | Added::Complete) {
             assert!(pieces.iter().all(|piece| add(&mut datagram, piece) == Added::Dead));
         }
         added
@@ -262,9 +277,9 @@ mod tests {
         assert_eq!(after((8, true, vec![1; 16])), Added::Overlap);
         assert_eq!(after((0, true, vec![2; 16])), Added::Overlap);
         assert_eq!(after((8, false, vec![1; 4])), Added::Malformed, "ends before what has come");
-        assert_eq!(after((16, true, vec![1; 9])), Added::Malformed, "not a multiple of eight");
+        assert_eq!(after((16, true, vec![1; 9])), Added::Odd, "not a multiple of eight");
         assert_eq!(after((16, true, vec![])), Added::Malformed);
-        assert_eq!(after((65512, false, vec![1; 8])), Added::Malformed, "longer than a datagram may be");
+        assert_eq!(after((65512, false, vec![1; 8])), Added::TooFar, "longer than a datagram may be");
         let after = |piece: Piece| last(&[first.clone(), third.clone(), piece]);
         assert_eq!(after((40, false, vec![1; 5])), Added::Malformed, "two ends");
         assert_eq!(after((32, true, vec![1; 8])), Added::Malformed, "goes on behind the end");
@@ -274,13 +289,31 @@ mod tests {
 
     #[test]
     fn the_first_pieces_header_counts_for_the_whole() {
-        let mut datagram = Datagram::new();
-        datagram.begin(Key::default(), IfIndex(1), 1);
+        let mut datagram = Datagram::<Ipv4Addr>::new();
+        datagram.begin(Key::NONE, IfIndex(1), 1);
         assert_eq!(add(&mut datagram, &(65504, false, vec![1; 11])), Added::Kept);
         assert_eq!(datagram.first_piece(), None);
-        let long = [0x4f; MAX_HEADER];
+        let long = [0x4f; 60];
         assert_eq!(datagram.add(&long, 0, true, 65472, [&[1; 65472][..]].into_iter()), Added::Kept);
         assert_eq!(datagram.first_piece(), Some((&long[..], &[1; 65472][..])));
-        assert_eq!(add(&mut datagram, &(65472, true, vec![1; 32])), Added::Malformed, "too long with the first header");
+        assert_eq!(add(&mut datagram, &(65472, true, vec![1; 32])), Added::TooFar, "too long with the first header");
+    }
+
+    #[test]
+    fn the_headers_of_ip6_count_where_they_are_part_of_its_length() {
+        for (extensions, longest) in [(0, 65528), (16, 65512)] {
+            let mut datagram = Datagram::<Ipv6Addr>::new();
+            datagram.begin(Key::NONE, IfIndex(1), 1);
+            let header = vec![0x60; 48 + extensions];
+            let mut add =
+                |offset, more, len: usize| datagram.add(&header, offset, more, len, [&vec![1; len][..]].into_iter());
+            // A datagram of 65535 bytes behind the IPv6 header.
+            assert_eq!(add(longest, false, 7), Added::Kept);
+            assert_eq!(add(0, true, longest), Added::Complete);
+            datagram.begin(Key::NONE, IfIndex(1), 1);
+            let mut add =
+                |offset, more, len: usize| datagram.add(&header, offset, more, len, [&vec![1; len][..]].into_iter());
+            assert_eq!(add(longest, false, 8), Added::TooFar);
+        }
     }
 }
