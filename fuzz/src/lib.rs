@@ -54,7 +54,7 @@ const CONFIGURATION: &[&str] = &[
     "lb host vip 91.0.0.0/24 via 10.0.1.3 fuzz0",
     "lb host vip 91.0.1.1/32 via 10.0.1.3 fuzz0 dscp 9",
     "lb host vip 2001:db8:6::/64 via 2001:db8:1::3 fuzz0",
-    "lb conf ip4-src-address 10.0.1.1 buckets 32",
+    "lb conf ip4-src-address 10.0.1.1 ip6-src-address 2001:db8:1::1 buckets 32",
     "lb vip 90.0.0.0/24 encap gre4 new_len 64",
     "lb as 90.0.0.0/24 10.0.1.2 10.0.1.3",
     "lb vip 90.0.1.0/24 protocol tcp port 80 encap gre4 new_len 64",
@@ -65,6 +65,12 @@ const CONFIGURATION: &[&str] = &[
     "lb as 90.0.3.0/24 protocol udp port 443 10.0.1.3 server-id 01",
     "lb vip 2001:db8:9::/64 protocol udp port 443 new_len 64 quic-lb 0 server-id-len 1 nonce-len 4",
     "lb as 2001:db8:9::/64 protocol udp port 443 10.0.1.3 server-id 00",
+    "lb vip 90.0.4.0/24 encap gue6 new_len 64",
+    "lb as 90.0.4.0/24 2001:db8:1::3",
+    "lb vip 2001:db8:a::/64 encap gre6 new_len 64",
+    "lb as 2001:db8:a::/64 2001:db8:1::3",
+    "lb vip 2001:db8:b::/64 encap ipip6 new_len 64 ping answer",
+    "lb as 2001:db8:b::/64 2001:db8:1::3",
 ];
 
 /// Runs a frame through the graph, traced, and prints the trace.

@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use vnet::wire::frag::Plan;
 use vnet::wire::icmp6::{self, Problem};
 use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey6, HeaderBytes, Ip6Header, Start, checksum, ip6, ip6_ext, nd, print};
@@ -38,7 +39,38 @@ fuzz_target!(|data: &[u8]| {
         assert!(FlowKey6::read(&packet).is_err() || upper.begins_here());
     }
     report(&packet);
+    if kind & 1 != 0 {
+        let pieces = cut(&packet);
+        // The last first, as often as not.
+        let order = if packet.len() % 2 == 0 { [0, 1, 2, 3] } else { [3, 1, 2, 0] };
+        for piece in order.into_iter().filter_map(|at| pieces.get(at)) {
+            maglane_fuzz::run_frame(&[&destination[..], &maglane_fuzz::NEIGHBOUR, &[0x86, 0xdd], piece].concat());
+        }
+    }
 });
+
+/// What `ip6-frag` does, on bytes: a packet in a few pieces, each of them sound, which are the packet together.
+fn cut(packet: &[u8]) -> Vec<Vec<u8>> {
+    if ip6::check(packet, packet.len()).is_err() {
+        return Vec::new();
+    }
+    let (mtu, id) = (packet.len() / 2 + 64, packet.len() as u32);
+    let Ok(plan) = Plan::of_ip6(packet, packet.len(), mtu, id) else { return Vec::new() };
+    let (mut pieces, mut whole) = (Vec::new(), 0);
+    for fragment in plan.fragments() {
+        let mut bytes = vec![0; plan.header_len(fragment)];
+        plan.write_header(fragment, &mut bytes).expect("room for the header");
+        let at = plan.payload_at() + fragment.at;
+        bytes.extend_from_slice(&packet[at..at + fragment.len]);
+        assert!(bytes.len() <= mtu && ip6::check(&bytes, bytes.len()).is_ok());
+        let piece = ip6_ext::walk(&bytes).expect("headers that were gone through").piece.expect("it is one");
+        assert_eq!((piece.offset, piece.more, piece.id), (whole, !fragment.last, id));
+        whole += fragment.len;
+        pieces.push(bytes);
+    }
+    assert_eq!(plan.payload_at() + whole, packet.len());
+    pieces
+}
 
 /// Version, length and the checksum of ICMPv6, so that more than the first check is reached.
 fn set_right(packet: &mut [u8]) {

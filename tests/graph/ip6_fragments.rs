@@ -116,8 +116,22 @@ fn what_may_not_be_shorter_leaves_a_tunnel_in_fragments() {
             assert_eq!(out, [from_pg1(&one), from_pg1(&other)], "{kind} {len}");
             assert_eq!(whole, expected);
         }
+        // Whoever can send less is told: IPv6 down to what every link takes, IPv4 that may not be cut.
+        let overhead = 40 + shim(kind, true, 0).1.len();
+        let [back, out] = bed.send("pg0", &[packet(true, 1281)]);
+        assert!(out.is_empty());
+        assert_eq!((back.len(), back[0][54], &back[0][58..62]), (1, 2, &1280u32.to_be_bytes()[..]), "{kind}");
+        assert_eq!(back[0][62..], routed(packet(true, 1281))[..1232]);
+        let mut whole = packet(false, 1290);
+        whole[20] |= 0x40;
+        let checksum = Ipv4Header::from_slice(&whole[14..]).unwrap().0.calc_header_checksum();
+        whole[24..26].copy_from_slice(&checksum.to_be_bytes());
+        let [back, out] = bed.send("pg0", &[whole]);
+        assert!(out.is_empty());
+        assert_eq!((back.len(), &back[0][34..36]), (1, &[3, 4][..]), "{kind}");
+        assert_eq!(back[0][40..42], (1300 - overhead as u16).to_be_bytes());
         // What fits stays whole.
-        let [_, out] = bed.send("pg0", &[packet(true, 1300 - 40 - shim(kind, true, 0).1.len())]);
+        let [_, out] = bed.send("pg0", &[packet(true, 1300 - overhead)]);
         assert_eq!((out.len(), out[0].len()), (1, 1314));
     }
 }

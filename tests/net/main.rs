@@ -14,6 +14,7 @@ mod flood;
 mod host;
 mod http;
 mod ip6;
+mod ip6_fragments;
 mod packet;
 mod restart;
 mod routes;

@@ -5,6 +5,7 @@ mod icmp;
 pub mod icmp_error;
 mod input;
 mod nd;
+mod own;
 mod receive;
 mod rewrite;
 

@@ -2,7 +2,7 @@
 //!
 //! Uses: `meta.forward`, an adjacency. Sets: the hop limit, the link header. Next: the interface's output node;
 //! `ip6-icmp-error` where the hop limit ends, the packet is too long (only its sender may cut it, RFC 8200 section 5) or its
-//! source is of another link; `ip6-frag` for what is too long and our own.
+//! source is of another link; `ip6-frag` for what is too long and our own, unless the sender of what is in it can be told.
 
 use vnet::fib::Adjacency;
 use vnet::wire::icmp6::{self, Problem};
@@ -23,6 +23,8 @@ next_nodes! {
         Drop => "ip6-drop",
         /// Tell the sender.
         IcmpError => "ip6-icmp-error",
+        /// Tell the sender of what is in a tunnel's packet.
+        IcmpError4 => "ip4-icmp-error",
         /// Too long for the way out, and our own.
         Fragment => "ip6-frag",
         ; To
@@ -116,10 +118,15 @@ impl Rewrite {
         let adjacency = cx.tables.fib6.adjacency(AdjIndex(packet.meta().forward));
         let local = packet.meta().offload.contains(Offload::LOCAL);
         if packet.meta().offload.contains(Offload::MAY_CUT)
-            && let Some(mtu) = own_too_long(cx.tables, packet, adjacency.mtu)
+            && let Some(what) = own::too_long(cx.tables, packet, adjacency.mtu)
         {
-            frag::request(packet, mtu);
-            return Next::Fragment;
+            return match what {
+                TooLong::Cut => Next::Fragment,
+                TooLong::Told(inner) => {
+                    cx.blame(packet, Error::TooBig);
+                    if inner == Inner::Ip4 { Next::IcmpError4 } else { Next::IcmpError }
+                }
+            };
         }
         let (length, mtu) = (packet.len(), adjacency.mtu);
         let whole = packet.meta().offload.intersects(Offload::GSO).then(|| crate::ip4::gso_piece_len(packet)).flatten();
@@ -153,16 +160,4 @@ fn refuse(cx: &Cx<'_, '_, Rewrite>, packet: &mut Packet<'_>, error: Error, probl
     cx.blame(packet, error);
     icmp_error::request(packet, problem);
     Next::IcmpError
-}
-
-/// The length of the fragments of a packet of our own that does not fit; `None`: it does.
-fn own_too_long(tables: &Tables, packet: &Packet<'_>, mtu: u32) -> Option<u32> {
-    let (header, _) = Ip6Header::ref_from_prefix(packet.data()).ok()?;
-    // What errors have said of the ways of tunnels.
-    let path = tables.path_mtus.get(header.destination_address().into());
-    let mtu = path.map_or(mtu, |path| mtu.min(path.into()));
-    let too_long = packet.len() > mtu as usize;
-    // What they say of the ways of answers is not kept: every link takes fragments of so many bytes (RFC 8200 section 5).
-    let answer = matches!(ip6_ext::walk(packet.data()), Ok(upper) if upper.protocol == protocol::ICMP6);
-    too_long.then(|| if answer { mtu.min(icmp6::MIN_MTU as u32) } else { mtu })
 }

@@ -292,7 +292,7 @@ impl Inner for V6 {
 
     /// RFC 8200 section 5: only the sender cuts, and packets of 1280 bytes must be carried.
     fn refuse(packet: &mut Packet<'_>, room: u16) -> bool {
-        let refused = packet.len() > MIN_MTU6;
+        let refused = super::longest(packet) > MIN_MTU6;
         if refused {
             let mtu = u32::from(room).max(MIN_MTU6 as u32);
             nodes::ip6::icmp_error::request(packet, icmp6::Problem::TooBig { mtu });
