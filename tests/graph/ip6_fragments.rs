@@ -168,6 +168,36 @@ fn what_leaves_a_tunnel_in_fragments_comes_out_whole_in_any_order() {
     }
 }
 
+/// A mark on any fragment is one on the whole (RFC 3168 section 5.3), and on what is in it (RFC 6040).
+#[test]
+fn congestion_on_the_way_of_a_fragment_is_told() {
+    let [own, other] = ["2001:db8:1::1", "2001:db8:1::2"];
+    for kind in KINDS {
+        let mut bed = bed();
+        bed.type_all(&format!("create {kind} tunnel src {own} dst {other}\n set interface state {kind}0 up"));
+        let inner = |ecn: u8| crate::tunnels_matrix::inner(true, 0xb8 | ecn, 33);
+        let (number, shim) = shim(kind, true, inner(0).len());
+        let pieces = |ecn: u8, id: u32| {
+            let payload = [&shim[..], &inner(ecn)].concat();
+            split(&to_pg0(&outer([other, own], number, ecn, &payload)), 48, id)
+        };
+        for (id, ecn) in [(1, 2), (2, 1)] {
+            let mut pieces = pieces(ecn, id);
+            pieces.last_mut().unwrap()[15] |= 0x30;
+            let [_, out] = bed.send("pg0", &pieces);
+            let mut arrived = inner(3);
+            arrived[7] -= 1;
+            assert_eq!(out, [from_pg1(&arrived)], "{kind} {ecn}");
+        }
+        let mut pieces = pieces(0, 3);
+        pieces[0][15] |= 0x30;
+        let [_, out] = bed.send("pg0", &pieces);
+        assert!(out.is_empty());
+        let errors = bed.vppctl("show errors");
+        assert!(errors.contains("congested fragments, but not"), "{errors}");
+    }
+}
+
 #[test]
 fn packets_of_others_are_not_cut() {
     let mut bed = ip6::bed();

@@ -5,16 +5,14 @@
 //! source is of another link; `ip6-frag` for what is too long and our own, unless the sender of what is in it can be told.
 
 use vnet::fib::Adjacency;
+use vnet::wire::Ip6Header;
 use vnet::wire::icmp6::{self, Problem};
-use vnet::wire::ip4::protocol;
-use vnet::wire::{Ip6Header, ip6_ext};
-use vnet::{
-    AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, Vector, next_nodes, node_errors,
-};
+use vnet::{AdjIndex, Cx, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use super::icmp_error;
-use crate::frag;
+use super::own::{self, TooLong};
 use crate::ip4::rewrite::RewriteTrace;
+use crate::tunnel::Inner;
 
 next_nodes! {
     /// Where `ip6-rewrite` sends packets.

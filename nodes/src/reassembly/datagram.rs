@@ -70,6 +70,8 @@ pub(super) struct Datagram<A> {
     got: usize,
     /// Bytes of payload, once the last piece has come.
     total: Option<usize>,
+    /// The congestion notifications of the pieces, a bit each.
+    marks: u8,
 }
 
 impl<A: Pieces> Datagram<A> {
@@ -86,13 +88,14 @@ impl<A: Pieces> Datagram<A> {
             have: [0; WORDS],
             got: 0,
             total: None,
+            marks: 0,
         }
     }
 
     /// Begins another datagram.
     pub(super) fn begin(&mut self, key: Key<A>, rx: IfIndex, until: u64) {
         (self.key, self.rx, self.until, self.dead) = (key, rx, until, false);
-        (self.first_len, self.got, self.total) = (0, 0, None);
+        (self.first_len, self.got, self.total, self.marks) = (0, 0, None, 0);
         self.header.clear();
         self.payload.clear();
         self.have.fill(0);
@@ -157,6 +160,7 @@ impl<A: Pieces> Datagram<A> {
         }
         units.for_each(|unit| self.have[unit / 64] |= 1 << (unit % 64));
         self.got += len;
+        self.marks |= 1 << A::ecn(header);
         if !more {
             self.total = Some(end);
         }
@@ -181,6 +185,13 @@ impl<A: Pieces> Datagram<A> {
     /// The piece at offset 0, headers and payload, if it has come.
     pub(super) fn first_piece(&self) -> Option<(&[u8], &[u8])> {
         Some((self.header(), self.payload.get(..self.first_len)?)).filter(|_| !self.header.is_empty())
+    }
+
+    /// Whether a piece met congestion; `None`: one did, and others are not of a sender that would hear of it (RFC 3168
+    /// section 5.3 has such a datagram dropped).
+    pub(super) fn congested(&self) -> Option<bool> {
+        let (not_capable, congested) = (self.marks & 1 != 0, self.marks & 1 << 3 != 0);
+        (!not_capable || !congested).then_some(congested)
     }
 
     /// The payload, once it is complete.
@@ -297,6 +308,21 @@ mod tests {
         assert_eq!(datagram.add(&long, 0, true, 65472, [&[1; 65472][..]].into_iter()), Added::Kept);
         assert_eq!(datagram.first_piece(), Some((&long[..], &[1; 65472][..])));
         assert_eq!(add(&mut datagram, &(65472, true, vec![1; 32])), Added::TooFar, "too long with the first header");
+    }
+
+    /// RFC 3168 section 5.3.
+    #[test]
+    fn congestion_of_a_piece_is_that_of_the_datagram() {
+        for (ecn, congested) in [([0, 0], Some(false)), ([1, 2], Some(false)), ([2, 3], Some(true)), ([0, 3], None)] {
+            let mut datagram = Datagram::<Ipv4Addr>::new();
+            datagram.begin(Key::NONE, IfIndex(1), 1);
+            for (at, ecn) in ecn.into_iter().enumerate() {
+                let mut header = HEADER;
+                header[1] = 0xb8 | ecn;
+                datagram.add(&header, at * 8, at == 0, 8, [&[1; 8][..]].into_iter());
+            }
+            assert_eq!(datagram.congested(), congested, "{ecn:?}");
+        }
     }
 
     #[test]

@@ -61,9 +61,11 @@ trait Pieces: Ip {
     fn piece(packet: &[u8]) -> Option<Piece<Self>>;
     /// The longest payload that the pieces behind a header of so many bytes can have together.
     fn longest(header_len: usize) -> usize;
-    /// The headers in front of so many bytes of payload, from those of the first piece; `None`: such a packet is not taken
-    /// in pieces.
-    fn whole(header: &[u8], payload: &[u8]) -> Option<Headers>;
+    /// The congestion notification of a header.
+    fn ecn(header: &[u8]) -> u8;
+    /// The headers in front of this payload, from those of the first piece, which has met congestion or not; `None`: such a
+    /// packet is not taken in pieces.
+    fn whole(header: &[u8], payload: &[u8], congested: bool) -> Option<Headers>;
     /// Leaves word for the sender of a first piece that others are missing.
     fn missing(packet: &mut Packet<'_>);
     /// Leaves word for the sender of a piece that cannot be; `false`: nobody is told.
@@ -86,9 +88,14 @@ impl Pieces for Ipv4Addr {
         usize::from(u16::MAX) - header_len.max(Ip4Header::LEN)
     }
 
-    fn whole(header: &[u8], payload: &[u8]) -> Option<Headers> {
+    fn ecn(header: &[u8]) -> u8 {
+        header.get(1).map_or(0, |class| class & 3)
+    }
+
+    fn whole(header: &[u8], payload: &[u8], congested: bool) -> Option<Headers> {
         let mut headers = Headers::from_slice(header);
         let (ip, _) = Ip4Header::mut_from_prefix(&mut headers).ok()?;
+        ip.tos |= if congested { 3 } else { 0 };
         ip.total_len.set((header.len() + payload.len()) as u16);
         ip.flags_offset.set(0);
         write_checksum(&mut headers).ok()?;
@@ -123,7 +130,11 @@ impl Pieces for Ipv6Addr {
         (usize::from(u16::MAX) + Ip6Header::LEN + FragmentHeader::LEN).saturating_sub(header_len)
     }
 
-    fn whole(header: &[u8], payload: &[u8]) -> Option<Headers> {
+    fn ecn(header: &[u8]) -> u8 {
+        header.get(1).map_or(0, |class| class >> 4 & 3)
+    }
+
+    fn whole(header: &[u8], payload: &[u8], congested: bool) -> Option<Headers> {
         let end = header.len().checked_sub(FragmentHeader::LEN)?;
         let number = *header.get(end)?;
         // RFC 6980 section 5: a neighbour's message in pieces would pass those who look for forged ones.
@@ -133,6 +144,7 @@ impl Pieces for Ipv6Addr {
         let named_at = ip6_ext::named_at(header, end)?;
         let mut headers = Headers::from_slice(&header[..end]);
         headers[named_at] = number;
+        headers[1] |= if congested { 0x30 } else { 0 };
         let (ip, _) = Ip6Header::mut_from_prefix(&mut headers).ok()?;
         ip.payload_len.set((end - Ip6Header::LEN + payload.len()) as u16);
         Some(headers)

@@ -46,6 +46,8 @@ node_errors! {
         Evicted => error "evicted: all places taken",
         /// The sender had its share of the places.
         OfSource => error "evicted: too many of a source",
+        /// RFC 3168 section 5.3: some pieces met congestion, and others say that their sender would not understand.
+        Congested => error "congested fragments, but not ECN-capable",
         /// What must come whole.
         Forbidden => error "neighbor discovery in fragments",
         /// No buffer for the whole packet.
@@ -138,7 +140,8 @@ fn whole<A: Pieces>(
     datagram: &Datagram<A>,
 ) -> Result<(), Error> {
     let payload = datagram.payload();
-    let headers = A::whole(datagram.header(), payload).ok_or(Error::Forbidden)?;
+    let congested = datagram.congested().ok_or(Error::Congested)?;
+    let headers = A::whole(datagram.header(), payload, congested).ok_or(Error::Forbidden)?;
     // Some answers go back to the station that a question came from.
     let behind_link = last.header_offsets().0 <= -(EthernetHeader::LEN as i32);
     let link = last.l2_bytes().get(..EthernetHeader::LEN).filter(|_| behind_link);

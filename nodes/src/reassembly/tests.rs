@@ -34,7 +34,7 @@ fn through<A: Pieces>(plan: &Plan, packet: &[u8], order: &[prop::sample::Index])
         let added = datagram.add(header, offset, more, rest.len(), [rest].into_iter());
         assert_eq!(added, if number + 1 == pieces.len() { Added::Complete } else { Added::Kept });
     }
-    [&A::whole(datagram.header(), datagram.payload()).unwrap()[..], datagram.payload()].concat()
+    [&A::whole(datagram.header(), datagram.payload(), false).unwrap()[..], datagram.payload()].concat()
 }
 
 /// An IPv6 packet with hop-by-hop options, a routing header and options, or without.
@@ -81,7 +81,7 @@ proptest! {
         }
         if let Some(piece) = Ipv6Addr::piece(&bytes) {
             prop_assert!(piece.header_len <= bytes.len() && piece.header_len >= 48);
-            let _ = Ipv6Addr::whole(&bytes[..piece.header_len], &bytes[piece.header_len..]);
+            let _ = Ipv6Addr::whole(&bytes[..piece.header_len], &bytes[piece.header_len..], true);
         }
     }
 }
