@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nodes::ip::Ip;
-use vnet::fib::{Forward, ForwardKind, TrackIndex};
+use vnet::fib::{Forward, ForwardKind, Snapshot, TrackIndex};
 use vnet::wire::{FlowKey4, FlowKey6};
 use vnet::{Held, NodeId, Tables};
 
@@ -93,13 +93,7 @@ impl Way {
     fn of<A: Ip>(tables: &Tables, server: &ServerEntry) -> Way {
         let (track, fib) = (server.track, A::fib(tables));
         let forward = fib.tracked(TrackIndex(track));
-        let mtu_of = |way: &Forward| Some(fib.adjacency(way.adjacency()?).mtu);
-        let mtu = match forward.kind {
-            ForwardKind::LoadBalance => {
-                fib.load_balance(forward.index).and_then(|ways| ways.buckets().iter().filter_map(mtu_of).min())
-            }
-            _ => mtu_of(&forward),
-        };
+        let mtu = mtu_of(fib, forward);
         // And no more gets through, errors say.
         let path = server.encap.outside(server.vip).and_then(|_| tables.path_mtus.get(server.address));
         let mtu = mtu.map(|mtu| path.map_or(mtu, |path| mtu.min(path.into())));
@@ -137,6 +131,17 @@ impl Way {
     /// What stands where no way was looked up.
     fn none() -> Way {
         Way { key: NO_KEY, index: 0, track: 0, outer: Outer::NONE, node: NodeId(0), room: 0 }
+    }
+}
+
+/// The MTU of a way; of several ways, the smallest. `None`: it leads out of no interface.
+pub fn mtu_of<A: Ip>(fib: &Snapshot<A>, forward: Forward) -> Option<u32> {
+    let of = |way: &Forward| Some(fib.adjacency(way.adjacency()?).mtu);
+    match forward.kind {
+        ForwardKind::LoadBalance => {
+            fib.load_balance(forward.index).and_then(|ways| ways.buckets().iter().filter_map(of).min())
+        }
+        _ => of(&forward),
     }
 }
 

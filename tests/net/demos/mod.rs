@@ -11,6 +11,7 @@ mod ipip;
 mod l2dsr;
 mod l3dsr;
 mod lab;
+mod mss;
 mod mtu;
 mod nat;
 mod nat_errors;

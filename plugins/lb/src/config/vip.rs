@@ -89,7 +89,7 @@ pub struct VipOptions {
     pub node_port: bool,
     /// Who answers echo requests; `None`: a server where the VIP is for all ports, we where it is for one.
     pub ping: Option<Ping>,
-    /// The largest TCP segments that SYNs may ask for.
+    /// The largest TCP segments that SYNs, and with NAT their answers, may ask for.
     pub mss_clamp: Option<MssClamp>,
     /// How QUIC's connection IDs name servers; none: they do not.
     pub quic_lb: Configs,
@@ -99,7 +99,7 @@ pub struct VipOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MssClamp {
-    /// What the way to the flow's server carries in one piece.
+    /// What the way to the flow's server carries in one piece; with NAT, what the way to the client does, too.
     Auto,
     /// So many bytes.
     At(u16),

@@ -95,7 +95,8 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
             return cx.drop(packet, Error::Short);
         }
         if clamp::is_syn::<I>(packet, key) {
-            clamp::answer::<I>(cx.tables, cx.shared, packet, session.handle);
+            let client = I::ip(session.client.source().0);
+            clamp::answer::<I>(cx.tables, cx.shared, packet, session.handle, client);
         }
         cx.count(Error::Translated);
         Self::LOOKUP

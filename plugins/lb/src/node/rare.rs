@@ -4,7 +4,7 @@ use vnet::wire::Ip6Header;
 use vnet::wire::ip4::protocol;
 use vnet::{Cx, NodeId, Offload, Packet, PacketNode};
 
-use super::clamp::clamp;
+use super::clamp;
 use super::family::Inner;
 use super::flow::NoFlow;
 use super::fragments::{self, Follow, Piece};
@@ -127,7 +127,7 @@ pub(super) fn find<B: Balancing>(
     }
     let room = own.way.room;
     if control == Some(Control::Syn) && own.knows(server.handle, Epoch::of(tables)) {
-        clamp::<B::Family>(shared, packet, vip, room);
+        clamp::question::<B>(tables, shared, packet, vip, room);
     }
     let Some(own) = cx.local.servers.get(server.handle.slot()) else {
         return Err(cx.drop(packet, Error::NoServer));

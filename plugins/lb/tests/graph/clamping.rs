@@ -81,7 +81,7 @@ fn unfinished(mut frame: Vec<u8>) -> Frame {
     Frame { bytes: frame, offload: Offload::CHECKSUM, checksum: (start, 16), ..Frame::default() }
 }
 
-/// A balancer whose VIPs of port 80 clamp so, and the addresses of a family.
+/// A balancer whose VIPs of port 80 clamp so, with MTUs of 1400 towards clients and 1300 towards servers, and the addresses of a family.
 fn bed(full: bool, six: bool, clamp: &str) -> (Bed, [IpAddr; 3]) {
     let mut bed = Bed::new();
     let [client, vip, server] = FAMILIES[usize::from(six)];
@@ -94,6 +94,7 @@ fn bed(full: bool, six: bool, clamp: &str) -> (Bed, [IpAddr; 3]) {
         "set ip neighbor toy1 2002::2 2e:f8:32:92:a8:32",
         "set ip neighbor toy0 2001::2 92:02:72:a1:a7:e0",
         "lb conf ip6-src-address 2002::1",
+        "set interface mtu 1400 toy0",
         "set interface mtu 1300 toy1",
         &format!("lb vip {key} encap {encap} target_port 8080 mss-clamp {clamp}"),
         &format!("lb as {key} {server}"),
@@ -129,6 +130,28 @@ fn both_ends_are_told_what_fits() {
                 let later = bed.reaching_servers([packet((client.0, client.1, vip, 80), Says::Ack, mss, odd)]);
                 assert_eq!(told(&later[0]).1, mss, "{case}");
             }
+        }
+    }
+}
+
+/// The segments of both ends go by both ways, and with direct return a client's by one.
+#[test]
+fn the_narrower_way_counts_where_both_are_ours() {
+    for six in [false, true] {
+        let (mut bed, [client, vip, server]) = bed(false, six, "auto");
+        bed.type_all(&["set interface mtu 1290 toy0"]);
+        let least = if six { 1230 } else { 1250 };
+        let there = bed.reaching_servers([packet((client, 1000, vip, 80), Says::Syn, 1460, false)]);
+        assert_eq!(told(&there[0]).1, least);
+        let back = bed.send([packet((server, 8080, client, 1000), Says::SynAck, 1460, false)]);
+        assert_eq!(told(&back[0].1).1, least);
+        if !six {
+            bed.type_all(&["lb vip 92.0.0.1/32 encap ipip4 mss-clamp auto", "lb as 92.0.0.1/32 10.0.2.2"]);
+            let vip = "92.0.0.1".parse().unwrap();
+            let mut there = bed.reaching_servers([packet((client, 1000, vip, 80), Says::Syn, 1460, false)]);
+            // Without the outer header.
+            there[0].drain(14..34);
+            assert_eq!(told(&there[0]).1, 1300 - 20 - 40);
         }
     }
 }
