@@ -11,11 +11,13 @@
 //! [`hold`](Fragments::hold) in `held`, where `Cx::look_at` lets it read the key again. In between the first fragment may have come, or other packets been held: `hold` says so and
 //! gives the packet back.
 
+mod in_pieces;
 mod key;
 mod list;
 
 use smallvec::SmallVec;
 
+pub use in_pieces::InPieces;
 pub use key::Key;
 use list::{Link, List, NONE};
 

@@ -57,6 +57,7 @@ const COUNT: std::time::Duration = std::time::Duration::from_millis(250);
 pub fn register(app: &mut cli::App) {
     let conf = config::Conf::default();
     let keys = flow_table::HashKeys::random();
+    let in_pieces = std::sync::Arc::new(fragments::InPieces::default());
     for node in node::nodes() {
         app.builder.node(node);
     }
@@ -66,7 +67,7 @@ pub fn register(app: &mut cli::App) {
     app.builder
         .hand_over(vnet::handoff::ROOM)
         .extension(tables::LbTables::default())
-        .local(move |worker| local::LbLocal::new(worker, conf.buckets, conf.timeout, keys))
+        .local(move |worker| local::LbLocal::new(worker, conf.buckets, conf.timeout, keys, in_pieces.clone()))
         .state(control::LbControl::default())
         .on_start(|router| {
             router.every(COLLECT, |router| {

@@ -1,6 +1,7 @@
 //! What a worker keeps: its flow table and its counts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, Snapshot, TrackIndex};
@@ -10,7 +11,7 @@ use vnet::{Held, NodeId, Tables};
 use crate::config::Encap;
 use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
-use crate::fragments::{Fragments, Room};
+use crate::fragments::{Fragments, InPieces, Room};
 use crate::handle::{Live, ServerHandle};
 use crate::nat::{FlowKey, Session, Sessions};
 use crate::node::fragments::Follow;
@@ -203,6 +204,8 @@ pub struct LbLocal {
     pub picks: Picks,
     /// Where fragments go.
     pub fragments: Fragments<Follow, Held>,
+    /// Flows that fragments have begun, which all workers share.
+    pub in_pieces: Arc<InPieces>,
     /// The sessions of NAT: of no room, until there are VIPs that need it.
     pub nat4: Sessions<FlowKey4>,
     /// The same of IPv6.
@@ -218,8 +221,8 @@ pub struct LbLocal {
 }
 
 impl LbLocal {
-    /// That of a worker, with an empty table.
-    pub fn new(worker: usize, buckets: u32, timeout: u32, keys: HashKeys) -> LbLocal {
+    /// That of a worker, with an empty table; with the others of its router it shares `in_pieces`.
+    pub fn new(worker: usize, buckets: u32, timeout: u32, keys: HashKeys, in_pieces: Arc<InPieces>) -> LbLocal {
         let flows = FlowTable::with_buckets(buckets, timeout, keys);
         let Rooms { vips, servers, begun, picks } = Rooms::new(16, 64);
         LbLocal {
@@ -229,6 +232,7 @@ impl LbLocal {
             begun,
             picks: Picks::new(worker, picks),
             fragments: Fragments::new(Room::default()),
+            in_pieces,
             nat4: Sessions::with_capacity(0, keys.words()),
             nat6: Sessions::with_capacity(0, keys.words()),
             no_source: 0,
@@ -329,7 +333,7 @@ mod tests {
 
     #[test]
     fn counts_move_to_larger_rooms_and_never_to_smaller_ones() {
-        let mut local = LbLocal::new(0, 1024, 40, HashKeys::random());
+        let mut local = LbLocal::new(0, 1024, 40, HashKeys::random(), Arc::default());
         let (vips, servers) = local.room();
         (local.vips[3].new, local.servers[5].packets, local.begun[5]) = (7, 8, 9);
         // One kind grows, the other stays as it is.

@@ -93,6 +93,11 @@ impl Timeouts {
         self.plain.min(self.established)
     }
 
+    /// The longest that a flow may be silent.
+    pub fn longest(&self) -> u32 {
+        self.plain.max(self.half_open).max(self.established).max(self.closing)
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors

@@ -6,6 +6,10 @@
 //! others are asked: the first fragment goes round all of them, one of which may note that it knows the flow, and comes home
 //! with that; what comes in the meantime goes round behind it and so stays behind it. Then all of them are handed over to the one
 //! that knows the flow; or else the home decides. Where a flow's addresses say whose it is (NAT), nobody is asked.
+//!
+//! A flow that begins with a fragment is then known at the home of its fragments, and not where its other packets come. Workers
+//! note for each other which flows that may be ([`InPieces`](crate::fragments::InPieces)); a packet that would begin one of them
+//! anew goes round first.
 
 use vnet::{Cx, Held, NodeId, Packet, PacketNode};
 
@@ -68,6 +72,8 @@ pub(super) enum Mark {
 /// In the first word of `opaque`.
 const ROUND: u32 = 0x6c62_726e;
 const SENT: u32 = 0x6c62_7365;
+/// Likewise, of a packet that is none; beside it stands the worker that it came to.
+const WHOLE: u32 = 0x6c62_7768;
 
 impl Mark {
     /// Takes the mark off a packet.
@@ -142,6 +148,35 @@ pub(super) fn gathered<B: Balancing>(
     };
     mark.hand_over(packet, to, this);
     Err(Next::HandOver)
+}
+
+/// What becomes of a packet that is no fragment, of a flow that fragments may have begun on another worker: it goes round until
+/// it comes to that. If it comes back instead, nobody knows the flow.
+pub(super) fn begun_elsewhere<B: Balancing>(
+    cx: &Cx<'_, '_, B>,
+    packet: &mut Packet<'_>,
+    vip: u32,
+    words: impl FlowWords,
+) -> Option<Next> {
+    let (shared, me, workers): (&LbTables, _, _) = (cx.shared, cx.worker(), cx.shared.workers as usize);
+    // With NAT proper addresses say whose a flow is, and all its packets come to that worker.
+    if workers < 2 || B::ENCAP.is_nat() && !B::ENCAP.is_full_nat() {
+        return None;
+    }
+    let (flows, now) = (&cx.local.flows, cx.now().seconds);
+    let hash = flows.hash(words.masked(shared.vip(vip)?.mask), vip);
+    let origin = match packet.meta().opaque {
+        [WHOLE, origin] => Some(origin as usize),
+        _ if cx.local.in_pieces.may_have(hash.identity, now) => None,
+        _ => return None,
+    };
+    if origin == Some(me) || flows.peek(hash, now, shared.live()).is_some() {
+        packet.meta_mut().opaque = [0; 2];
+        return None;
+    }
+    packet.meta_mut().opaque = [WHOLE, origin.unwrap_or(me) as u32];
+    packet.hand_over((me + 1) % workers, cx.this_node());
+    Some(Next::HandOver)
 }
 
 /// Whether others are to be asked for the flow of a datagram, at its home.

@@ -96,7 +96,15 @@ pub(super) fn find<B: Balancing>(
         (_, Some(Piece { datagram, flow: Some(flow) })) => {
             fragment = Some(Fragment::First(datagram, flow));
             let named = named::<B::Family>(shared, packet.data(), vip);
-            balance::<B>(shared, cx.local, now, B::Family::words_of(&flow), vip, (None, named))
+            let found = balance::<B>(shared, cx.local, now, B::Family::words_of(&flow), vip, (None, named));
+            if let Some((_, identity)) = found
+                && shared.workers > 1
+                && datagram.home(shared.workers as usize) == cx.worker()
+            {
+                let until = now.saturating_add(cx.local.flows.timeouts().longest());
+                cx.local.in_pieces.note(identity, until);
+            }
+            found
         }
         (_, Some(Piece { datagram, flow: None })) => {
             let follow = fragments::later(cx, packet, datagram)?;
@@ -113,6 +121,12 @@ pub(super) fn find<B: Balancing>(
             let names = why == Some(NoFlow::Named);
             let named = if names { named::<B::Family>(shared, packet.data(), vip) } else { None };
             let words = B::Family::all_words(packet.data()).ok();
+            if let Some(words) = words
+                && named.is_none()
+                && let Some(next) = fragments::begun_elsewhere(cx, packet, vip, words)
+            {
+                return Err(next);
+            }
             words.and_then(|words| balance::<B>(shared, cx.local, now, words, vip, (control, named)))
         }
     };

@@ -244,6 +244,43 @@ fn with_several_workers_fragments_go_where_their_flow_goes() {
     }
 }
 
+/// A flow that began with fragments has one server, whichever worker its other packets come to, and however its scheduler chooses.
+#[test]
+fn flows_that_begin_with_fragments_have_one_server() {
+    let nat = "protocol udp port 53 encap fullnat4 target_port 53 scheduler rr";
+    for options in ["encap gre4 scheduler rr", "protocol udp port 53 encap gre4 scheduler lc", nat] {
+        for workers in [1, 2, 3] {
+            let mut bed = bed(workers);
+            let ports = if options.starts_with("protocol") { " protocol udp port 53" } else { "" };
+            bed.type_all(&[
+                &format!("lb vip 90.0.0.1/32 {options}"),
+                &format!("lb as 90.0.0.1/32{ports} 10.0.2.2 10.0.2.3 10.0.2.4"),
+            ]);
+            for flow in 0..12 {
+                let tuple = (ip("10.0.1.2"), 1000 + flow as u16, ip("90.0.0.1"), 53);
+                let pieces = fragments(tuple, flow as u16, false);
+                let left: Vec<_> = pieces
+                    .into_iter()
+                    .enumerate()
+                    .flat_map(|(n, piece)| bed.send_on_and_hold((flow + n) % workers, [piece]))
+                    .collect();
+                let to = server(&left[0].1);
+                // With full NAT one session, so that the server sees one source.
+                let source = |frame: &[u8]| if options == nat { frame[34..36].to_vec() } else { Vec::new() };
+                let first = left.iter().find(|(_, frame)| frame[34 - 14] & 0x1f == 0 && frame[21] == 0).unwrap();
+                for worker in 0..workers {
+                    for _ in 0..2 {
+                        let left = bed.send_on(worker, [whole(tuple)]);
+                        assert_eq!(server(&left[0].1), to, "{options}: {worker} of {workers}");
+                        assert_eq!(source(&left[0].1), source(&first.1));
+                    }
+                }
+            }
+            assert_eq!(bed.shown("first session packet"), 12, "{options}, {workers} workers");
+        }
+    }
+}
+
 /// A long datagram whose flow another worker knows is sent on in order, and nothing of it is lost.
 #[test]
 fn what_follows_a_fragment_around_stays_in_order() {
