@@ -63,7 +63,9 @@ fn cut(packet: &[u8]) -> Vec<Vec<u8>> {
         let at = plan.payload_at() + fragment.at;
         bytes.extend_from_slice(&packet[at..at + fragment.len]);
         assert!(bytes.len() <= mtu && ip6::check(&bytes, bytes.len()).is_ok());
-        let piece = ip6_ext::walk(&bytes).expect("headers that were gone through").piece.expect("it is one");
+        // With the fragment header there may be one more than are gone through.
+        let Ok(upper) = ip6_ext::walk(&bytes) else { return Vec::new() };
+        let piece = upper.piece.expect("it is one");
         assert_eq!((piece.offset, piece.more, piece.id), (whole, !fragment.last, id));
         whole += fragment.len;
         pieces.push(bytes);
