@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod af_packet;
+pub mod af_xdp;
 pub mod arp;
 pub mod buffer_trace;
 pub mod checksum;
@@ -16,6 +17,7 @@ mod frag;
 pub mod frame_trace;
 pub mod gre;
 pub mod gue;
+mod host;
 pub mod ip;
 pub mod ip4;
 pub mod ip6;
@@ -44,9 +46,12 @@ pub const GENERATED: u32 = 0x7067;
 pub fn register(app: &mut cli::App) {
     register_nodes(&mut app.builder);
     links::register(&mut app.builder);
+    app.builder.state(host::HostLinks::default());
     af_packet::register(&mut app.builder);
+    af_xdp::register(&mut app.builder);
     tap::register(&mut app.builder);
     af_packet::register_commands(app);
+    af_xdp::register_commands(app);
     tap::register_commands(app);
     pg::register_commands(app);
     pcap_trace::register(app);

@@ -21,11 +21,13 @@ pub struct Setup {
     pub queues: usize,
     /// Of the flow table.
     pub buckets: usize,
+    /// The balancer's interfaces use AF_XDP.
+    pub af_xdp: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { servers: 3, workers: 1, queues: 1, buckets: 1024 }
+        Setup { servers: 3, workers: 1, queues: 1, buckets: 1024, af_xdp: false }
     }
 }
 
@@ -158,14 +160,18 @@ fn lay_out(net: &Namespaces, servers: usize) {
 
 /// What the balancer is told when it starts.
 fn balancer(setup: Setup) -> String {
-    let Setup { servers, queues, buckets, .. } = setup;
+    let Setup { servers, queues, buckets, af_xdp, .. } = setup;
     let addresses: Vec<_> = (1..=servers).map(|i| format!("10.0.1{i}.2")).collect();
     let mut script = format!("lb conf ip4-src-address 10.0.11.1 buckets {buckets}\nlb vip {VIP}/32 encap gre4\n");
     script += &format!("lb as {VIP}/32 {}\n", addresses.join(" "));
     for i in 0..=servers {
         let address = if i == 0 { "10.0.1.1/24".to_string() } else { format!("10.0.1{i}.1/24") };
         // An address that stays: the client's kernel remembers it when the daemon is started again.
-        script += &format!("create host-interface name l{i} num-rx-queues {queues} hw-addr 02:fe:00:00:00:0{i}\n");
+        script += &if af_xdp {
+            format!("create interface af_xdp host-if l{i} name host-l{i} num-rx-queues {queues}\n")
+        } else {
+            format!("create host-interface name l{i} num-rx-queues {queues} hw-addr 02:fe:00:00:00:0{i}\n")
+        };
         script += &format!("set interface ip address host-l{i} {address}\nset interface state host-l{i} up\n");
     }
     script

@@ -2,6 +2,7 @@
 //!
 //! Takes root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN) and `ip`; without them each test says so loudly.
 
+mod af_xdp;
 mod bed;
 #[path = "../../examples/http/body.rs"]
 mod body;

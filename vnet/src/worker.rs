@@ -17,7 +17,7 @@ use crate::graph::{
 use crate::handoff::Exchange;
 use crate::ids::NodeId;
 use crate::interface::IfStats;
-use crate::mem::{Memory, Packet, Pool};
+use crate::mem::{Lending, Memory, Packet, Pool};
 use crate::tables::{Published, Tables};
 
 /// Passes without a packet before a worker goes to sleep.
@@ -222,6 +222,11 @@ impl Worker {
         finish(&mut self.memory.packet(&mut buffer));
         self.queues.push(to, buffer, false);
         true
+    }
+
+    /// The buffers, for a device that reads and writes them itself.
+    pub fn lending(&mut self) -> Lending<'_> {
+        Lending::new(&mut self.pool)
     }
 
     /// Buffers that are not free.

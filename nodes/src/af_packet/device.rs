@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::error::DeviceError;
 use super::ring::{RingLayout, RxRing, TxRing, Version};
 use super::socket::PacketSocket;
-use crate::sys::link::LinkFacts;
+use crate::sys::link::{LinkFacts, device_of};
 use crate::sys::link_set;
 use crate::sys::raw::{Offload, does_offload};
 
@@ -94,12 +94,7 @@ impl PacketDevice {
     /// [`DeviceError::NoSuchDevice`], [`DeviceError::NotPermitted`], or what the kernel says.
     pub fn open(options: &DeviceOptions) -> Result<Self, DeviceError> {
         let name = options.name.as_str();
-        let (socket, link) = PacketSocket::open(name)?;
-        let mut control = Control { socket, device: link.index, promiscuous: false, mac: None };
-        if !link.loopback {
-            control.set_mac(options.mac.filter(|mac| *mac != link.mac))?;
-            control.socket.accept_groups()?;
-        }
+        let (control, link) = Control::open(name, options.mac)?;
         let rx = open_rx(options, &link)?;
         let tx = (0..options.tx_queues.clamp(1, MAX_QUEUES)).map(|_| open_tx(options, &link));
         Ok(Self { rx, tx: tx.collect::<Result<_, _>>()?, control, link })
@@ -107,8 +102,24 @@ impl PacketDevice {
 }
 
 impl Control {
-    /// What the device `name` does by itself, in VPP's words; nothing where the kernel does not say.
-    pub fn offloads(&self, name: &str) -> Vec<&'static str> {
+    /// Opens the device in the thread's namespace: frames for `mac`, if that is not its own address, and for groups are let
+    /// in from now on.
+    ///
+    /// # Errors
+    /// As for [`PacketDevice::open`].
+    pub fn open(name: &str, mac: Option<[u8; 6]>) -> Result<(Self, LinkFacts), DeviceError> {
+        let (socket, link) = PacketSocket::open(name)?;
+        let mut control = Control { socket, device: link.index, promiscuous: false, mac: None };
+        if !link.loopback {
+            control.set_mac(mac.filter(|mac| *mac != link.mac))?;
+            control.socket.accept_groups()?;
+        }
+        Ok((control, link))
+    }
+
+    /// What the device does by itself, in VPP's words; nothing where the kernel does not say.
+    pub fn offloads(&self) -> Vec<&'static str> {
+        let name = device_of(self.socket.name());
         let all = [
             (Offload::RxChecksum, "rx checksum"),
             (Offload::TxChecksum, "tx checksum"),

@@ -28,7 +28,6 @@ pub use socket::{Fanout, KernelCounts, PacketSocket};
 /// Registers `af-packet-input`, and what host-interfaces need on either side.
 pub(crate) fn register(builder: &mut vnet::Builder) {
     builder.local(|_| queues::Queues::default());
-    builder.state(interface::HostLinks::default());
     builder.node(node::node());
 }
 

@@ -220,5 +220,5 @@ fn look(cx: &mut InputCx<'_, '_, PacketInput>, queue: &mut RxQueue) {
         Some(DeviceEvent::Gone) => queue.state.set_gone(),
     }
     // A notice that finds no room is no loss: the monitor of links tells the same.
-    cx.notify(Notice::Call(Box::new(move |router: &mut Router| super::interface::look_again(router, interface))));
+    cx.notify(Notice::Call(Box::new(move |router: &mut Router| crate::host::look_again(router, interface))));
 }

@@ -143,7 +143,7 @@ impl Transmit {
         if kick.event.is_some() {
             let interface = self.interface;
             cx.notify(Notice::Call(Box::new(move |router: &mut Router| {
-                super::interface::look_again(router, interface);
+                crate::host::look_again(router, interface);
             })));
         }
         kick.event == Some(DeviceEvent::Gone)

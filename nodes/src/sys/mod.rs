@@ -1,6 +1,6 @@
 //! What the device drivers ask of Linux: kernel links, namespaces, typed socket options.
 //!
-//! Unsafe code is confined to `raw`, whose functions are safe to call.
+//! Unsafe code is confined to `raw`, `bpf` and `xdp`, whose functions are safe to call.
 
 pub mod heap;
 pub mod link;
@@ -9,8 +9,10 @@ pub mod monitor;
 pub mod netns;
 pub mod vnet_hdr;
 
+pub(crate) mod bpf;
 pub(crate) mod netlink;
 pub(crate) mod raw;
+pub(crate) mod xdp;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -139,6 +139,29 @@ pub(crate) fn does_offload(socket: BorrowedFd<'_>, name: &str, offload: Offload)
     Ok(value.data != 0)
 }
 
+/// Queues that the device `name` in the socket's namespace receives on (`ETHTOOL_GCHANNELS`); 1 where it does not say.
+pub(crate) fn rx_channels(socket: BorrowedFd<'_>, name: &str) -> u32 {
+    /// `struct ethtool_channels`: the most there can be, then those that are, of kinds rx, tx, other, combined.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Channels {
+        command: u32,
+        most: [u32; 4],
+        now: [u32; 4],
+    }
+    /// `ETHTOOL_GCHANNELS`
+    const GET: u32 = 0x3c;
+    let mut channels = Channels { command: GET, ..Channels::default() };
+    let Ok(mut request) = request_about(name) else { return 1 };
+    request.ifr_ifru.ifru_data = (&raw mut channels).cast();
+    // SAFETY: SIOCETHTOOL reads one `ifreq`, and with this command reads and writes the 36 bytes that it points to, which
+    // `channels` is; both outlive the call.
+    match check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) }) {
+        Ok(_) => (channels.now[0] + channels.now[3]).max(1),
+        Err(_) => 1,
+    }
+}
+
 /// Sets the length of the header before each frame of a tap, in bytes.
 pub(crate) fn tun_set_vnet_hdr_len(fd: BorrowedFd<'_>, len: c_int) -> io::Result<()> {
     // SAFETY: TUNSETVNETHDRSZ reads one int, which `len` is.

@@ -10,7 +10,7 @@ mod gue_direct;
 mod ipip;
 mod l2dsr;
 mod l3dsr;
-mod lab;
+pub mod lab;
 mod mss;
 mod mtu;
 mod nat;

@@ -8,7 +8,7 @@ use super::parts::{Notice, Now, Parts};
 use super::{Dispatch, Held};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
-use crate::mem::Packet;
+use crate::mem::{Buffer, Lending, Packet, Returned};
 use crate::tables::Tables;
 
 /// What an input node found.
@@ -104,7 +104,37 @@ impl<N: InputNode> InputCx<'_, '_, N> {
             self.parts.interface(rx).no_buffers.add(1);
             return Err(NoBuffers);
         }
-        let mut packet = memory.packet(&mut buffer);
+        self.send_on(rx, buffer, finish, record);
+        Ok(())
+    }
+
+    /// As [`InputCx::deliver`], for a frame that a device has put into a buffer of this worker itself.
+    #[inline(always)]
+    pub fn deliver_returned(
+        &mut self,
+        rx: IfIndex,
+        frame: Returned,
+        finish: impl FnOnce(&mut Packet<'_>) -> N::Next,
+        record: impl FnOnce(&Packet<'_>) -> N::Trace,
+    ) {
+        self.send_on(rx, frame.0, finish, record);
+    }
+
+    /// This worker's buffers, for a device that reads and writes them itself.
+    #[inline(always)]
+    pub fn lending(&mut self) -> Lending<'_> {
+        Lending::new(self.parts.pool)
+    }
+
+    #[inline(always)]
+    fn send_on(
+        &mut self,
+        rx: IfIndex,
+        mut buffer: Buffer,
+        finish: impl FnOnce(&mut Packet<'_>) -> N::Next,
+        record: impl FnOnce(&Packet<'_>) -> N::Trace,
+    ) {
+        let mut packet = self.parts.memory.packet(&mut buffer);
         packet.meta_mut().rx = rx;
         let next = finish(&mut packet);
         let node = match next.target() {
@@ -118,7 +148,6 @@ impl<N: InputNode> InputCx<'_, '_, N> {
         }
         self.delivered += 1;
         self.parts.queues.push(node, buffer, traced);
-        Ok(())
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use super::node::ErrorCodes;
 use super::parts::{Notice, Now, Parts};
 use crate::ids::IfIndex;
 use crate::interface::IfStats;
-use crate::mem::{Buffer, Memory, Packet};
+use crate::mem::{Buffer, Lendable, Lending, Loan, Memory, Packet, lend_some};
 use crate::tables::Tables;
 
 /// A node that ends the life of packets: it sees a whole vector, and the engine frees what was in it afterwards.
@@ -28,12 +28,12 @@ pub trait SinkNode: Send + Sized + 'static {
 /// Packets: a frame's, or those at its end.
 pub struct Vector<'v> {
     pub(super) memory: &'v Memory,
-    /// One at least, [`VECTOR`] at most.
+    /// One at least, [`VECTOR`] at most; fewer than there were once some are lent ([`SinkCx::lend`]).
     pub(super) buffers: &'v mut [Buffer],
 }
 
 impl Vector<'_> {
-    /// How many there are; at least one.
+    /// How many there are; at least one, unless some were lent.
     #[inline(always)]
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
@@ -81,6 +81,8 @@ pub struct SinkCx<'c, 'p, N: SinkNode> {
     /// Everything that is configured.
     pub tables: &'c Tables,
     parts: &'c mut Parts<'p>,
+    /// Packets at the front of the frame whose buffers a device has now.
+    lent: usize,
     _node: std::marker::PhantomData<N>,
 }
 
@@ -100,6 +102,21 @@ impl<N: SinkNode> SinkCx<'_, '_, N> {
     #[inline(always)]
     pub fn interface(&self, interface: IfIndex) -> &IfStats {
         self.parts.interface(interface)
+    }
+
+    /// This worker's buffers, for a device that reads and writes them itself.
+    #[inline(always)]
+    pub fn lending(&mut self) -> Lending<'_> {
+        Lending::new(self.parts.pool)
+    }
+
+    /// Lends the packets' own buffers to a device, as far as `each` takes them; chains are not offered. What is left in the
+    /// vector, in any order, are the others.
+    #[inline(always)]
+    pub fn lend(&mut self, vector: &mut Vector<'_>, loan: &mut Loan, each: impl FnMut(Lendable) -> bool) {
+        let lent = lend_some(vector.memory, vector.buffers, loan, each);
+        self.lent += lent;
+        vector.buffers = &mut std::mem::take(&mut vector.buffers)[lent..];
     }
 
     /// Counts the reason that a node gave for dropping the packet, under that node.
@@ -142,8 +159,13 @@ impl<N: SinkNode> Dispatch for Sink<N> {
             self.record(parts, frame);
         }
         let (tables, memory) = (parts.tables, parts.memory);
-        let mut cx = SinkCx { tables, parts, _node: std::marker::PhantomData };
+        let mut cx = SinkCx { tables, parts, lent: 0, _node: std::marker::PhantomData };
         self.0.consume(&mut cx, &mut Vector { memory, buffers: &mut frame.buffers });
+        let lent = cx.lent;
+        if lent > 0 {
+            // Their tokens are bits in a loan now.
+            frame.buffers.drain(..lent);
+        }
         parts.pool.free_all(&mut frame.buffers);
     }
 
@@ -159,7 +181,7 @@ impl<N: SinkNode> Sink<N> {
         for buffer in &mut frame.buffers {
             let packet = memory.packet(buffer);
             if packet.is_traced() {
-                let cx = SinkCx { tables, parts: &mut *parts, _node: std::marker::PhantomData };
+                let cx = SinkCx { tables, parts: &mut *parts, lent: 0, _node: std::marker::PhantomData };
                 let record = self.0.trace(&cx, &packet);
                 parts.trace.store.add(packet.meta().trace, stamp, &parts.stats.name, record);
             }

@@ -5,6 +5,7 @@
 
 mod carry;
 mod huge;
+mod lend;
 mod mapping;
 mod meta;
 mod packet;
@@ -12,6 +13,8 @@ mod pool;
 
 pub(crate) use carry::CARRIED;
 pub use huge::{HugeArray, LentArray};
+pub(crate) use lend::lend_some;
+pub use lend::{CHUNK, Lendable, Lending, Loan, Region, Returned};
 pub use mapping::{NoPageSize, PageKind, PageSize};
 pub use meta::{Meta, Offload};
 pub use packet::{DATA_SIZE, HEADROOM, Packet, ROOM, STRIDE};

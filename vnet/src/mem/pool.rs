@@ -23,14 +23,14 @@ unsafe impl Send for Buffer {}
 /// - `start` points to `count` buffers of [`STRIDE`] initialised bytes each, aligned to cache lines, for as long as
 ///   the `Memory` lives, and reached through nothing else. Numbers of buffers never change.
 /// - Buffers are made in the order of their numbers, each once; what is said of buffers is said of those that are made.
-/// - Every buffer is in exactly one of these places: the pool's free list, one [`Buffer`] token, or the `next` link of
-///   exactly one buffer (a chain belongs to its head's token). So whoever holds `&mut Buffer` holds the buffer, and the
+/// - Every buffer is in exactly one of these places: the pool's free list, one [`Buffer`] token, the `next` link of
+///   exactly one buffer (a chain belongs to its head's token), or a bit in one [`Loan`](super::Loan). So whoever holds `&mut Buffer` holds the buffer, and the
 ///   chain behind it, alone. Tokens stay with the pool that made them: a [`Pool`], its `Memory` and everything that
 ///   keeps its tokens are parts of one worker. [`Meta`] can therefore be exchanged by safe code, and not copied.
 /// - `start + len <= ROOM` in the metadata of every buffer.
 pub(crate) struct Memory {
-    start: NonNull<u8>,
-    count: u32,
+    pub(super) start: NonNull<u8>,
+    pub(super) count: u32,
     _mapping: Mapping,
 }
 
@@ -74,6 +74,12 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn packet<'a>(&'a self, buffer: &'a mut Buffer) -> Packet<'a> {
         Packet::new(self, buffer)
+    }
+
+    /// Where a buffer begins, counted from the start of the memory.
+    #[inline(always)]
+    pub(super) fn address(&self, buffer: &Buffer) -> u64 {
+        (buffer.0.as_ptr() as usize - self.start.as_ptr() as usize) as u64
     }
 }
 
@@ -127,12 +133,12 @@ struct Shared {
 
 /// The buffers of one packet thread and its free list.
 pub struct Pool {
-    memory: Arc<Memory>,
+    pub(super) memory: Arc<Memory>,
     free: Vec<Buffer>,
     /// Buffers made so far; the others, whose memory nobody has touched yet, are free too.
     made: u32,
     shared: Arc<Shared>,
-    kind: PageKind,
+    pub(super) kind: PageKind,
 }
 
 impl Pool {
@@ -177,6 +183,40 @@ impl Pool {
         // SAFETY: the token is the right to the buffer.
         unsafe { meta(buffer.0).write(Meta::fresh(HEADROOM as u16)) };
         Some(buffer)
+    }
+
+    /// A free buffer as it is, its metadata not written.
+    #[inline(always)]
+    pub(super) fn take_free(&mut self) -> Option<Buffer> {
+        self.free.pop().or_else(|| self.alloc_new())
+    }
+
+    /// Where a buffer begins, counted from the start of the memory.
+    #[inline(always)]
+    pub(super) fn address(&self, buffer: &Buffer) -> u64 {
+        self.memory.address(buffer)
+    }
+
+    /// The token of a buffer.
+    ///
+    /// # Safety
+    /// The buffer is made, and what stood for its token until now does so no more.
+    #[inline(always)]
+    pub(super) unsafe fn token(&self, number: usize) -> Buffer {
+        debug_assert!(number < self.made as usize);
+        // SAFETY: buffers that are made lie in the mapping.
+        Buffer(unsafe { self.memory.start.add(number * STRIDE) })
+    }
+
+    /// Frees a buffer without a look at its metadata: it is no chain.
+    ///
+    /// # Safety
+    /// As for [`Pool::token`].
+    #[inline(always)]
+    pub(super) unsafe fn give_back(&mut self, number: usize) {
+        // SAFETY: the caller's promise.
+        let buffer = unsafe { self.token(number) };
+        self.free.push(buffer);
     }
 
     /// As [`Pool::alloc`], where no buffer that is made is free.

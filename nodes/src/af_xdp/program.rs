@@ -1,0 +1,167 @@
+//! The XDP program: what the kernel runs for every frame of the device, put together from instructions here.
+//!
+//! There is no compiler and no object file: the program is six instructions.
+
+use std::path::Path;
+
+use crate::sys::bpf::SocketMap;
+
+/// A register of the virtual machine. A call takes its arguments from `R1` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reg {
+    R1 = 1,
+    R2 = 2,
+    R3 = 3,
+}
+
+/// One instruction of eBPF (RFC 9669, section 3), as far as they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// `to = *(u32 *)(from + offset)`
+    Load32 { to: Reg, from: Reg, offset: i16 },
+    /// `to = value`
+    Set { to: Reg, value: i32 },
+    /// `to =` the map with this descriptor; takes two places
+    SetMap { to: Reg, map: i32 },
+    /// Calls a helper of the kernel by its number.
+    Call(i32),
+    /// Ends with the value of register 0, which a call leaves there.
+    Exit,
+}
+
+/// Opcodes: class and what it says of it.
+const LDX_MEM_W: u8 = 0x61;
+const MOV64_K: u8 = 0xb7;
+const LD_IMM64: u8 = 0x18;
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+/// In the place of the source register of [`LD_IMM64`]: the value is a map's descriptor.
+const PSEUDO_MAP_FD: u8 = 1;
+
+/// One instruction in eight bytes, as a number in the machine's own order.
+fn word(opcode: u8, to: u8, from: u8, offset: i16, value: i32) -> u64 {
+    let ([o0, o1], [v0, v1, v2, v3]) = (offset.to_ne_bytes(), value.to_ne_bytes());
+    let registers = if cfg!(target_endian = "little") { from << 4 | to } else { to << 4 | from };
+    u64::from_ne_bytes([opcode, registers, o0, o1, v0, v1, v2, v3])
+}
+
+/// What the kernel loads.
+pub(super) fn assemble(ops: &[Op]) -> Vec<u64> {
+    let mut words = Vec::new();
+    for op in ops {
+        match *op {
+            Op::Load32 { to, from, offset } => words.push(word(LDX_MEM_W, to as u8, from as u8, offset, 0)),
+            Op::Set { to, value } => words.push(word(MOV64_K, to as u8, 0, 0, value)),
+            Op::SetMap { to, map } => {
+                words.extend([word(LD_IMM64, to as u8, PSEUDO_MAP_FD, 0, map), 0]);
+            }
+            Op::Call(helper) => words.push(word(CALL, 0, 0, 0, helper)),
+            Op::Exit => words.push(word(EXIT, 0, 0, 0, 0)),
+        }
+    }
+    words
+}
+
+/// Hands every frame to the socket of the queue that it came by, or to the kernel where there is none.
+pub(super) fn to_sockets(map: &SocketMap) -> Vec<u64> {
+    /// `rx_queue_index` in `struct xdp_md`.
+    const QUEUE: i16 = 16;
+    const REDIRECT_MAP: i32 = 51;
+    const XDP_PASS: i32 = 2;
+    assemble(&[
+        Op::Load32 { to: Reg::R2, from: Reg::R1, offset: QUEUE },
+        Op::SetMap { to: Reg::R1, map: map.raw() },
+        Op::Set { to: Reg::R3, value: XDP_PASS },
+        Op::Call(REDIRECT_MAP),
+        Op::Exit,
+    ])
+}
+
+/// A program of the operator's from a file of bare instructions; where it names a map, it is given that of the sockets.
+///
+/// # Errors
+/// In words, when the file is none.
+pub(super) fn from_file(path: &Path, map: &SocketMap) -> Result<Vec<u64>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("prog {}: {error}", path.display()))?;
+    relocate(&bytes, map.raw()).map_err(|what| format!("prog {}: {what}", path.display()))
+}
+
+/// The kernel takes no longer ones.
+const LONGEST: usize = 1_000_000;
+
+fn relocate(bytes: &[u8], map: i32) -> Result<Vec<u64>, &'static str> {
+    if bytes.starts_with(b"\x7fELF") {
+        return Err("an object file; expected its bare instructions: llvm-objcopy -O binary --only-section=xdp FILE.o FILE");
+    }
+    let (words, []) = bytes.as_chunks::<8>() else {
+        return Err("no eBPF instructions: those have eight bytes each");
+    };
+    if words.is_empty() || words.len() > LONGEST {
+        return Err("expected 1 to 1000000 instructions");
+    }
+    let mut out: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    let mut at = 0;
+    while at < out.len() {
+        let [opcode, registers, ..] = words[at];
+        if opcode != LD_IMM64 {
+            at += 1;
+            continue;
+        }
+        // An object file leaves these blank for whoever loads it: no value in either half.
+        let second = words.get(at + 1).copied().unwrap_or_default();
+        if words[at][4..] == [0; 4] && second == [0; 8] {
+            let to = if cfg!(target_endian = "little") { registers & 15 } else { registers >> 4 };
+            out[at] = word(LD_IMM64, to, PSEUDO_MAP_FD, 0, map);
+        }
+        at += 2;
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn instructions_are_the_kernels() {
+        let all = assemble(&[
+            Op::Load32 { to: Reg::R2, from: Reg::R1, offset: 16 },
+            Op::SetMap { to: Reg::R1, map: 0x0102_0304 },
+            Op::Set { to: Reg::R3, value: -2 },
+            Op::Call(51),
+            Op::Exit,
+        ]);
+        let expected = [
+            [0x61, 0x12, 16, 0, 0, 0, 0, 0],
+            [0x18, 0x11, 0, 0, 4, 3, 2, 1],
+            [0, 0, 0, 0, 0, 0, 0, 0],
+            [0xb7, 3, 0, 0, 0xfe, 0xff, 0xff, 0xff],
+            [0x85, 0, 0, 0, 51, 0, 0, 0],
+            [0x95, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(bytes(&all), expected.concat());
+    }
+
+    #[test]
+    fn a_file_gets_the_map_where_it_was_left_blank() {
+        let blank = assemble(&[Op::SetMap { to: Reg::R1, map: 0 }, Op::Exit]);
+        assert_eq!(relocate(&bytes(&blank), 7).unwrap(), assemble(&[Op::SetMap { to: Reg::R1, map: 7 }, Op::Exit]));
+        // A constant stays.
+        let constant = [word(LD_IMM64, 1, 0, 0, 5), word(0, 0, 0, 0, 0), word(EXIT, 0, 0, 0, 0)];
+        assert_eq!(relocate(&bytes(&constant), 7).unwrap(), constant);
+    }
+
+    #[test]
+    fn other_files_are_refused_in_words() {
+        assert!(relocate(b"\x7fELF and so on", 7).unwrap_err().contains("llvm-objcopy"));
+        assert!(relocate(b"123456789", 7).unwrap_err().contains("eight bytes"));
+        assert!(relocate(b"", 7).unwrap_err().contains("expected 1 to"));
+        // Cut off in the middle of an instruction of two places: the kernel will say so.
+        assert!(relocate(&bytes(&[word(LD_IMM64, 1, 0, 0, 0)]), 7).is_ok());
+    }
+}
