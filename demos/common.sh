@@ -1,9 +1,12 @@
 # What the demos share: namespaces, links, daemons, servers, and that all of it goes away again.
-# Sourced by build_lb_config, which sets `bin' (the folder of the programs), `keep' and `demo'. A demo defines `show'.
+# Sourced by build_lb_config, which sets `bin' (the folder of the programs), `keep', `af_xdp' and `demo'. A demo defines `show'.
 
 tag=mgl$$
 run=$(mktemp -d /tmp/maglane-demo.XXXXXX)
 pids=()
+# The node that packets come in by.
+input=af-packet-input
+if $af_xdp; then input=af-xdp-input; fi
 failed=
 # What --keep offers to try.
 url=http://90.0.0.1/
@@ -112,7 +115,11 @@ vppctl() {
 interface() {
     local name=$1 device=$2 address
     shift 2
-    vppctl "$name" create host-interface name "$device"
+    if $af_xdp; then
+        vppctl "$name" create interface af_xdp host-if "$device" name "host-$device"
+    else
+        vppctl "$name" create host-interface name "$device"
+    fi
     for address in "$@"; do vppctl "$name" set interface ip address "host-$device" "$address"; done
     vppctl "$name" set interface state "host-$device" up
 }

@@ -35,7 +35,7 @@ show() {
     vppctl lb lb set interface nat6 in host-l1
     sleep 0.3
 
-    vppctl lb trace add af-packet-input 20
+    vppctl lb trace add "$input" 20
     requests 100 get http://$vip/
     shares 3
     requests 100 ask $vip:7

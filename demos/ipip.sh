@@ -19,7 +19,7 @@ show() {
     vppctl lb lb import csv "$run/servers.csv" encap ipip4 vip 90.0.0.1/32
 
     vppctl lb trace filter include ip4-rewrite 10
-    vppctl lb trace add af-packet-input 10
+    vppctl lb trace add "$input" 10
     requests 100 get http://90.0.0.1/
     shares 3
     vppctl lb show lb vip verbose

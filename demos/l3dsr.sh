@@ -14,7 +14,7 @@ show() {
     sleep 0.3
 
     vppctl lb trace filter include ip4-rewrite 10
-    vppctl lb trace add af-packet-input 10
+    vppctl lb trace add "$input" 10
     requests 100 get http://90.0.0.1/
     shares 3
     say "What the balancer saw"

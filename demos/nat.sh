@@ -50,7 +50,7 @@ show() {
     done
     sleep 0.3
 
-    vppctl lb trace add af-packet-input 20
+    vppctl lb trace add "$input" 20
     requests 100 get http://$vip/
     shares 4
     requests 100 ask $vip:7

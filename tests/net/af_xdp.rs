@@ -69,7 +69,8 @@ impl Way {
             stream.write_all(&hasher.finish().to_ne_bytes()).unwrap();
             total
         });
-        let mut stream = self.lab.within(from, || TcpStream::connect_timeout(&address.parse().unwrap(), limit.unwrap())).unwrap();
+        let mut stream =
+            self.lab.within(from, || TcpStream::connect_timeout(&address.parse().unwrap(), limit.unwrap())).unwrap();
         stream.set_write_timeout(limit).unwrap();
         stream.set_read_timeout(limit).unwrap();
         // A sum that is the same wherever the stream is cut: byte for byte.
@@ -138,8 +139,13 @@ fn packets_are_routed_between_two_interfaces_in_the_kernels_own_buffers() {
 
     // The second interface shares what the first one registered.
     let hardware = way.router.vppctl("show hardware-interfaces");
-    assert!(hardware.contains("flags: native copy\n") && hardware.contains("flags: native copy shared-umem\n"), "{hardware}");
-    eventually(Duration::from_secs(5), "all buffers but those that wait for frames", || way.buffers_in_use() == 2 * QUEUE);
+    assert!(
+        hardware.contains("flags: native copy\n") && hardware.contains("flags: native copy shared-umem\n"),
+        "{hardware}"
+    );
+    eventually(Duration::from_secs(5), "all buffers but those that wait for frames", || {
+        way.buffers_in_use() == 2 * QUEUE
+    });
     for wrong in ["descriptor", "frame longer", "no free tx"] {
         let errors = way.router.vppctl("show errors");
         assert!(!errors.contains(wrong), "{errors}");

@@ -63,3 +63,79 @@ fn matches(packet: &[u8], header: usize, offset: u16, pseudo: u64) -> Option<(us
     let field = packet.get(at..at + 2)?;
     (u16::from_be_bytes([field[0], field[1]]) == fold(pseudo)).then_some((EthernetHeader::LEN + header, offset))
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+    use vnet::wire::checksum::{complete, pseudo4_of, pseudo6};
+
+    use super::*;
+
+    /// A frame with its checksums right, and where the transport header begins.
+    fn frame(six: bool, tcp: bool, payload: &[u8]) -> (Vec<u8>, usize) {
+        let builder = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let builder = if six {
+            builder.ipv6([7; 16], [9; 16], 64)
+        } else {
+            builder.ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64)
+        };
+        let mut bytes = Vec::new();
+        if tcp {
+            builder.tcp(1000, 80, 7, 9).write(&mut bytes, payload).unwrap();
+        } else {
+            builder.udp(1000, 80).write(&mut bytes, payload).unwrap();
+        }
+        (bytes, if six { 54 } else { 34 })
+    }
+
+    #[test]
+    fn a_field_with_the_sum_of_the_pseudo_header_is_completed_and_others_are_left() {
+        for (six, tcp) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (right, start) = frame(six, tcp, b"some payload that is odd.");
+            assert_eq!(unfinished(&right), None);
+            let (offset, protocol) = if tcp { (16, protocol::TCP) } else { (6, protocol::UDP) };
+            let len = right.len() - start;
+            let pseudo = if six {
+                pseudo6(&[7; 16].into(), &[9; 16].into(), protocol, len as u32)
+            } else {
+                pseudo4_of([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), protocol, len as u16)
+            };
+            let mut left = right.clone();
+            left[start + offset..start + offset + 2].copy_from_slice(&fold(pseudo).to_be_bytes());
+            assert_eq!(unfinished(&left), Some((start, offset as u16)), "six {six} tcp {tcp}");
+            let field = complete([&left[..]], start, offset);
+            left[start + offset..start + offset + 2].copy_from_slice(&field.to_be_bytes());
+            assert_eq!(left, right);
+        }
+    }
+
+    #[test]
+    fn fragments_and_what_is_cut_off_are_left_alone() {
+        let (mut bytes, _) = frame(false, false, &[0; 100]);
+        for len in 0..bytes.len() {
+            assert_eq!(unfinished(&bytes[..len]), None);
+        }
+        let pseudo = pseudo4_of([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), protocol::UDP, 108);
+        bytes[40..42].copy_from_slice(&fold(pseudo).to_be_bytes());
+        assert!(unfinished(&bytes).is_some());
+        bytes[20] |= 0x20;
+        assert_eq!(unfinished(&bytes), None, "more fragments follow");
+        bytes[20] &= !0x20;
+        bytes[14] = 0x41;
+        assert_eq!(unfinished(&bytes), None, "a header of four bytes");
+    }
+
+    #[test]
+    fn a_right_checksum_that_is_that_number_stays() {
+        // The payload is chosen so that what the sum lacks is just the sum of the pseudo-header.
+        let (mut bytes, start) = frame(false, false, &[0; 2]);
+        let pseudo = fold(pseudo4_of([10, 0, 1, 2].into(), [10, 0, 2, 2].into(), protocol::UDP, 10));
+        bytes[start + 6..start + 8].copy_from_slice(&pseudo.to_be_bytes());
+        let rest = complete([&bytes[..]], start, 6);
+        // One's complement: the payload takes up the difference.
+        let payload = fold(u64::from(rest) + u64::from(!pseudo));
+        bytes[start + 8..start + 10].copy_from_slice(&payload.to_be_bytes());
+        assert_eq!(unfinished(&bytes), Some((start, 6)));
+        assert_eq!(complete([&bytes[..]], start, 6), pseudo);
+    }
+}

@@ -91,7 +91,9 @@ impl XdpError {
                  {} is the largest that fits a buffer; or use `mode skb')",
                 super::MAX_MTU
             ),
-            Some(libc::ENOSPC) => " (the far end of the veth has more transmit queues than this one receive queues)".into(),
+            Some(libc::ENOSPC) => {
+                " (the far end of the veth has more transmit queues than this one receive queues)".into()
+            }
             Some(libc::ENOTCONN) => " (the veth has no far end)".into(),
             Some(libc::EOPNOTSUPP) => " (the device cannot; `mode skb' works with all)".into(),
             Some(libc::EPERM) => " (needs CAP_NET_ADMIN)".into(),

@@ -107,7 +107,9 @@ pub fn create(router: &mut Router, options: &XdpOptions) -> Result<IfIndex, XdpE
     let channels = rx_channels(control.as_fd(), device);
     let queues = options.rx_queues.unwrap_or(channels);
     if queues > channels {
-        return Err(XdpError::Words(format!("{device}: too many receive queues: {queues}, and the device has {channels}")));
+        return Err(XdpError::Words(format!(
+            "{device}: too many receive queues: {queues}, and the device has {channels}"
+        )));
     }
     let map = SocketMap::new(queues).map_err(|source| XdpError::new(device, "make a map of sockets", source))?;
     let instructions = match &options.program {

@@ -91,7 +91,9 @@ const LONGEST: usize = 1_000_000;
 
 fn relocate(bytes: &[u8], map: i32) -> Result<Vec<u64>, &'static str> {
     if bytes.starts_with(b"\x7fELF") {
-        return Err("an object file; expected its bare instructions: llvm-objcopy -O binary --only-section=xdp FILE.o FILE");
+        return Err(
+            "an object file; expected its bare instructions: llvm-objcopy -O binary --only-section=xdp FILE.o FILE",
+        );
     }
     let (words, []) = bytes.as_chunks::<8>() else {
         return Err("no eBPF instructions: those have eight bytes each");

@@ -40,7 +40,8 @@ impl RxState {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let [dropped, full, invalid_fill, invalid_tx, fill_empty] = [0, 1, 2, 3, 4].map(|at| self.counts[at].load(Relaxed));
+        let [dropped, full, invalid_fill, invalid_tx, fill_empty] =
+            [0, 1, 2, 3, 4].map(|at| self.counts[at].load(Relaxed));
         Counts { dropped, full, invalid_fill, invalid_tx, fill_empty }
     }
 }

@@ -57,7 +57,8 @@ const NEED_WAKEUP: u32 = libc::XDP_RING_NEED_WAKEUP;
 
 impl<T: FromBytes + IntoBytes + Immutable + Copy> Ring<T> {
     fn new(map: Arc<MmapRaw>, offsets: Offsets, size: u32) -> io::Result<Ring<T>> {
-        let word = |at: usize| at.is_multiple_of(align_of::<u32>()) && at.checked_add(4).is_some_and(|end| end <= map.len());
+        let word =
+            |at: usize| at.is_multiple_of(align_of::<u32>()) && at.checked_add(4).is_some_and(|end| end <= map.len());
         let end = (size as usize).checked_mul(size_of::<T>()).and_then(|len| len.checked_add(offsets.entries));
         let fits = size.is_power_of_two()
             && [offsets.producer, offsets.consumer, offsets.flags].into_iter().all(word)
@@ -294,6 +295,8 @@ mod tests {
         let made = |offsets, size| Ring::<Desc>::new(map.clone(), offsets, size).is_ok();
         assert!(made(OFFSETS, 128) && !made(OFFSETS, 256) && !made(OFFSETS, 3) && !made(OFFSETS, 0));
         assert!(!made(Offsets { flags: 2, ..OFFSETS }, 4) && !made(Offsets { consumer: 4094, ..OFFSETS }, 4));
-        assert!(!made(Offsets { producer: usize::MAX - 3, ..OFFSETS }, 4) && !made(Offsets { entries: 193, ..OFFSETS }, 4));
+        assert!(
+            !made(Offsets { producer: usize::MAX - 3, ..OFFSETS }, 4) && !made(Offsets { entries: 193, ..OFFSETS }, 4)
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use vnet::mem::{CHUNK, Region};
 
@@ -84,10 +85,11 @@ impl XdpSocket {
             ZeroCopy::Yes => share.zero_copy,
             ZeroCopy::No => !share.zero_copy,
         };
-        if let Some(share) = share.filter(agrees)
-            && let Ok(opened) = Self::with_memory(wanted, region, Some(share))
-        {
-            return Ok(opened);
+        if let Some(share) = share.filter(agrees) {
+            match Self::with_memory(wanted, region, Some(share)) {
+                Err(XdpError::Os { source, .. }) if source.raw_os_error() != Some(libc::EBUSY) => (),
+                opened => return opened,
+            }
         }
         Self::with_memory(wanted, region, None)
     }
@@ -125,8 +127,7 @@ impl XdpSocket {
             _ => libc::XDP_COPY,
         };
         let flags = mode | libc::XDP_USE_NEED_WAKEUP;
-        xdp::bind(socket, wanted.device, wanted.queue, flags, share.map(|share| share.as_fd()))
-            .map_err(|source| busy_words(wanted, source))?;
+        bind(socket, wanted, flags, share).map_err(|source| busy_words(wanted, source))?;
         if wanted.busy_poll {
             xdp::set_busy_poll(socket, BUSY_POLL_MICROS, BUSY_POLL_BUDGET).map_err(fail("poll busily"))?;
         }
@@ -162,6 +163,21 @@ fn set_send_buffer(socket: BorrowedFd<'_>) {
     if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
         // The default of the system is enough to work with.
         let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
+    }
+}
+
+/// The kernel frees a queue some time after its last socket was closed; this is longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+fn bind(socket: BorrowedFd<'_>, wanted: &Wanted, flags: u16, share: Option<&XdpSocket>) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match xdp::bind(socket, wanted.device, wanted.queue, flags, share.map(XdpSocket::as_fd)) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            done => return done,
+        }
     }
 }
 

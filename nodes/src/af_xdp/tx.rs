@@ -83,7 +83,8 @@ impl SinkNode for Transmit {
         let Some(tx) = guard.as_mut() else {
             return self.refuse(cx, Error::Gone, vector.len());
         };
-        let kicked = if queue.owner == self.worker { self.send(cx, tx, vector) } else { self.send_copies(cx, tx, vector) };
+        let kicked =
+            if queue.owner == self.worker { self.send(cx, tx, vector) } else { self.send_copies(cx, tx, vector) };
         if kicked.called {
             cx.count(Error::Syscall, 1);
         }

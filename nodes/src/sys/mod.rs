@@ -12,9 +12,9 @@ pub mod vnet_hdr;
 pub(crate) mod bpf;
 pub(crate) mod netlink;
 pub(crate) mod raw;
-pub(crate) mod xdp;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod xdp;
 
 pub use heap::Heap;
 pub use link::{LinkFacts, link_by_name, veth_peer_mac};

@@ -71,7 +71,10 @@ pub(crate) fn offsets(socket: BorrowedFd<'_>, ring: RingKind) -> io::Result<Offs
     let mut all: libc::xdp_mmap_offsets = unsafe { zeroed() };
     let len = get(socket, libc::SOL_XDP, libc::XDP_MMAP_OFFSETS, &mut all)?;
     if len != size_of::<libc::xdp_mmap_offsets>() {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel's rings have no wake-up flags (before 5.4)"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the kernel's rings have no wake-up flags (before 5.4)",
+        ));
     }
     let ring = match ring {
         RingKind::Rx => all.rx,
@@ -206,8 +209,7 @@ fn set<T: Copy>(socket: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) 
 fn get<T: Copy>(socket: BorrowedFd<'_>, level: c_int, option: c_int, value: &mut T) -> io::Result<usize> {
     let mut len = size_of::<T>() as socklen_t;
     // SAFETY: the kernel writes at most `len` bytes to `value`.
-    let answer =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut *value).cast(), &raw mut len) };
+    let answer = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut *value).cast(), &raw mut len) };
     check(answer).map(|_| len as usize)
 }
 
