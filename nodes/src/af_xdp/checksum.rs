@@ -74,11 +74,8 @@ mod tests {
     /// A frame with its checksums right, and where the transport header begins.
     fn frame(six: bool, tcp: bool, payload: &[u8]) -> (Vec<u8>, usize) {
         let builder = PacketBuilder::ethernet2([2; 6], [4; 6]);
-        let builder = if six {
-            builder.ipv6([7; 16], [9; 16], 64)
-        } else {
-            builder.ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64)
-        };
+        let builder =
+            if six { builder.ipv6([7; 16], [9; 16], 64) } else { builder.ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64) };
         let mut bytes = Vec::new();
         if tcp {
             builder.tcp(1000, 80, 7, 9).write(&mut bytes, payload).unwrap();

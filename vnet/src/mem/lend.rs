@@ -340,8 +340,7 @@ mod tests {
         // The tokens of what is lent are given up.
         buffers.drain(..lent);
         assert_eq!(buffers.len(), 2);
-        let mut chain = buffers.iter_mut().find(|buffer| memory.packet(buffer).is_chain());
-        let chain = memory.packet(chain.as_mut().unwrap());
+        let chain = buffers.iter_mut().map(|buffer| memory.packet(buffer)).find(Packet::is_chain).unwrap();
         assert!(Lending::new(&mut pool).lend_copy(&chain, &mut loan).is_none(), "longer than a buffer");
         pool.free_all(&mut buffers);
         assert_eq!(pool.in_use(), 4);
