@@ -149,12 +149,14 @@ struct Balance<I, S, const PORT: bool> {
 
 /// What the first pass needs of a VIP: looked up once for a run of packets.
 struct StagedVip {
+    /// What it was looked up by: see [`Balance::vip`].
+    key: u64,
     number: u32,
     keys: VipKeys,
 }
 
-/// Before the first run: no VIP has this number.
-const NO_VIP: StagedVip = StagedVip { number: u32::MAX, keys: VipKeys::NONE };
+/// Before the first run: no packet has this key.
+const NO_VIP: StagedVip = StagedVip { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE };
 
 /// What is known about a packet beforehand.
 #[derive(Clone, Copy, Default)]
@@ -213,17 +215,16 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     /// The VIP of a packet with these words, and how its flows are hashed; `None`: that is not all there is to know.
     #[inline(always)]
     fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: I::Words) -> Option<(u32, VipKeys)> {
-        let keys = |number| Some(scope.local.flows.keys_of(scope.shared.mask(number)?, number));
-        if PORT {
-            let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-            let number = scope.shared.port_vip(number, protocol, port)?;
-            return Some((number, keys(number)?));
-        }
-        if number != self.vip.number {
-            self.vip = StagedVip { number, keys: keys(number)? };
+        // The prefix's number; and protocol and port, in 24 bits, where they decide.
+        let (protocol, port) = if PORT { ((words.ports() >> 32) as u8, words.ports() as u16) } else { (0, 0) };
+        let key = u64::from(number) << 32 | u64::from(protocol) << 16 | u64::from(port);
+        if key != self.vip.key {
+            let number = if PORT { scope.shared.port_vip(number, protocol, port)? } else { number };
+            let keys = scope.local.flows.keys_of(scope.shared.mask(number)?, number);
+            self.vip = StagedVip { key, number, keys };
             self.runs += 1;
         }
-        Some((number, self.vip.keys))
+        Some((self.vip.number, self.vip.keys))
     }
 
     /// What is staged of the common packets, as of [`Staged`].
@@ -369,7 +370,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
         }
         // As packets of flows that are known; `rare::find` takes the others off again.
-        if !PORT && self.runs == 1 {
+        if self.runs == 1 {
             count(vips, self.vip.number, staged.len() as u64 - others);
         } else {
             staged.iter().filter(|staged| staged.identity != 0).for_each(|staged| count(vips, staged.vip, 1));

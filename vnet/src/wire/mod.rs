@@ -55,6 +55,7 @@ macro_rules! header {
 
 pub mod arp;
 pub mod capture;
+mod change;
 pub mod checksum;
 pub mod ethernet;
 pub mod flow;
@@ -78,6 +79,7 @@ pub mod vnet_hdr;
 
 pub use arp::ArpHeader;
 pub use capture::{HeaderBytes, Start};
+pub use change::Change;
 pub use ethernet::{EthernetHeader, Mac};
 pub use flow::FlowKey4;
 pub use flow6::FlowKey6;

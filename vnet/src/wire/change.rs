@@ -1,0 +1,107 @@
+//! What a change to the bytes that a checksum covers does to the checksum (RFC 1624 section 3, equation 3).
+
+use super::checksum::fold;
+
+/// A change to bytes at even distances from the start of what a checksum covers; of several bytes in any order.
+///
+/// Old bytes count negatively, that is as their complement. Words are added in the order of bytes of this machine, as they stand in
+/// the packet: the sum is the same up to that order (RFC 1071 section 2 (B)), which is the field's, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Change(u64);
+
+impl Change {
+    /// Nothing.
+    pub const NONE: Change = Change(0);
+
+    /// And two bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn two(self, old: [u8; 2], new: [u8; 2]) -> Change {
+        Change(self.0 + u64::from(!u16::from_ne_bytes(old)) + u64::from(u16::from_ne_bytes(new)))
+    }
+
+    /// And four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn four(self, old: [u8; 4], new: [u8; 4]) -> Change {
+        Change(self.0 + u64::from(!u32::from_ne_bytes(old)) + u64::from(u32::from_ne_bytes(new)))
+    }
+
+    /// And sixteen bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn sixteen(self, old: [u8; 16], new: [u8; 16]) -> Change {
+        let pairs = old.as_chunks::<4>().0.iter().zip(new.as_chunks::<4>().0);
+        pairs.fold(self, |change, (old, new)| change.four(*old, *new))
+    }
+
+    /// The same in two bytes, for whoever keeps it: see [`Change::kept`].
+    #[inline(always)]
+    pub fn keep(self) -> u16 {
+        fold(self.0)
+    }
+
+    /// A change that was kept.
+    #[inline(always)]
+    pub fn kept(kept: u16) -> Change {
+        Change(u64::from(kept))
+    }
+
+    /// The checksum field after the change.
+    #[inline(always)]
+    pub fn of_field(self, field: [u8; 2]) -> [u8; 2] {
+        (!fold(u64::from(!u16::from_ne_bytes(field)) + self.0)).to_ne_bytes()
+    }
+
+    /// The field after the change where it holds the sum itself: that of a pseudo-header, which a device is to complete.
+    #[inline(always)]
+    pub fn of_sum(self, field: [u8; 2]) -> [u8; 2] {
+        fold(u64::from(u16::from_ne_bytes(field)) + self.0).to_ne_bytes()
+    }
+
+    /// UDP's field after the change: 0 says that there is no checksum, and stays; one that comes to 0 is sent as all ones (RFC 768).
+    #[inline(always)]
+    pub fn of_udp_field(self, field: [u8; 2]) -> [u8; 2] {
+        match self.of_field(field) {
+            _ if field == [0; 2] => field,
+            [0, 0] => [0xff; 2],
+            field => field,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::checksum::{finish, sum};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_changed_field_is_that_of_the_changed_bytes(mut bytes: [u8; 40], two: [u8; 2], four: [u8; 4], many: [u8; 16]) {
+            // No header is all zero.
+            bytes[39] |= 1;
+            let field = |bytes: &[u8]| finish(sum(bytes, 0)).to_be_bytes();
+            let before = field(&bytes);
+            let change = Change::NONE
+                .two([bytes[2], bytes[3]], two)
+                .four(*bytes[4..].first_chunk().unwrap(), four)
+                .sixteen(*bytes[8..].first_chunk().unwrap(), many);
+            bytes[2..4].copy_from_slice(&two);
+            bytes[4..8].copy_from_slice(&four);
+            bytes[8..24].copy_from_slice(&many);
+            prop_assert_eq!(change.of_field(before), field(&bytes));
+            prop_assert_eq!(Change::kept(change.keep()).of_field(before), field(&bytes));
+            prop_assert_eq!(change.of_sum(before.map(|byte| !byte)), field(&bytes).map(|byte| !byte));
+            prop_assert_eq!(change.of_udp_field([0; 2]), [0; 2]);
+        }
+    }
+
+    #[test]
+    fn a_datagram_always_has_a_checksum_if_it_had_one() {
+        let change = Change::NONE.two([0, 1], [0, 2]);
+        assert_eq!(change.of_field([0, 1]), [0, 0]);
+        assert_eq!(change.of_udp_field([0, 1]), [0xff, 0xff]);
+    }
+}
