@@ -16,8 +16,8 @@ use vnet::wire::{FlowKey4, FlowKey6};
 pub use pool::{Pick, PoolRange, pick};
 pub use quote::{Quoted, to_client, to_server};
 pub use sessions::{AT_ONCE, Followed, Sessions};
-pub use table::{Full, Session, Table};
-pub use translate::{Ends, Translated, translate, translate_ends};
+pub use table::{Chain, Full, Session, Table};
+pub use translate::{Ends, SessionChange, Translated, translate, translate_ends};
 
 use crate::slot_hash::FlowWords;
 

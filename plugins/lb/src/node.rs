@@ -14,6 +14,7 @@ pub mod fragments;
 pub(crate) mod in2out;
 mod nat;
 mod rare;
+mod run;
 mod segments;
 mod send;
 mod sweep;
@@ -25,16 +26,16 @@ use trace::{Record, Text};
 use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::config::{Encap, Family};
-use crate::flow_table::{FlowHash, VipKeys};
-use crate::format::{ServerLine, VipCounters, VipLine};
+use crate::flow_table::FlowHash;
+use crate::format::{ServerLine, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
 use family::{Inner, V4, V6};
-use flow::NoFlow;
 use fragments::Follow;
 use rare::Fragment;
+use run::Run;
 use segments::More;
 use send::{Common, SendTo};
 
@@ -136,27 +137,14 @@ fn pair<I: Inner, S: SendTo<I>>() -> Vec<NodeSpec> {
 
 /// The balancing node; `PORT`: the packet's number is that of a prefix with VIPs for single ports.
 struct Balance<I, S, const PORT: bool> {
-    /// The VIP of the last packet of this vector.
-    vip: StagedVip,
-    /// How often that changed in this vector.
-    runs: u32,
+    /// The VIPs of this vector.
+    run: Run,
     /// The version of the tables that this vector sees.
     epoch: Epoch,
     /// The server that [`rare`] gave the last packet that it saw, for its trace.
     rare: ServerHandle,
     _way: PhantomData<(I, S)>,
 }
-
-/// What the first pass needs of a VIP: looked up once for a run of packets.
-struct StagedVip {
-    /// What it was looked up by: see [`Balance::vip`].
-    key: u64,
-    number: u32,
-    keys: VipKeys,
-}
-
-/// Before the first run: no packet has this key.
-const NO_VIP: StagedVip = StagedVip { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE };
 
 /// What is known about a packet beforehand.
 #[derive(Clone, Copy, Default)]
@@ -209,22 +197,7 @@ impl Record for LbTrace {
 
 impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     fn new() -> Self {
-        Balance { vip: NO_VIP, runs: 0, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
-    }
-
-    /// The VIP of a packet with these words, and how its flows are hashed; `None`: that is not all there is to know.
-    #[inline(always)]
-    fn vip(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, words: I::Words) -> Option<(u32, VipKeys)> {
-        // The prefix's number; and protocol and port, in 24 bits, where they decide.
-        let (protocol, port) = if PORT { ((words.ports() >> 32) as u8, words.ports() as u16) } else { (0, 0) };
-        let key = u64::from(number) << 32 | u64::from(protocol) << 16 | u64::from(port);
-        if key != self.vip.key {
-            let number = if PORT { scope.shared.port_vip(number, protocol, port)? } else { number };
-            let keys = scope.local.flows.keys_of(scope.shared.mask(number)?, number);
-            self.vip = StagedVip { key, number, keys };
-            self.runs += 1;
-        }
-        Some((self.vip.number, self.vip.keys))
+        Balance { run: Run::NONE, epoch: Epoch::NONE, rare: ServerHandle::NONE, _way: PhantomData }
     }
 
     /// What is staged of the common packets, as of [`Staged`].
@@ -236,7 +209,8 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         words: Option<I::Words>,
     ) -> Option<(u64, u64)> {
         let words = words?;
-        let (vip, keys) = self.vip(scope, packet.meta().forward, words)?;
+        let number = packet.meta().forward;
+        let (vip, keys) = self.run.vip::<PORT>((scope.shared, scope.local), number, words.ports())?;
         // Where packets stay what they are, large segments are to be counted as what they become.
         let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
         if packet.meta().offload.intersects(unusual) {
@@ -257,14 +231,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         if let Some(usual) = self.usual(scope, packet, Some(words)) {
             return usual;
         }
-        let (number, ports) = (packet.meta().forward, words.ports());
-        let vip = if PORT { scope.shared.port_vip(number, (ports >> 32) as u8, ports as u16) } else { Some(number) };
-        let staged = match vip {
-            None => NoFlow::NoVip.staged(0),
-            Some(vip) if scope.shared.mask(vip).is_some() => NoFlow::Unfinished.staged(vip),
-            Some(vip) => rare::unmasked(scope.shared, vip),
-        };
-        staged.parts()
+        rare::unfinished::<PORT>(scope.shared, packet, words.ports()).parts()
     }
 }
 
@@ -370,13 +337,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
         }
         // As packets of flows that are known; `rare::find` takes the others off again.
-        if self.runs == 1 {
-            count(vips, self.vip.number, staged.len() as u64 - others);
-        } else {
-            staged.iter().filter(|staged| staged.identity != 0).for_each(|staged| count(vips, staged.vip, 1));
-        }
+        let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip);
+        self.run.count(vips, staged.len() - others, known);
         // The next vector may find other tables.
-        (self.vip, self.runs, self.epoch) = (NO_VIP, 0, Epoch::of(cx.tables));
+        (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables));
     }
 
     #[inline(always)]
@@ -450,12 +414,4 @@ fn send<I: Inner, S: SendTo<I>>(
         meta.offload = Offload::empty();
     }
     true
-}
-
-/// Counts packets of known flows of a VIP.
-#[inline(always)]
-fn count(vips: &mut [VipCounters], vip: u32, packets: u64) {
-    if let Some(counters) = vips.get_mut(vip as usize) {
-        counters.known += packets;
-    }
 }

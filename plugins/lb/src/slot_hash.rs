@@ -32,7 +32,7 @@ pub(crate) fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// The words of a flow's key: two for IPv4, five for IPv6 (as `vnet`'s flow keys give them).
-pub trait FlowWords: Copy + Send + Sync {
+pub trait FlowWords: Copy + PartialEq + Send + Sync {
     /// The words with what does not count for a VIP cleared.
     fn masked(self, mask: KeyMask) -> Self;
     /// Addresses in one word, mixed with four keys where they do not fit; protocol and ports in the other.

@@ -12,7 +12,7 @@ use crate::config::{Encap, Family, IpPrefix, LbConfig};
 use crate::flow_table::HashKeys;
 use crate::format::NatReport;
 use crate::local::{LbLocal, WAYS};
-use crate::nat::{AT_ONCE, FlowKey, Followed, Sessions, Table};
+use crate::nat::{AT_ONCE, Followed, Sessions, Table, Translated};
 use crate::node::in2out::OWN;
 
 /// The name under which routes to our own addresses stand.
@@ -191,7 +191,7 @@ fn held6(router: &mut Router, addresses: &BTreeSet<Ipv6Addr>) -> Vec<(Ipv6Addr, 
 const LOOKED_AT: usize = 2048;
 
 /// How many sessions there are by each of these addresses, which are in order, on all workers.
-fn count_sources<K: FlowKey>(
+fn count_sources<K: Translated>(
     router: &mut Router,
     addresses: Arc<[K::Address]>,
     sessions: fn(&LbLocal) -> &Sessions<K>,
@@ -251,7 +251,7 @@ fn set_routes<A: RouterFamily + Ord>(
 }
 
 /// Sees to it that every worker has room for so many sessions. Those that there are follow in many passes.
-fn make_room<K: FlowKey>(router: &mut Router, room: usize, sessions: fn(&mut LbLocal) -> &mut Sessions<K>) {
+fn make_room<K: Translated>(router: &mut Router, room: usize, sessions: fn(&mut LbLocal) -> &mut Sessions<K>) {
     for worker in 0..router.workers() {
         let has = router.ask(worker, move |worker| worker.local::<LbLocal>().map(|local| sessions(local).capacity()));
         if has.is_none_or(|has| has >= room) {

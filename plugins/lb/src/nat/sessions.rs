@@ -3,7 +3,7 @@
 //! Memory for the larger one comes from elsewhere and goes elsewhere, as with the flow table. Sessions follow a few at a time
 //! ([`Sessions::follow`]), so that no packet waits for all of them; until then they are found where they were.
 
-use super::FlowKey;
+use super::Translated;
 use super::table::{Full, Session, Table};
 use crate::handle::ServerHandle;
 
@@ -28,7 +28,7 @@ pub const AT_ONCE: usize = 48;
 /// Places that are looked at for each session that is moved: most of a table that is not full are soon passed by.
 const LOOKED_AT: usize = 16;
 
-impl<K: FlowKey> Sessions<K> {
+impl<K: Translated> Sessions<K> {
     /// None, and room for so many; see [`Table::with_capacity`].
     pub fn with_capacity(capacity: usize, keys: [u64; 4]) -> Self {
         Sessions { present: Table::with_capacity(capacity, keys), old: None }
@@ -48,6 +48,12 @@ impl<K: FlowKey> Sessions<K> {
     #[inline]
     pub fn of_client(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
         self.present.of_client(key, server).or_else(|| self.old.as_ref()?.0.of_client(key, server))
+    }
+
+    /// The table that new sessions are in, and most of the others.
+    #[inline(always)]
+    pub fn present(&self) -> &Table<K> {
+        &self.present
     }
 
     /// As [`Table::about`].
@@ -136,6 +142,7 @@ mod tests {
 
     use vnet::wire::FlowKey6;
 
+    use super::super::FlowKey;
     use super::*;
     use crate::flow_table::FlowHash;
 
@@ -145,7 +152,7 @@ mod tests {
         let client = FlowKey6 { src, dst: [3; 16], sport: 1000, dport: 80, proto: 6 };
         let server = client.with_destination(([4; 16], 8080));
         let flow = FlowHash { identity: 1 + u64::from(n), bucket: n };
-        Session { client, server, handle: ServerHandle::first(1), flow }
+        Session::new(client, server, ServerHandle::first(1), flow)
     }
 
     #[test]

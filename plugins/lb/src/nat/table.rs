@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::FlowKey;
+use vnet::wire::{FlowKey4, FlowKey6};
+
+use super::translate::{SessionChange, Translated};
 use crate::flow_table::FlowHash;
 use crate::handle::ServerHandle;
 use crate::slot_hash::{FlowWords, fold};
@@ -18,6 +20,8 @@ pub struct Session<K> {
     pub handle: ServerHandle,
     /// The flow in the flow table: while it is the server's there, or this server's part of it is there, this is.
     pub flow: FlowHash,
+    /// What packets to the server change in checksums.
+    change: SessionChange,
 }
 
 /// All places are taken.
@@ -37,11 +41,19 @@ pub struct Table<K> {
     cursor: usize,
 }
 
+/// One or two cache lines.
+#[repr(align(64))]
 struct Place<K> {
     session: Session<K>,
     /// The next places in its two chains, one more than them.
     next: [u32; 2],
 }
+
+const _: () = assert!(size_of::<Place<FlowKey4>>() == 64 && size_of::<Place<FlowKey6>>() == 128);
+
+/// A chain of sessions of clients: where to look for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chain(u32);
 
 /// A direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +62,18 @@ enum Way {
     Return = 1,
 }
 
-impl<K: FlowKey> Session<K> {
+impl<K: Translated> Session<K> {
+    /// Of a client's flow, which a server gets as another.
+    pub fn new(client: K, server: K, handle: ServerHandle, flow: FlowHash) -> Self {
+        Session { client, server, handle, flow, change: SessionChange::new(&client, &server) }
+    }
+
     const NONE: fn() -> Self = || Session {
         client: K::none(),
         server: K::none(),
         handle: ServerHandle::NONE,
         flow: FlowHash { identity: 0, bucket: 0 },
+        change: SessionChange::NONE,
     };
 
     fn key(&self, way: Way) -> K {
@@ -66,7 +84,7 @@ impl<K: FlowKey> Session<K> {
     }
 }
 
-impl<K: FlowKey> Table<K> {
+impl<K: Translated> Table<K> {
     /// No sessions, and room for so many, or some more; chains are ordered by hashes with these keys. Of 0 there is no room at all.
     pub fn with_capacity(capacity: usize, keys: [u64; 4]) -> Self {
         let capacity = if capacity == 0 { 0 } else { capacity.next_power_of_two() };
@@ -99,6 +117,39 @@ impl<K: FlowKey> Table<K> {
     #[inline]
     pub fn of_client(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
         self.client(key, server).map(|at| &self.places[at].session)
+    }
+
+    /// The chain of packets with these words, for [`Table::first`]; its memory is on its way.
+    #[inline(always)]
+    pub fn chain(&self, words: K::Words) -> Chain {
+        let chain = self.hash(Way::Forward, words) & self.heads[0].len().wrapping_sub(1);
+        if let Some(head) = self.heads[0].get(chain) {
+            vnet::mem::prefetch(head);
+        }
+        Chain(chain as u32)
+    }
+
+    /// The chain from its first session on, for [`Table::along`]; that session's memory is on its way.
+    #[inline(always)]
+    pub fn first(&self, Chain(chain): Chain) -> Chain {
+        let first = self.heads[0].get(chain as usize).copied().unwrap_or(0);
+        if let Some(place) = self.places.get((first as usize).wrapping_sub(1)) {
+            vnet::mem::prefetch(place);
+        }
+        Chain(first)
+    }
+
+    /// The session of a packet with these words to a server, in a chain from its first session on; how the server gets the packet, and
+    /// what that changes.
+    #[inline(always)]
+    pub fn along(&self, Chain(mut next): Chain, words: K::Words, server: ServerHandle) -> Option<(&K, SessionChange)> {
+        loop {
+            let place = self.places.get((next as usize).wrapping_sub(1))?;
+            if place.session.handle == server && place.session.client.words() == words {
+                return Some((&place.session.server, place.session.change));
+            }
+            next = place.next[Way::Forward as usize];
+        }
     }
 
     /// The session of a client, of several that with this server, or any.
@@ -203,11 +254,15 @@ impl<K: FlowKey> Table<K> {
     /// The chain of a key.
     #[inline]
     fn head(&self, way: Way, key: &K) -> usize {
-        let [a, b] = key.words().two(&self.keys);
-        let [k0, k1, k2, k3] = self.keys;
-        let hash = fold(fold(a ^ k0, b ^ k1) ^ k2, k3 ^ way as u64);
         // A power of two, of which there is one at least where this is asked.
-        hash as usize & (self.places.len() - 1)
+        self.hash(way, key.words()) & (self.places.len() - 1)
+    }
+
+    #[inline(always)]
+    fn hash(&self, way: Way, words: K::Words) -> usize {
+        let [a, b] = words.two(&self.keys);
+        let [k0, k1, k2, k3] = self.keys;
+        fold(fold(a ^ k0, b ^ k1) ^ k2, k3 ^ way as u64) as usize
     }
 
     fn remove(&mut self, at: usize) {
@@ -239,10 +294,9 @@ impl<K: FlowKey> Table<K> {
 mod tests {
     use std::collections::HashMap;
 
-    use proptest::prelude::*;
-    use vnet::wire::FlowKey4;
-
+    use super::super::FlowKey;
     use super::*;
+    use proptest::prelude::*;
 
     fn key(client: u8, port: u8) -> FlowKey4 {
         FlowKey4 { src: client.into(), dst: 99, sport: port.into(), dport: 80, proto: 6 }
@@ -252,7 +306,7 @@ mod tests {
         let client = key(client, port);
         let server = client.with_destination((1000 + u32::from(server_number), 8080));
         let flow = FlowHash { identity: 1 + u64::from(server.dst), bucket: 0 };
-        Session { client, server, handle: ServerHandle::first(1 + u32::from(server_number)), flow }
+        Session::new(client, server, ServerHandle::first(1 + u32::from(server_number)), flow)
     }
 
     #[test]

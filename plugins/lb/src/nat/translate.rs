@@ -1,7 +1,7 @@
 //! Changing addresses and ports in a packet, with every checksum that covers them.
 
 use vnet::wire::ip4::protocol;
-use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header, ip6_ext};
+use vnet::wire::{Change, FlowKey4, FlowKey6, Ip4Header, Ip6Header, ip6_ext};
 use vnet::{Offload, Packet};
 
 use super::FlowKey;
@@ -10,10 +10,13 @@ use super::FlowKey;
 pub trait Translated: FlowKey {
     /// Reads the key of a packet; `None`: it has none.
     fn read(packet: &[u8]) -> Option<Self>;
-    /// Writes the addresses of a key, and gives where the transport header begins.
-    fn write(self, packet: &mut [u8], change: &Change) -> Option<usize>;
-    /// Adds the words of the addresses.
-    fn add_addresses(&self, sum: &mut u64);
+    /// Writes the addresses of a key, where they change so, and gives where the transport header begins.
+    fn write(self, packet: &mut [u8], addresses: Change) -> Option<usize>;
+    /// Makes a packet, which changes so, one of this key, where all of its headers stand as usual. `false`, and nothing changes: they
+    /// do not, or it has used up its hops.
+    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool;
+    /// What other addresses change.
+    fn change(&self, to: &Self) -> Change;
     /// The addresses alone, of a packet.
     fn addresses(packet: &[u8]) -> Option<Self>;
     /// Source and destination, IPv4's in the first four bytes.
@@ -32,17 +35,36 @@ impl Translated for FlowKey4 {
     }
 
     #[inline]
-    fn write(self, packet: &mut [u8], change: &Change) -> Option<usize> {
+    fn write(self, packet: &mut [u8], addresses: Change) -> Option<usize> {
         let (header, _) = Ip4Header::mut_from_prefix(packet).ok()?;
         header.source.set(self.src);
         header.destination.set(self.dst);
-        header.checksum.set(change.complement(header.checksum.get(), change.addresses));
+        header.checksum = addresses.of_field(header.checksum.to_bytes()).into();
         Some(header.header_len())
     }
 
+    #[inline(always)]
+    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
+        let Some((head, rest)) = packet.split_first_chunk_mut::<24>() else { return false };
+        let udp = self.proto == protocol::UDP;
+        let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
+        let Some(field) = field.filter(|_| head[0] == 0x45 && head[8] > 1 && head[9] == self.proto) else {
+            return false;
+        };
+        let sum = change.addresses().of_field([head[10], head[11]]);
+        head[10..12].copy_from_slice(&sum);
+        head[12..16].copy_from_slice(&self.src.to_be_bytes());
+        head[16..20].copy_from_slice(&self.dst.to_be_bytes());
+        head[20..22].copy_from_slice(&self.sport.to_be_bytes());
+        head[22..].copy_from_slice(&self.dport.to_be_bytes());
+        *field = change.of_transport(*field, udp, unfinished);
+        true
+    }
+
     #[inline]
-    fn add_addresses(&self, sum: &mut u64) {
-        *sum += u64::from(self.src) + u64::from(self.dst);
+    fn change(&self, to: &Self) -> Change {
+        let change = Change::NONE.four(self.src.to_be_bytes(), to.src.to_be_bytes());
+        change.four(self.dst.to_be_bytes(), to.dst.to_be_bytes())
     }
 
     fn addresses(packet: &[u8]) -> Option<Self> {
@@ -72,18 +94,30 @@ impl Translated for FlowKey6 {
     }
 
     #[inline]
-    fn write(self, packet: &mut [u8], _: &Change) -> Option<usize> {
+    fn write(self, packet: &mut [u8], _: Change) -> Option<usize> {
         let offset = ip6_ext::walk(packet).ok()?.offset;
         let (header, _) = Ip6Header::mut_from_prefix(packet).ok()?;
         (header.source, header.destination) = (self.src, self.dst);
         Some(offset)
     }
 
+    #[inline(always)]
+    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
+        let Some((head, rest)) = packet.split_first_chunk_mut::<44>() else { return false };
+        let udp = self.proto == protocol::UDP;
+        let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
+        let Some(field) = field.filter(|_| head[6] == self.proto && head[7] > 1) else { return false };
+        head[8..24].copy_from_slice(&self.src);
+        head[24..40].copy_from_slice(&self.dst);
+        head[40..42].copy_from_slice(&self.sport.to_be_bytes());
+        head[42..].copy_from_slice(&self.dport.to_be_bytes());
+        *field = change.of_transport(*field, udp, unfinished);
+        true
+    }
+
     #[inline]
-    fn add_addresses(&self, sum: &mut u64) {
-        for word in self.src.as_chunks::<4>().0.iter().chain(self.dst.as_chunks::<4>().0) {
-            *sum += u64::from(u32::from_be_bytes(*word));
-        }
+    fn change(&self, to: &Self) -> Change {
+        Change::NONE.sixteen(self.src, to.src).sixteen(self.dst, to.dst)
     }
 
     fn addresses(packet: &[u8]) -> Option<Self> {
@@ -100,36 +134,43 @@ impl Translated for FlowKey6 {
     }
 }
 
-/// What is added to a sum in ones' complement (RFC 1624: what was there before counts negatively, as its complement).
-pub struct Change {
-    addresses: u64,
-    ports: u64,
+/// What a change of addresses, and one of addresses and ports, does to checksums.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionChange {
+    addresses: u16,
+    all: u16,
 }
 
-impl Change {
-    fn new<K: Translated>(from: &K, to: &K) -> Change {
-        let (mut old, mut addresses) = (0, 0);
-        from.add_addresses(&mut old);
-        to.add_addresses(&mut addresses);
-        let ports = |key: &K| u64::from(key.source().1) + u64::from(key.destination().1);
-        // The complement of a folded sum is the sum of the complements.
-        Change { addresses: addresses + u64::from(!fold(old)), ports: ports(to) + u64::from(!fold(ports(from))) }
+impl SessionChange {
+    /// Nothing.
+    pub const NONE: SessionChange = SessionChange { addresses: 0, all: 0 };
+
+    /// From one key to another.
+    pub fn new<K: Translated>(from: &K, to: &K) -> Self {
+        let addresses = from.change(to);
+        let ports = |key: &K| (key.source().1.to_be_bytes(), key.destination().1.to_be_bytes());
+        let (had, has) = (ports(from), ports(to));
+        SessionChange { addresses: addresses.keep(), all: addresses.two(had.0, has.0).two(had.1, has.1).keep() }
     }
 
-    /// A checksum field after the change.
-    #[inline]
-    fn complement(&self, field: u16, change: u64) -> u16 {
-        !fold(u64::from(!field) + change)
+    /// That of the addresses.
+    #[inline(always)]
+    pub fn addresses(self) -> Change {
+        Change::kept(self.addresses)
     }
-}
 
-/// A sum of 16-bit words in 16 bits.
-#[inline]
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
+    /// The transport's checksum field after the change. One that a device is still to complete (`unfinished`) holds the sum of the
+    /// pseudo-header, in which only the addresses are ([`Offload::CHECKSUM`](vnet::Offload::CHECKSUM)). A UDP checksum of 0 is none and stays so (RFC 768, RFC
+    /// 6936); one that comes to 0 is all ones.
+    #[inline(always)]
+    pub fn of_transport(self, field: [u8; 2], udp: bool, unfinished: bool) -> [u8; 2] {
+        let all = Change::kept(self.all);
+        match udp {
+            _ if unfinished => self.addresses().of_sum(field),
+            true => all.of_udp_field(field),
+            false => all.of_field(field),
+        }
     }
-    sum as u16
 }
 
 /// Gives a fragment that is not the first other addresses: the transport's checksum is in the first, and says so of all.
@@ -137,13 +178,10 @@ fn fold(mut sum: u64) -> u16 {
 pub fn translate_ends<K: Translated>(packet: &mut Packet<'_>, ends: Ends) -> bool {
     let Some(from) = K::addresses(packet.data()) else { return false };
     let to = K::of_ends(ends);
-    to.write(packet.data_mut(), &Change::new(&from, &to)).is_some()
+    to.write(packet.data_mut(), from.change(&to)).is_some()
 }
 
 /// Makes a packet of one key one of another key, of the same protocol, TCP or UDP. `false`, and nothing useful: it is cut short.
-///
-/// A checksum that a device is still to complete holds the sum of the pseudo-header, in which only the addresses are
-/// ([`Offload::CHECKSUM`]). A UDP checksum of 0 is none and stays so (RFC 768, RFC 6936); one that comes to 0 is all ones.
 #[inline]
 pub fn translate<K: Translated>(packet: &mut Packet<'_>, from: &K, to: &K) -> bool {
     let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
@@ -151,27 +189,17 @@ pub fn translate<K: Translated>(packet: &mut Packet<'_>, from: &K, to: &K) -> bo
 }
 
 fn translate_bytes<K: Translated>(bytes: &mut [u8], unfinished: bool, from: &K, to: &K) -> bool {
-    let change = Change::new(from, to);
-    let Some(at) = to.write(bytes, &change) else { return false };
-    let Some(transport) = bytes.get_mut(at..) else { return false };
-    let Some(ports) = transport.first_chunk_mut::<4>() else { return false };
+    let change = SessionChange::new(from, to);
+    let Some(at) = to.write(bytes, change.addresses()) else { return false };
+    let Some((ports, rest)) = bytes.get_mut(at..).and_then(|transport| transport.split_first_chunk_mut::<4>()) else {
+        return false;
+    };
     ports[..2].copy_from_slice(&to.source().1.to_be_bytes());
     ports[2..].copy_from_slice(&to.destination().1.to_be_bytes());
     let udp = to.protocol() == protocol::UDP;
-    let field = transport.get_mut(if udp { 6 } else { 16 }..).and_then(|rest| rest.first_chunk_mut::<2>());
+    let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
     let Some(field) = field else { return false };
-    let old = u16::from_be_bytes(*field);
-    *field = if unfinished {
-        fold(u64::from(old) + change.addresses)
-    } else if udp && old == 0 {
-        0
-    } else {
-        match change.complement(old, change.addresses + change.ports) {
-            0 if udp => 0xffff,
-            sum => sum,
-        }
-    }
-    .to_be_bytes();
+    *field = change.of_transport(*field, udp, unfinished);
     true
 }
 
@@ -225,7 +253,10 @@ mod tests {
             let mut packet = packet4(&from, &payload);
             let key_of = <FlowKey4 as Translated>::read;
             prop_assert_eq!(key_of(&packet), Some(from));
+            let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
+            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), false));
+            prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 20, udp), same(packet4(&to, &payload), 20, udp));
         }
 
@@ -238,7 +269,10 @@ mod tests {
             let key = |(src, dst, sport, dport)| FlowKey6 { src, dst, sport, dport, proto };
             let (from, to) = (key(from), key(to));
             let mut packet = packet6(&from, &payload);
+            let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
+            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), false));
+            prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 40, udp), same(packet6(&to, &payload), 40, udp));
         }
 
@@ -249,7 +283,10 @@ mod tests {
             let pseudo = |key: &FlowKey4| checksum::fold(checksum::pseudo4(key.src, key.dst, 6, 20));
             let mut packet = packet4(&from, &[]);
             packet[36..38].copy_from_slice(&pseudo(&from).to_be_bytes());
+            let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, true, &from, &to));
+            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), true));
+            prop_assert_eq!(&usual, &packet);
             let field = u16::from_be_bytes([packet[36], packet[37]]);
             // Both zeros are the same number.
             prop_assert_eq!(field % 0xffff, pseudo(&to) % 0xffff);
@@ -259,6 +296,10 @@ mod tests {
         fn never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..60), proto in prop::sample::select(vec![6u8, 17])) {
             let key = FlowKey4 { proto, ..FlowKey4::default() };
             let _ = translate_bytes(&mut bytes, false, &key, &key);
+            let before = bytes.clone();
+            if !key.write_usual(&mut bytes, SessionChange::NONE, false) {
+                prop_assert_eq!(&bytes, &before);
+            }
             let key = FlowKey6 { proto, ..FlowKey6::default() };
             let _ = translate_bytes(&mut bytes, true, &key, &key);
         }

@@ -8,21 +8,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header};
-use vnet::{Cx, Held, NodeSpec, Packet, PacketNode, Scope};
+use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector};
 
 use super::family::{Inner, V4, V6};
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
+use super::run::Run;
 use super::segments::More;
-use super::{Error, LbTrace, Next, Staged, longest};
+use super::{Error, LbTrace, Next, Staged, longest, own};
 use crate::config::Encap;
 use crate::flow_table::{FlowHash, FlowTable};
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
-use crate::local::{Epoch, LbLocal, Way, is_alive};
+use crate::local::{Epoch, LbLocal, ServerLocal, Way, is_alive};
 use crate::nat::{
-    FlowKey, Pick, Quoted, Session, Sessions, Translated, owner, pick, to_server, translate, translate_ends,
+    Chain, FlowKey, Pick, Quoted, Session, Sessions, Table, Translated, owner, pick, to_server, translate,
+    translate_ends,
 };
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
@@ -36,6 +38,8 @@ pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words, Flow = S
 
     /// A worker's sessions, and its flow table.
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<Self::Key>, &FlowTable);
+    /// The same, and what it keeps of servers.
+    fn with_servers(local: &mut LbLocal) -> (&Sessions<Self::Key>, &mut [ServerLocal]);
     /// The sessions, to read.
     fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
     /// The addresses that servers see instead of clients'.
@@ -54,6 +58,9 @@ impl NatInner for V4 {
 
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey4>, &FlowTable) {
         (&mut local.nat4, &local.flows)
+    }
+    fn with_servers(local: &mut LbLocal) -> (&Sessions<FlowKey4>, &mut [ServerLocal]) {
+        (&local.nat4, &mut local.servers)
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey4> {
         &local.nat4
@@ -78,6 +85,9 @@ impl NatInner for V6 {
 
     fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey6>, &FlowTable) {
         (&mut local.nat6, &local.flows)
+    }
+    fn with_servers(local: &mut LbLocal) -> (&Sessions<FlowKey6>, &mut [ServerLocal]) {
+        (&local.nat6, &mut local.servers)
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey6> {
         &local.nat6
@@ -108,6 +118,8 @@ pub(super) fn nodes<I: NatInner>() -> Vec<NodeSpec> {
 
 /// The balancing node of NAT; `FULL`: the source is replaced, too.
 struct Translate<I, const FULL: bool> {
+    /// The VIPs of this vector.
+    run: Run,
     /// The server of the last packet, for its trace.
     server: ServerHandle,
     _family: PhantomData<I>,
@@ -115,7 +127,7 @@ struct Translate<I, const FULL: bool> {
 
 impl<I, const FULL: bool> Translate<I, FULL> {
     fn new() -> Self {
-        Translate { server: ServerHandle::NONE, _family: PhantomData }
+        Translate { run: Run::NONE, server: ServerHandle::NONE, _family: PhantomData }
     }
 }
 
@@ -132,11 +144,11 @@ impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
     }
 }
 
-/// As [`Staged`], with the bucket kept.
+/// As [`Staged`], with the chain of sessions in which the packet's is: from `begin` on from its first session on.
 #[derive(Clone, Copy, Default)]
 pub struct NatStaged {
     staged: Staged,
-    bucket: u32,
+    chain: Chain,
 }
 
 impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
@@ -147,39 +159,78 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     type Staged = NatStaged;
     type Trace = LbTrace;
 
+    #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> NatStaged {
-        let none = |staged| NatStaged { staged, bucket: 0 };
         let words = match I::words(packet.data()) {
             Ok(words) => words,
-            Err(why) => return none(rare::staged::<I, true>(scope.shared, packet, why)),
+            Err(why) => {
+                let staged = rare::staged::<I, true>(scope.shared, packet, why);
+                return NatStaged { staged, chain: Chain::default() };
+            }
         };
-        let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-        let Some(vip) = scope.shared.port_vip(packet.meta().forward, protocol, port) else {
-            return none(NoFlow::NoVip.staged(0));
+        let number = packet.meta().forward;
+        let Some((vip, keys)) = self.run.vip::<true>((scope.shared, scope.local), number, words.ports()) else {
+            let staged = rare::unfinished::<true>(scope.shared, packet, words.ports());
+            return NatStaged { staged, chain: Chain::default() };
         };
-        let Some(mask) = scope.shared.mask(vip) else {
-            return none(rare::unmasked(scope.shared, vip));
-        };
-        let hash = scope.local.flows.keys_of(mask, vip).hash(words);
+        let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        NatStaged { staged: Staged { identity: hash.identity, vip, found: 0 }, bucket: hash.bucket }
+        let chain = I::sessions_of(scope.local).present().chain(words);
+        NatStaged { staged: Staged { identity: hash.identity, vip, found: hash.bucket }, chain }
+    }
+
+    /// Finds the flows, and where their sessions begin.
+    #[inline(always)]
+    fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [NatStaged]) {
+        let now = cx.now().seconds;
+        let mut finder = cx.local.flows.finder();
+        for NatStaged { staged, .. } in staged.iter_mut().filter(|staged| staged.staged.identity != 0) {
+            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
+            staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
+        }
+        let sessions = I::sessions_of(cx.local).present();
+        staged.iter_mut().for_each(|staged| staged.chain = sessions.first(staged.chain));
+        // As packets of flows that are known; `rare::find` takes the others off again.
+        let known = || staged.iter().map(|staged| staged.staged).filter(|staged| staged.identity != 0);
+        self.run.count(&mut cx.local.vips, known().count(), known().map(|staged| staged.vip));
+        // The next vector may find other tables.
+        self.run = Run::NONE;
+    }
+
+    #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
+        if !FULL && cx.shared.workers > 1 {
+            // It may belong to another worker.
+            return (0, Next::Drop);
+        }
+        let epoch = Epoch::of(cx.tables);
+        let (sessions, servers) = I::with_servers(cx.local);
+        let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
+        let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
+        let done = vector.head_with(staged, |packet, NatStaged { staged, chain }| {
+            let server = ServerHandle::from_bits(staged.found);
+            let own = own(servers, server, epoch, packet).filter(|own| own.way.node == to);
+            own.is_some_and(|own| usual::<I>(own, sessions.present(), packet, (server, chain)))
+        });
+        (done, Next::To(to))
     }
 
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
-        let NatStaged { staged, bucket } = staged;
+        let NatStaged { staged, .. } = staged;
         if let Some(owner) = elsewhere::<I, FULL>(cx, packet, staged) {
+            if staged.identity != 0 {
+                uncount(cx.local, staged.vip);
+            }
             packet.hand_over(owner, cx.this_node());
             return Next::HandOver;
         }
-        let (now, epoch) = (cx.now().seconds, Epoch::of(cx.tables));
-        let before = *rare::counters(cx.local, staged.vip);
+        let epoch = Epoch::of(cx.tables);
+        let mut before = *rare::counters(cx.local, staged.vip);
+        before.known = before.known.saturating_sub((staged.identity != 0).into());
         self.server = ServerHandle::NONE;
-        let (mut found, mut fragment) = (ServerHandle::NONE, None);
-        if staged.identity != 0 {
-            let hash = FlowHash { identity: staged.identity, bucket };
-            found = cx.local.flows.known(hash, now).unwrap_or(ServerHandle::NONE);
-            rare::counters(cx.local, staged.vip).known += 1;
-        }
+        let mut fragment = None;
+        // Of a packet without a flow this is none.
+        let mut found = ServerHandle::from_bits(staged.found);
         if !cx.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, epoch)) {
             found = match rare::find(cx, packet, staged) {
                 Ok(found) => {
@@ -233,7 +284,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
                 Ok(server) => server,
                 Err(error) => {
-                    uncount(cx.local, staged.vip, before, found);
+                    recount(cx.local, staged.vip, before, found);
                     return cx.drop(packet, error);
                 }
             },
@@ -325,13 +376,43 @@ fn begin<I: NatInner, const FULL: bool>(
         cx.local.no_source += 1;
         return Err(Error::NoSource);
     };
-    sessions.insert(Session { client, server, handle, flow }).map_err(|_| Error::NoSession)?;
+    sessions.insert(Session::new(client, server, handle, flow)).map_err(|_| Error::NoSession)?;
     Ok(server)
+}
+
+/// Makes a packet of a known flow one for its server, where its headers stand as usual and its session is there.
+#[inline(always)]
+fn usual<I: NatInner>(
+    own: &mut ServerLocal,
+    sessions: &Table<I::Key>,
+    packet: &mut Packet<'_>,
+    (server, chain): (ServerHandle, Chain),
+) -> bool {
+    let (length, offload) = (packet.plain_len(), packet.meta().offload);
+    if offload.intersects(Offload::GSO) {
+        return false;
+    }
+    let Some(words) = I::usual(packet.data()) else { return false };
+    let Some((to, change)) = sessions.along(chain, words, server) else { return false };
+    if !to.write_usual(packet.data_mut(), change, offload.contains(Offload::CHECKSUM)) {
+        return false;
+    }
+    own.packets += 1;
+    own.bytes += length as u64;
+    let meta = packet.meta_mut();
+    (meta.forward, meta.dpo) = (own.way.index, own.way.track);
+    true
+}
+
+/// Takes back that a packet was counted as one of a known flow.
+fn uncount(local: &mut LbLocal, vip: u32) {
+    let counters = rare::counters(local, vip);
+    counters.known = counters.known.saturating_sub(1);
 }
 
 /// Takes back how a packet was counted that gets no further than its server: it is counted under its own reason.
 #[cold]
-fn uncount(local: &mut LbLocal, vip: u32, before: VipCounters, server: ServerHandle) {
+fn recount(local: &mut LbLocal, vip: u32, before: VipCounters, server: ServerHandle) {
     let counters = rare::counters(local, vip);
     let was_new = counters.new > before.new;
     *counters = before;

@@ -248,13 +248,17 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
     why.staged(vip.unwrap_or(0))
 }
 
-/// What is staged of a packet of a VIP of which the tables have no mask: there is no such VIP any more, or there is more to
-/// look at than the flow.
+/// What is staged of a packet that has a flow, and of whose VIP that is not all there is to look at: the VIP may be gone, too.
 #[cold]
 #[inline(never)]
-pub(super) fn unmasked(shared: &LbTables, vip: u32) -> Staged {
-    let named = shared.vip(vip).is_some_and(|entry| entry.names.is_some());
-    if named { NoFlow::Named.staged(vip) } else { NoFlow::NoVip.staged(0) }
+pub(super) fn unfinished<const PORT: bool>(shared: &LbTables, packet: &Packet<'_>, ports: u64) -> Staged {
+    let number = packet.meta().forward;
+    let vip = if PORT { shared.port_vip(number, (ports >> 32) as u8, ports as u16) } else { Some(number) };
+    match vip {
+        Some(vip) if shared.mask(vip).is_some() => NoFlow::Unfinished.staged(vip),
+        Some(vip) if shared.vip(vip).is_some_and(|entry| entry.names.is_some()) => NoFlow::Named.staged(vip),
+        _ => NoFlow::NoVip.staged(0),
+    }
 }
 
 /// The server that the connection ID of a packet names, if it names one.
