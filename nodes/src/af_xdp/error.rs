@@ -61,7 +61,9 @@ impl From<Refused> for XdpError {
 impl XdpError {
     pub(super) fn new(device: &str, doing: &'static str, source: io::Error) -> XdpError {
         let hint = match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => " (needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF)",
+            Some(libc::EPERM | libc::EACCES) => {
+                " (needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and not only those of a user namespace)"
+            }
             _ => "",
         };
         XdpError::Os { device: device.into(), doing, source, hint: hint.into() }

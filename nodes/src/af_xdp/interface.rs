@@ -127,6 +127,13 @@ pub fn create(router: &mut Router, options: &XdpOptions) -> Result<IfIndex, XdpE
         let _ = remove(router, index);
         return Err(error);
     }
+    if attached == Attach::Generic {
+        let text = format!(
+            "{device}: the program runs behind the driver: large segments come in one piece, fit no buffer and are dropped; \
+             have senders cut them (ethtool -K ... tso off gso off; gro off here)"
+        );
+        router.log().add(Level::Warn, "af_xdp", text);
+    }
     if link.mtu > super::MAX_MTU {
         let text = format!(
             "{device}: packets longer than {} bytes do not fit a buffer and are dropped, and the device's MTU is {}",

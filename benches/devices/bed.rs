@@ -1,0 +1,166 @@
+//! Three namespaces in a row, and who carries frames through the middle one.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use nodes::sys::in_namespace;
+
+use crate::Router;
+
+/// Addresses of the devices, and of somebody who is not there: the far end drops frames for others at once.
+pub const MACS: [(&str, &str, &str); 4] = [
+    ("a", "a0", "02:00:00:00:01:02"),
+    ("r", "r0", "02:00:00:00:01:01"),
+    ("r", "r1", "02:00:00:00:02:01"),
+    ("b", "b0", "02:00:00:00:02:02"),
+];
+const NOBODY: &str = "02:00:00:00:02:99";
+
+/// What came of one turn.
+pub struct Turn {
+    pub offered: u64,
+    pub delivered: u64,
+    pub seconds: f64,
+}
+
+/// The namespaces; deleted when dropped.
+pub struct Bed {
+    prefix: String,
+    dir: PathBuf,
+}
+
+/// A process, ended when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Bed {
+    pub fn new() -> Option<Bed> {
+        let prefix = format!("mgl-bench-{}", std::process::id());
+        let bed = Bed { dir: std::env::temp_dir().join(&prefix), prefix };
+        fs::create_dir_all(&bed.dir).ok()?;
+        for name in ["a", "r", "b"] {
+            let namespace = bed.namespace(name);
+            if !ip(&format!("netns add {namespace}")) {
+                return None;
+            }
+            let settings = "net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1";
+            ip(&format!("netns exec {namespace} sysctl -qw {settings}"));
+        }
+        Some(bed)
+    }
+
+    fn namespace(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Lays fresh links, has `router` carry what is offered for a while, and counts in the middle of that.
+    pub fn turn(&self, router: Router, time: Duration) -> Turn {
+        self.link();
+        let carrier = self.start(router);
+        // Until it is ready; Maglane reads a script.
+        sleep(Duration::from_millis(700));
+        let sender = self.spawn("a", 1, Command::new(std::env::current_exe().unwrap()).arg("offer"));
+        sleep(Duration::from_millis(400));
+        let (from, offered, delivered) = (Instant::now(), self.sent(), self.arrived());
+        sleep(time);
+        let turn = Turn {
+            offered: self.sent() - offered,
+            delivered: self.arrived() - delivered,
+            seconds: from.elapsed().as_secs_f64(),
+        };
+        drop(sender);
+        drop(carrier);
+        ip(&format!("-n {} link delete a0", self.namespace("a")));
+        ip(&format!("-n {} link delete b0", self.namespace("b")));
+        turn
+    }
+
+    fn link(&self) {
+        let [a, r, b] = ["a", "r", "b"].map(|name| self.namespace(name));
+        ip(&format!("link add a0 netns {a} type veth peer name r0 netns {r}"));
+        ip(&format!("link add b0 netns {b} type veth peer name r1 netns {r}"));
+        for (name, device, mac) in MACS {
+            ip(&format!("-n {} link set {device} address {mac} up", self.namespace(name)));
+        }
+    }
+
+    fn start(&self, router: Router) -> Running {
+        let own = std::env::current_exe().unwrap();
+        match router {
+            Router::PacketLoop => self.spawn("r", 0, Command::new(own).arg("packet-loop")),
+            Router::XdpLoop => self.spawn("r", 0, Command::new(own).arg("xdp-loop")),
+            Router::Packet | Router::Xdp => {
+                let script = self.dir.join("script");
+                let mut lines = String::new();
+                for (number, device) in ["r0", "r1"].into_iter().enumerate() {
+                    lines += &if router == Router::Xdp {
+                        format!("create interface af_xdp host-if {device} name host-{device}\n")
+                    } else {
+                        format!("create host-interface name {device} hw-addr {}\n", MACS[1 + number].2)
+                    };
+                    lines += &format!("set interface ip address host-{device} 10.0.{}.1/24\n", number + 1);
+                    lines += &format!("set interface state host-{device} up\n");
+                }
+                lines += &format!("set ip neighbor host-r1 10.0.2.2 {NOBODY}\n");
+                fs::write(&script, lines).unwrap();
+                let socket = self.dir.join("cli.sock");
+                let words = format!("unix {{ nodaemon cli-listen {} exec {} }}", socket.display(), script.display());
+                self.spawn("r", 0, Command::new(env!("CARGO_BIN_EXE_maglane")).args(words.split(' ')))
+            }
+        }
+    }
+
+    /// Starts a program in a namespace, on one processor.
+    fn spawn(&self, name: &str, processor: usize, command: &mut Command) -> Running {
+        let namespace = self.namespace(name);
+        let child = in_namespace(Some(&namespace), || {
+            let mut set = CpuSet::new();
+            // A machine of one processor has them share it.
+            if set.set(processor).is_ok() {
+                let _ = sched_setaffinity(Pid::from_raw(0), &set);
+            }
+            command.stdout(Stdio::null()).spawn()
+        });
+        Running(child.unwrap().unwrap())
+    }
+
+    fn sent(&self) -> u64 {
+        self.counter("a", "a0", 9)
+    }
+
+    fn arrived(&self) -> u64 {
+        self.counter("b", "b0", 1)
+    }
+
+    /// A column of the kernel's table of devices.
+    fn counter(&self, name: &str, device: &str, column: usize) -> u64 {
+        let text = in_namespace(Some(&self.namespace(name)), || fs::read_to_string("/proc/thread-self/net/dev"));
+        let text = text.unwrap().unwrap();
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().nth(column).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for name in ["a", "r", "b"] {
+            ip(&format!("netns delete {}", self.namespace(name)));
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn ip(words: &str) -> bool {
+    Command::new("ip").args(words.split_whitespace()).status().is_ok_and(|status| status.success())
+}

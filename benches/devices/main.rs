@@ -1,0 +1,106 @@
+//! Frames through a router between two veths, in namespaces: what arrives in the far namespace, by a minimal loop and by
+//! Maglane, over AF_PACKET and over AF_XDP.
+//!
+//! `cargo bench --bench devices [-- [--json] [--rounds N] [--millis N]]`. In every round each of the four has its turn on
+//! fresh devices; figures are medians of the rounds, and only the ratios of one run say something. The sender has one
+//! processor, the router and what the far end does the other. Takes root and `ip`.
+
+mod bed;
+mod loops;
+mod xdp;
+
+use std::process::exit;
+use std::time::Duration;
+
+use bed::Bed;
+
+/// Who carries the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// A loop over the rings of AF_PACKET that copies and does nothing else.
+    PacketLoop,
+    /// Maglane's host-interfaces.
+    Packet,
+    /// A loop over AF_XDP with one memory for both devices, that copies nothing.
+    XdpLoop,
+    /// Maglane's af_xdp interfaces.
+    Xdp,
+}
+
+const ALL: [(Router, &str); 4] = [
+    (Router::PacketLoop, "af_packet minimal loop"),
+    (Router::Packet, "af_packet maglane"),
+    (Router::XdpLoop, "af_xdp minimal loop"),
+    (Router::Xdp, "af_xdp maglane"),
+];
+
+fn main() {
+    let (mut json, mut rounds, mut millis) = (false, 5, 1500);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = |most| match words.next().and_then(|word| word.parse().ok()) {
+            Some(number @ 1..) if number <= most => number,
+            _ => fail(&format!("expected a number from 1 to {most} after {word}")),
+        };
+        match word.as_str() {
+            "--json" => json = true,
+            // Cargo adds this.
+            "--bench" => (),
+            "--rounds" => rounds = number(1000),
+            "--millis" => millis = number(60_000),
+            // What this program starts of itself, in a namespace.
+            "offer" => return loops::offer(),
+            "packet-loop" => return loops::packet(),
+            "xdp-loop" => return xdp::run(),
+            _ => fail("expected --json, --rounds N or --millis N"),
+        }
+    }
+    let Some(bed) = Bed::new() else { fail("needs root (CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN) and `ip'") };
+    let mut rates = [const { Vec::new() }; ALL.len()];
+    let mut offered = [const { Vec::new() }; ALL.len()];
+    for _ in 0..rounds {
+        for (at, (router, name)) in ALL.into_iter().enumerate() {
+            let turn = bed.turn(router, Duration::from_millis(millis));
+            if turn.delivered == 0 {
+                eprintln!("{name}: nothing arrived");
+            }
+            rates[at].push(turn.delivered as f64 / turn.seconds);
+            offered[at].push(turn.offered as f64 / turn.seconds);
+        }
+    }
+    let medians = rates.map(median);
+    let offered = offered.map(median);
+    for (at, (_, name)) in ALL.into_iter().enumerate() {
+        if json {
+            let (mpps, offered) = (medians[at] / 1e6, offered[at] / 1e6);
+            println!(
+                "{}",
+                serde_json::json!({"bench": "devices", "router": name, "mpps": mpps, "offered_mpps": offered})
+            );
+        } else {
+            println!("{name:<24} {:.3} Mpps delivered of {:.3} offered", medians[at] / 1e6, offered[at] / 1e6);
+        }
+    }
+    let ratios = [
+        ("af_packet maglane / minimal loop", medians[1] / medians[0]),
+        ("af_xdp maglane / minimal loop", medians[3] / medians[2]),
+        ("af_xdp maglane / af_packet maglane", medians[3] / medians[1]),
+    ];
+    for (what, ratio) in ratios {
+        if json {
+            println!("{}", serde_json::json!({"bench": "devices", "ratio": what, "value": ratio}));
+        } else {
+            println!("{what:<36} {ratio:.2}");
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn fail(words: &str) -> ! {
+    eprintln!("devices: {words}");
+    exit(2)
+}
