@@ -124,13 +124,15 @@ impl Bed {
     /// Starts a program in a namespace, on one processor.
     fn spawn(&self, name: &str, processor: usize, command: &mut Command) -> Running {
         let namespace = self.namespace(name);
+        // Maglane logs what it does; a loop only fails.
+        let quiet = command.get_program() == env!("CARGO_BIN_EXE_maglane");
         let child = in_namespace(Some(&namespace), || {
             let mut set = CpuSet::new();
             // A machine of one processor has them share it.
             if set.set(processor).is_ok() {
                 let _ = sched_setaffinity(Pid::from_raw(0), &set);
             }
-            command.stdout(Stdio::null()).spawn()
+            command.stdout(Stdio::null()).stderr(if quiet { Stdio::null() } else { Stdio::inherit() }).spawn()
         });
         Running(child.unwrap().unwrap())
     }

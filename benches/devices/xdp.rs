@@ -141,7 +141,8 @@ impl Port {
         // SAFETY: the address's own length. What newer kernels know beyond may fail.
         unsafe {
             sure(c_long::from(libc::bind(self.socket, (&raw const address).cast(), len)));
-            libc::setsockopt(self.socket, libc::SOL_XDP, 9, (&raw const RING).cast(), 4);
+            let budget = RING;
+            libc::setsockopt(self.socket, libc::SOL_XDP, 9, (&raw const budget).cast(), 4);
         }
     }
 }

@@ -68,11 +68,11 @@ impl Way {
 
     /// Sends bytes over TCP; all must come, and an answer must come back.
     fn upload(&self, from: &str, to: &str, address: &str, bytes: usize) {
-        let limit = Some(Duration::from_secs(20));
+        let limit = Duration::from_secs(20);
         let listener = self.lab.within(to, || TcpListener::bind(address)).unwrap();
         let reader = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(limit).unwrap();
+            stream.set_read_timeout(Some(limit)).unwrap();
             let (mut hasher, mut total, mut piece) = (DefaultHasher::new(), 0, vec![0; 1 << 16]);
             loop {
                 let len = stream.read(&mut piece).unwrap();
@@ -86,9 +86,9 @@ impl Way {
             total
         });
         let mut stream =
-            self.lab.within(from, || TcpStream::connect_timeout(&address.parse().unwrap(), limit.unwrap())).unwrap();
-        stream.set_write_timeout(limit).unwrap();
-        stream.set_read_timeout(limit).unwrap();
+            self.lab.within(from, || TcpStream::connect_timeout(&address.parse().unwrap(), limit)).unwrap();
+        stream.set_write_timeout(Some(limit)).unwrap();
+        stream.set_read_timeout(Some(limit)).unwrap();
         // A sum that is the same wherever the stream is cut: byte for byte.
         let mut state = 1_u64;
         let data: Vec<u8> = std::iter::repeat_with(|| {
