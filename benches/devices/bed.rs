@@ -26,6 +26,8 @@ pub struct Turn {
     pub offered: u64,
     pub delivered: u64,
     pub seconds: f64,
+    /// Processor time of whoever carries, what the kernel does in its name included.
+    pub busy: Duration,
 }
 
 /// The namespaces; deleted when dropped.
@@ -36,6 +38,18 @@ pub struct Bed {
 
 /// A process, ended when dropped.
 struct Running(Child);
+
+impl Running {
+    /// Processor time of all its threads (`schedstat` of the kernel, first number).
+    fn busy(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let times = tasks.flatten().filter_map(|task| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(times.sum())
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -72,11 +86,12 @@ impl Bed {
         sleep(Duration::from_millis(700));
         let sender = self.spawn("a", 1, Command::new(std::env::current_exe().unwrap()).arg("offer"));
         sleep(Duration::from_millis(400));
-        let (from, offered, delivered) = (Instant::now(), self.sent(), self.arrived());
+        let (from, offered, delivered, busy) = (Instant::now(), self.sent(), self.arrived(), carrier.busy());
         sleep(time);
         let turn = Turn {
             offered: self.sent() - offered,
             delivered: self.arrived() - delivered,
+            busy: carrier.busy() - busy,
             seconds: from.elapsed().as_secs_f64(),
         };
         drop(sender);
