@@ -1,18 +1,17 @@
-//! `ip4-icmp-input` and `ip4-icmp-echo-request`: ICMP for our own addresses.
+//! IPv4's part of [`icmp`], and `ip4-icmp-echo-request`, which answers.
 //!
-//! Uses: the message. Sets: the reply, in place. Next: `ip4-lookup` for replies; `ip4-punt` for what nobody waits for. Tells the control thread what
-//! errors say about the ways of our tunnels.
+//! Uses: the message. Sets: the reply, in place. Next: `ip4-lookup`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use vnet::wire::ip4::Ip4Header;
 use vnet::wire::{Icmp4Header, checksum, icmp4};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
 use super::HeaderTrace;
-use super::icmp_error::RateLimit;
-use crate::path_mtu::{Heard, TooLong};
-use crate::ping::{self, Seen};
+use crate::ip::icmp::{self, Icmp, Message, Says};
+use crate::path_mtu::TooLong;
+use crate::ping::Seen;
 
 next_nodes! {
     /// Where `ip4-icmp-input` sends packets.
@@ -37,26 +36,6 @@ next_nodes! {
 }
 
 node_errors! {
-    /// What `ip4-icmp-input` finds.
-    pub enum Error {
-        /// A type that nobody waits for.
-        UnknownType => error "unknown type",
-        /// Fewer bytes than a message.
-        Short => error "ICMP message too short",
-        /// The message's sum is wrong.
-        Checksum => error "bad ICMP checksum",
-        /// Answers to `ping`.
-        EchoReply => info "echo replies received",
-        /// An error made a tunnel's packets shorter.
-        TunnelMtu => info "path MTU of a tunnel learned from an error",
-        /// An error about a tunnel that says nothing new, or what cannot be.
-        TunnelKnown => info "error about a tunnel without news",
-        /// RFC 8201 section 4 leaves it to us how many to believe: some each second.
-        TunnelTooMany => warn "error about a tunnel not used: too many",
-    }
-}
-
-node_errors! {
     /// What `ip4-icmp-echo-request` does.
     pub enum EchoError {
         /// Answers.
@@ -67,68 +46,30 @@ node_errors! {
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
-    vec![NodeSpec::packet("ip4-icmp-input", |_| Input::default()), NodeSpec::packet("ip4-icmp-echo-request", |_| Echo)]
+    vec![icmp::node::<Ipv4Addr>(), NodeSpec::packet("ip4-icmp-echo-request", |_| Echo)]
 }
 
-#[derive(Default)]
-struct Input {
-    /// Of errors about tunnels.
-    limit: RateLimit,
-}
-
-impl PacketNode for Input {
+impl Icmp for Ipv4Addr {
+    const NODE: &'static str = "ip4-icmp-input";
     type Next = InputNext;
-    type Error = Error;
-    type Shared = ();
-    type Local = ();
-    type Staged = ();
-    type Trace = HeaderTrace;
+    const PUNT: InputNext = InputNext::Punt;
 
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> InputNext {
-        let bytes = packet.data();
-        let Ok((ip, _)) = Ip4Header::ref_from_prefix(bytes) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let (at, from, ttl) = (ip.header_len(), ip.source_address(), ip.ttl);
-        let Some(Ok((icmp, _))) = bytes.get(at..).map(Icmp4Header::ref_from_prefix) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let (kind, code, id, sequence) = (icmp.kind, icmp.code, icmp.id.get(), icmp.sequence.get());
-        if checksum::finish(checksum::sum_segments(packet.segments(), at, 0)) != 0 {
-            return cx.drop(packet, Error::Checksum);
-        }
-        match kind {
-            icmp4::ECHO_REQUEST => InputNext::Echo,
+    fn message(packet: &Packet<'_>) -> Option<Message<InputNext>> {
+        let (ip, _) = Ip4Header::ref_from_prefix(packet.data()).ok()?;
+        let at = ip.header_len();
+        let (icmp, _) = Icmp4Header::ref_from_prefix(packet.data().get(at..)?).ok()?;
+        let says = match icmp.kind {
+            icmp4::ECHO_REQUEST => Says::Next(InputNext::Echo),
             icmp4::ECHO_REPLY => {
-                ping::answered(cx, Seen { from: IpAddr::V4(from), ttl, len: packet.len() - at }, id, sequence);
-                cx.drop(packet, Error::EchoReply)
+                let seen = Seen { from: IpAddr::V4(ip.source_address()), ttl: ip.ttl, len: packet.len() - at };
+                Says::EchoReply(seen, icmp.id.get(), icmp.sequence.get())
             }
-            icmp4::UNREACHABLE if code == icmp4::FRAGMENTATION_NEEDED => self.too_long(cx, packet),
-            _ => Self::unknown(cx, packet),
-        }
-    }
-
-    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
-        HeaderTrace::new(packet)
-    }
-}
-
-impl Input {
-    /// A packet of ours was too long for its way: a tunnel's, or one that nobody here knows of.
-    #[cold]
-    fn too_long(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
-        let heard = TooLong::read4(packet.data()).map_or(Heard::NotOurs, |error| error.hear(cx, &mut self.limit));
-        match heard {
-            Heard::NotOurs => Self::unknown(cx, packet),
-            Heard::Nothing => cx.drop(packet, Error::TunnelKnown),
-            Heard::Told => cx.drop(packet, Error::TunnelMtu),
-            Heard::TooMany => cx.drop(packet, Error::TunnelTooMany),
-        }
-    }
-
-    fn unknown(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
-        cx.blame(packet, Error::UnknownType);
-        InputNext::Punt
+            icmp4::UNREACHABLE if icmp.code == icmp4::FRAGMENTATION_NEEDED => {
+                TooLong::read4(packet.data()).map_or(Says::Unknown, Says::TooLong)
+            }
+            _ => Says::Unknown,
+        };
+        Some(Message { at, start: 0, says })
     }
 }
 

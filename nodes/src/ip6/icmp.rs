@@ -1,8 +1,7 @@
-//! `ip6-icmp-input` and `ip6-icmp-echo-request`: ICMPv6 for our own addresses and groups.
+//! IPv6's part of [`icmp`], and `ip6-icmp-echo-request`, which answers.
 //!
-//! Uses: the message. Sets: the reply, in place. Next: the nodes of neighbour discovery; `ip6-lookup` for replies, or the
-//! way that the request came where it came from the link alone; `ip6-frag` for what does not fit there; `ip6-punt` for what nobody waits for. Tells the control thread what
-//! errors say about the ways of our tunnels.
+//! Uses: the message. Sets: the reply, in place. Next: `ip6-lookup`, or the way that the request came where it came from the
+//! link alone; `ip6-frag` for what does not fit there.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,11 +10,11 @@ use vnet::wire::{Icmp6Header, Ip6Header, checksum, icmp6, ip6_ext};
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, next_nodes, node_errors};
 
 use crate::frag;
+use crate::ip::icmp::{self, Icmp, Message, Says};
 use crate::ip4::HeaderTrace;
-use crate::ip4::icmp_error::RateLimit;
 use crate::link_back::LinkBack;
-use crate::path_mtu::{Heard, TooLong};
-use crate::ping::{self, Seen};
+use crate::path_mtu::TooLong;
+use crate::ping::Seen;
 
 next_nodes! {
     /// Where `ip6-icmp-input` sends packets.
@@ -51,26 +50,6 @@ next_nodes! {
 }
 
 node_errors! {
-    /// What `ip6-icmp-input` finds.
-    pub enum Error {
-        /// A type that nobody waits for.
-        UnknownType => error "unknown type",
-        /// Fewer bytes than a message.
-        Short => error "ICMP message too short",
-        /// The message's sum is wrong.
-        Checksum => error "bad ICMP checksum",
-        /// Answers to `ping`.
-        EchoReply => info "echo replies received",
-        /// An error made a tunnel's packets shorter.
-        TunnelMtu => info "path MTU of a tunnel learned from an error",
-        /// An error about a tunnel that says nothing new, or what cannot be.
-        TunnelKnown => info "error about a tunnel without news",
-        /// RFC 8201 section 4 leaves it to us how many to believe: some each second.
-        TunnelTooMany => warn "error about a tunnel not used: too many",
-    }
-}
-
-node_errors! {
     /// What `ip6-icmp-echo-request` does.
     pub enum EchoError {
         /// Answers.
@@ -83,70 +62,31 @@ node_errors! {
 }
 
 pub(super) fn nodes() -> Vec<NodeSpec> {
-    vec![NodeSpec::packet("ip6-icmp-input", |_| Input::default()), NodeSpec::packet("ip6-icmp-echo-request", |_| Echo)]
+    vec![icmp::node::<Ipv6Addr>(), NodeSpec::packet("ip6-icmp-echo-request", |_| Echo)]
 }
 
-#[derive(Default)]
-struct Input {
-    /// Of errors about tunnels.
-    limit: RateLimit,
-}
-
-impl PacketNode for Input {
+impl Icmp for Ipv6Addr {
+    const NODE: &'static str = "ip6-icmp-input";
     type Next = InputNext;
-    type Error = Error;
-    type Shared = ();
-    type Local = ();
-    type Staged = ();
-    type Trace = HeaderTrace;
+    const PUNT: InputNext = InputNext::Punt;
 
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> InputNext {
-        let bytes = packet.data();
-        let Some((ip, at, icmp)) = parts(bytes) else {
-            return cx.drop(packet, Error::Short);
-        };
-        let (kind, id, sequence) = (icmp.kind, (icmp.word.get() >> 16) as u16, icmp.word.get() as u16);
-        let (from, hops, len) = (ip.source_address(), ip.hop_limit, packet.len() - at);
-        let start = ip.pseudo_sum(protocol::ICMP6, len as u32);
-        if checksum::finish(checksum::sum_segments(packet.segments(), at, start)) != 0 {
-            return cx.drop(packet, Error::Checksum);
-        }
-        match kind {
-            icmp6::ECHO_REQUEST => InputNext::Echo,
-            icmp6::NEIGHBOR_SOLICITATION => InputNext::Solicitation,
-            icmp6::NEIGHBOR_ADVERTISEMENT => InputNext::Advertisement,
-            icmp6::ROUTER_SOLICITATION => InputNext::RouterSolicitation,
-            icmp6::ROUTER_ADVERTISEMENT => InputNext::RouterAdvertisement,
+    fn message(packet: &Packet<'_>) -> Option<Message<InputNext>> {
+        let (ip, at, icmp) = parts(packet.data())?;
+        let len = packet.len() - at;
+        let says = match icmp.kind {
+            icmp6::ECHO_REQUEST => Says::Next(InputNext::Echo),
+            icmp6::NEIGHBOR_SOLICITATION => Says::Next(InputNext::Solicitation),
+            icmp6::NEIGHBOR_ADVERTISEMENT => Says::Next(InputNext::Advertisement),
+            icmp6::ROUTER_SOLICITATION => Says::Next(InputNext::RouterSolicitation),
+            icmp6::ROUTER_ADVERTISEMENT => Says::Next(InputNext::RouterAdvertisement),
             icmp6::ECHO_REPLY => {
-                ping::answered(cx, Seen { from: IpAddr::V6(from), ttl: hops, len }, id, sequence);
-                cx.drop(packet, Error::EchoReply)
+                let seen = Seen { from: IpAddr::V6(ip.source_address()), ttl: ip.hop_limit, len };
+                Says::EchoReply(seen, (icmp.word.get() >> 16) as u16, icmp.word.get() as u16)
             }
-            icmp6::TOO_BIG => self.too_long(cx, packet),
-            _ => Self::unknown(cx, packet),
-        }
-    }
-
-    fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
-        HeaderTrace::of::<Ipv6Addr>(packet)
-    }
-}
-
-impl Input {
-    /// A packet of ours was too long for its way: a tunnel's, or one that nobody here knows of.
-    #[cold]
-    fn too_long(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
-        let heard = TooLong::read6(packet.data()).map_or(Heard::NotOurs, |error| error.hear(cx, &mut self.limit));
-        match heard {
-            Heard::NotOurs => Self::unknown(cx, packet),
-            Heard::Nothing => cx.drop(packet, Error::TunnelKnown),
-            Heard::Told => cx.drop(packet, Error::TunnelMtu),
-            Heard::TooMany => cx.drop(packet, Error::TunnelTooMany),
-        }
-    }
-
-    fn unknown(cx: &Cx<'_, '_, Self>, packet: &mut Packet<'_>) -> InputNext {
-        cx.blame(packet, Error::UnknownType);
-        InputNext::Punt
+            icmp6::TOO_BIG => TooLong::read6(packet.data()).map_or(Says::Unknown, Says::TooLong),
+            _ => Says::Unknown,
+        };
+        Some(Message { at, start: ip.pseudo_sum(protocol::ICMP6, len as u32), says })
     }
 }
 
