@@ -61,7 +61,7 @@ pub(crate) trait Icmp: Ip {
     /// The node that gets those to us.
     const NODE: &'static str;
     /// Where it sends them.
-    type Next: NextNodes + Send + 'static;
+    type Next: NextNodes;
     /// Where those go that nobody waits for.
     const PUNT: Self::Next;
 

@@ -6,14 +6,16 @@ pub mod icmp_error;
 mod input;
 mod lookup;
 mod receive;
-pub(crate) mod rewrite;
+mod rewrite;
+
+use std::net::Ipv4Addr;
 
 pub use gso::{Pieces, gso_piece_len, gso_pieces};
 use trace::{Record, Text};
 use vnet::wire::{FlowKey4, HeaderBytes, Ip4Header, Start};
 use vnet::{Builder, NodeSpec, Packet};
 
-use crate::ip::Ip;
+use crate::ip::{self, Ip};
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
@@ -23,7 +25,7 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node()];
+    let mut nodes = vec![input::node(), ip::rewrite::node::<Ipv4Addr>(), receive::node(), icmp_error::node()];
     nodes.extend(gso::nodes());
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());

@@ -9,8 +9,12 @@ mod own;
 mod receive;
 mod rewrite;
 
+use std::net::Ipv6Addr;
+
 use vnet::wire::{FlowKey6, Ip6Header};
 use vnet::{Builder, NodeSpec};
+
+use crate::ip;
 
 pub(crate) fn register(builder: &mut Builder) {
     builder.local(|_| icmp_error::RateLimit::default());
@@ -20,7 +24,7 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), rewrite::node(), receive::node(), icmp_error::node()];
+    let mut nodes = vec![input::node(), ip::rewrite::node::<Ipv6Addr>(), receive::node(), icmp_error::node()];
     nodes.extend(icmp::nodes());
     nodes.extend(nd::nodes());
     nodes

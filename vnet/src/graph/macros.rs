@@ -2,8 +2,8 @@
 
 /// Declares a node's next nodes: an enum whose variants name them. The first must be the node's way to drop.
 ///
-/// `To` after a semicolon adds the variant `To(NodeId)` for nodes that tables name; `Hold` adds the variant `Hold` for
-/// packets that the node keeps.
+/// `To` after a semicolon adds the variant `To(NodeId)` for nodes that tables name, which `into()` makes of a `NodeId`, too;
+/// `Hold` adds the variant `Hold` for packets that the node keeps.
 ///
 /// ```
 /// vnet::next_nodes! {
@@ -24,6 +24,7 @@ macro_rules! next_nodes {
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident => $node:literal,)* ; To }) => {
         $crate::next_nodes!(@go [$(#[$meta])*] [$vis] $name {$($(#[$doc])* $variant => $node,)*}
             {/** The node that a table named. */ To($crate::NodeId),} {$name::To(node) => $crate::Target::To(node),});
+        $crate::next_nodes!(@from $name);
     };
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident => $node:literal,)* ; Hold }) => {
         $crate::next_nodes!(@go [$(#[$meta])*] [$vis] $name {$($(#[$doc])* $variant => $node,)*}
@@ -33,6 +34,7 @@ macro_rules! next_nodes {
         $crate::next_nodes!(@go [$(#[$meta])*] [$vis] $name {$($(#[$doc])* $variant => $node,)*}
             {/** The node that a table named. */ To($crate::NodeId), /** The node keeps the packet. */ Hold,}
             {$name::To(node) => $crate::Target::To(node), $name::Hold => $crate::Target::Hold,});
+        $crate::next_nodes!(@from $name);
     };
     (@go [$(#[$meta:meta])*] [$vis:vis] $name:ident {$($(#[$doc:meta])* $variant:ident => $node:literal,)*}
         {$($extra:tt)*} {$($arm:tt)*}) => {
@@ -53,6 +55,12 @@ macro_rules! next_nodes {
             }
             #[inline(always)]
             fn drop() -> Self { $crate::next_nodes!(@first $name $($variant)*) }
+        }
+    };
+    (@from $name:ident) => {
+        impl ::std::convert::From<$crate::NodeId> for $name {
+            #[inline(always)]
+            fn from(node: $crate::NodeId) -> Self { $name::To(node) }
         }
     };
     (@first $name:ident $first:ident $($rest:ident)*) => { $name::$first };
