@@ -1,6 +1,7 @@
 //! What the nodes of IPv4 and IPv6 have in common: one implementation with the family as its type parameter.
 
 pub(crate) mod icmp;
+pub(crate) mod input;
 pub(crate) mod rewrite;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

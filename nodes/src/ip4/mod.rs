@@ -25,7 +25,8 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), ip::rewrite::node::<Ipv4Addr>(), receive::node(), icmp_error::node()];
+    let mut nodes =
+        vec![ip::input::node::<Ipv4Addr>(), ip::rewrite::node::<Ipv4Addr>(), receive::node(), icmp_error::node()];
     nodes.extend(gso::nodes());
     nodes.extend(lookup::nodes());
     nodes.extend(icmp::nodes());

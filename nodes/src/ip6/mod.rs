@@ -24,7 +24,8 @@ pub(crate) fn register(builder: &mut Builder) {
 }
 
 fn nodes() -> Vec<NodeSpec> {
-    let mut nodes = vec![input::node(), ip::rewrite::node::<Ipv6Addr>(), receive::node(), icmp_error::node()];
+    let mut nodes =
+        vec![ip::input::node::<Ipv6Addr>(), ip::rewrite::node::<Ipv6Addr>(), receive::node(), icmp_error::node()];
     nodes.extend(icmp::nodes());
     nodes.extend(nd::nodes());
     nodes
