@@ -2,6 +2,7 @@
 
 pub(crate) mod icmp;
 pub(crate) mod input;
+pub(crate) mod lookup;
 pub(crate) mod rewrite;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,10 +1,9 @@
-//! IPv4: from input to rewrite, and what stands beside the way.
+//! IPv4: its part of the nodes in [`crate::ip`], from input to rewrite, and what stands beside the way.
 
 pub mod gso;
 mod icmp;
 pub mod icmp_error;
 mod input;
-mod lookup;
 mod receive;
 mod rewrite;
 
@@ -28,7 +27,7 @@ fn nodes() -> Vec<NodeSpec> {
     let mut nodes =
         vec![ip::input::node::<Ipv4Addr>(), ip::rewrite::node::<Ipv4Addr>(), receive::node(), icmp_error::node()];
     nodes.extend(gso::nodes());
-    nodes.extend(lookup::nodes());
+    nodes.extend(ip::lookup::nodes());
     nodes.extend(icmp::nodes());
     nodes
 }

@@ -1,5 +1,5 @@
-//! IPv6: from input to rewrite, and what stands beside the way. The look-up is in [`crate::ip4`], waiting for neighbours in
-//! [`crate::arp`], cutting in [`crate::frag`], putting together in `reassembly`: one implementation each serves both families.
+//! IPv6: its part of the nodes in [`crate::ip`], from input to rewrite, and what stands beside the way. Waiting for neighbours
+//! is in [`crate::arp`], cutting in [`crate::frag`], putting together in `reassembly`: they, too, serve both families.
 
 mod icmp;
 pub mod icmp_error;

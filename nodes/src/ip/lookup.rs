@@ -10,8 +10,8 @@ use trace::{Record, Text};
 use vnet::fib::ForwardKind;
 use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, node_errors};
 
-use super::HeaderTrace;
-use crate::ip::{Ip, next_nodes_of};
+use super::{Ip, next_nodes_of};
+use crate::ip4::HeaderTrace;
 
 next_nodes_of! {
     /// Where the look-up nodes send packets.
@@ -35,7 +35,7 @@ node_errors! {
     }
 }
 
-pub(super) fn nodes() -> Vec<NodeSpec> {
+pub(crate) fn nodes() -> Vec<NodeSpec> {
     vec![
         NodeSpec::packet("ip4-lookup", |_| Lookup::<Ipv4Addr>::new()),
         NodeSpec::packet("ip4-load-balance", |_| LoadBalance::<Ipv4Addr>(PhantomData)),
