@@ -19,7 +19,7 @@ use crate::handle::ServerHandle;
 use crate::local::{LbLocal, Rooms, ServerCounters, Way};
 use crate::moves::{Moves, Stage, affected, moves};
 use crate::tables::{Engine, LbTables};
-use listed::Listed;
+pub(crate) use listed::{Listed, ListedServer};
 use translation::Translation;
 
 /// The name under which the load balancer's routes stand.
@@ -205,10 +205,12 @@ impl LbControl {
                             IpAddr::V6(_) => router.untrack_of::<Ipv6Addr>(*track),
                         }
                     }
-                    if !self.config.servers().any(|(_, server)| server.address == *address) {
+                    let servers =
+                        || self.config.servers().map(|(_, server)| server).filter(|one| one.address == *address);
+                    if servers().next().is_none() {
                         self.tracks.remove(address);
-                        self.listed.release(router, *address);
                     }
+                    self.listed.release(router, *address, |vip| servers().any(|server| server.vip == vip));
                 }
                 Step::Timeouts(timeouts) => {
                     let timeouts = *timeouts;

@@ -13,7 +13,7 @@ use super::{ImportError, Plan, PlannedServer, PlannedVip};
 use crate::config::{
     Change, Encap, EncapWords, LbConfig, LbError, ServerSpec, Service, State, VipKey, VipOptions, VipUpdate,
 };
-use crate::control::{LbControl, Mode};
+use crate::control::{LbControl, Listed, ListedServer, Mode};
 
 /// What became of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,8 +24,21 @@ pub struct Imported {
     pub neighbors: usize,
     /// Servers whose MACs are of no use, because they are reached by way of a router, whose MAC goes into the frames.
     pub routed: Vec<IpAddr>,
+    /// Static neighbours in place of other learned ones.
+    pub replaced: Vec<Replaced>,
     /// Neighbours that could not be set, and why.
     pub failed: Vec<String>,
+}
+
+/// A MAC in place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Replaced {
+    /// Whose.
+    pub address: IpAddr,
+    /// What the list says.
+    pub mac: Mac,
+    /// What the network said.
+    pub learned: Mac,
 }
 
 /// What became of a VIP.
@@ -63,9 +76,12 @@ pub fn apply(lb: &mut LbControl, router: &mut Router, plan: &Plan, mode: Mode) -
         }
     };
     let mut imported = Imported { vips, ..Imported::default() };
-    for server in plan.servers() {
-        if let Some(mac) = server.mac {
-            set_neighbor(lb, router, (server.address, mac), mode, &mut imported);
+    for (vip, planned) in plan.vips.iter().enumerate() {
+        for server in &planned.servers {
+            if let Some(mac) = server.mac {
+                let index = imported.vips.get(vip).map_or(0, |vip| vip.index);
+                set_neighbor(lb, router, (server.address, mac, index), mode, &mut imported);
+            }
         }
     }
     Ok(imported)
@@ -185,7 +201,7 @@ fn taken(lb: &LbControl, router: &Router, server: &PlannedServer) -> Option<Impo
 fn set_neighbor(
     lb: &mut LbControl,
     router: &mut Router,
-    (address, mac): (IpAddr, Mac),
+    (address, mac, vip): (IpAddr, Mac, u32),
     mode: Mode,
     imported: &mut Imported,
 ) {
@@ -193,7 +209,11 @@ fn set_neighbor(
         imported.routed.push(address);
         return;
     };
-    let set = if mode == Mode::Try { Ok(()) } else { lb.listed.set(router, interface, address, mac) };
+    let server = ListedServer { interface, address, mac, vip };
+    if let Some(learned) = Listed::learned(router, server) {
+        imported.replaced.push(Replaced { address, mac, learned });
+    }
+    let set = if mode == Mode::Try { Ok(()) } else { lb.listed.set(router, server) };
     match set {
         Ok(()) => imported.neighbors += 1,
         Err(error) => imported.failed.push(format!("{address}: {error}")),
@@ -219,6 +239,9 @@ impl fmt::Display for Imported {
             0 => (),
             1 => writeln!(f, "1 static neighbor set")?,
             count => writeln!(f, "{count} static neighbors set")?,
+        }
+        for Replaced { address, mac, learned } in &self.replaced {
+            writeln!(f, "{address} has MAC {mac} now in place of {learned}, which was learned")?;
         }
         match self.routed.as_slice() {
             [] => (),
