@@ -27,8 +27,9 @@ impl Run {
         number: u32,
         ports: u64,
     ) -> Option<(u32, VipKeys)> {
-        let (protocol, port) = if PORT { ((ports >> 32) as u8, ports as u16) } else { (0, 0) };
-        let key = u64::from(number) << 32 | u64::from(protocol) << 16 | u64::from(port);
+        let (protocol, port) = ((ports >> 32) as u8, ports as u16);
+        let decides = if PORT { u64::from(protocol) << 16 | u64::from(port) } else { 0 };
+        let key = u64::from(number) | decides << 32;
         if key != self.key {
             let number = if PORT { shared.port_vip(number, protocol, port)? } else { number };
             let keys = local.flows.keys_of(shared.mask(number)?, number);
