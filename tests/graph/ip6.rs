@@ -247,12 +247,23 @@ fn echo_requests_to_us_are_answered_wherever_they_are_sent() {
         builder.write(&mut expected, &frame[62..]).unwrap();
         assert_eq!(back, [expected], "to {from}");
     }
-    let behind_options = {
-        let message = &echo(TO0, "fd01::2", "fd01::1", b"x")[54..];
-        raw("fd01::2", "fd01::1", 60, &[&hex("3a 00 010400000000")[..], message].concat())
-    };
-    let [back, _] = bed.send("pg0", &[behind_options]);
-    assert_eq!((back.len(), back[0][62]), (1, 129));
+    // What stands in front of the message is the asker's alone (RFC 8200 section 8.4): options, an "atomic" fragment's
+    // identification, routes that are at their end.
+    let message = &echo(TO0, "fd01::2", "fd01::1", b"x")[54..];
+    let extensions = [
+        (60, "3a 00 010400000000"),
+        (0, "3a 00 010400000000"),
+        (44, "3a 00 0000 abcd1234"),
+        (43, "3a 02 00 00 00000000 fd000001000000000000000000000099"),
+        (0, "3c 00 010400000000 3a 01 010c000000000000 0000000000000000"),
+    ];
+    let mut expected = Vec::new();
+    let builder = PacketBuilder::ethernet2(TO0, CLIENT).ipv6(ip("fd01::1"), ip("fd01::2"), 64).icmpv6_echo_reply(7, 9);
+    builder.write(&mut expected, b"x").unwrap();
+    for (next, headers) in extensions {
+        let [back, _] = bed.send("pg0", &[raw("fd01::2", "fd01::1", next, &[&hex(headers)[..], message].concat())]);
+        assert_eq!(back, [expected.clone()], "{headers}");
+    }
 }
 
 #[test]

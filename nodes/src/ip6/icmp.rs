@@ -137,6 +137,7 @@ impl PacketNode for Echo {
         let old = checksum::fold(checksum::sum(&asked.octets(), 0));
         icmp.checksum.set(checksum::finish(sum + u64::from(!old)));
         (ip.source, ip.destination, ip.hop_limit) = (us.octets(), asker.octets(), 64);
+        without_extensions(packet, at);
         packet.meta_mut().offload = Offload::LOCAL | Offload::MAY_CUT;
         let next = if on_link { back(cx.tables, packet) } else { Some(EchoNext::Lookup) };
         let Some(next) = next else {
@@ -148,6 +149,24 @@ impl PacketNode for Echo {
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> HeaderTrace {
         HeaderTrace::of::<Ipv6Addr>(packet)
+    }
+}
+
+/// Takes out what stands between the header and the message at `at`: options, routes and identifications are the asker's (RFC 8200 section
+/// 8.4, RFC 5095, RFC 8021).
+fn without_extensions(packet: &mut Packet<'_>, at: usize) {
+    let extensions = at.saturating_sub(Ip6Header::LEN);
+    if extensions == 0 {
+        return;
+    }
+    let len = packet.len() - at;
+    packet.data_mut().copy_within(..Ip6Header::LEN, extensions);
+    packet.pull(extensions);
+    packet.mark_l3();
+    if let Ok((ip, _)) = Ip6Header::mut_from_prefix(packet.data_mut()) {
+        ip.next_header = protocol::ICMP6;
+        // It was in a packet with a length of 16 bits.
+        ip.payload_len.set(len as u16);
     }
 }
 
