@@ -243,18 +243,15 @@ impl LbConfig {
             return Err(LbError::Source(next.ip6_src.into()));
         }
         if let Some(pool) = update.snat4 {
-            check_pool(pool.first, pool.last, nobody4)?;
+            check_pool(pool.first, pool.last, |source| nobody4(source) || source.is_loopback())?;
         }
         if let Some(pool) = update.snat6 {
-            check_pool(pool.first, pool.last, nobody6)?;
+            check_pool(pool.first, pool.last, |source| nobody6(source) || source.is_loopback())?;
         }
-        let sources4 = update.snat4.is_some().then(|| next.sources4().map(IpAddr::from)).into_iter().flatten();
-        let sources6 = update.snat6.is_some().then(|| next.sources6().map(IpAddr::from)).into_iter().flatten();
-        for address in sources4.chain(sources6) {
-            if let Some((_, vip)) = self.vips().find(|(_, vip)| vip.key.prefix.contains(address)) {
-                return Err(LbError::PoolInVip { address, vip: vip.key.prefix });
-            }
-        }
+        let pool4 = update.snat4.is_some().then(|| next.sources4().map(IpAddr::from)).into_iter().flatten();
+        let pool6 = update.snat6.is_some().then(|| next.sources6().map(IpAddr::from)).into_iter().flatten();
+        let tunnels = [update.ip4_src.map(IpAddr::from), update.ip6_src.map(IpAddr::from)].into_iter().flatten();
+        self.check_sources(&tunnels.chain(pool4).chain(pool6).collect())?;
         let mut change = Change::default();
         if next.buckets != self.conf.buckets {
             change.push(Step::Buckets(next.buckets));
@@ -389,7 +386,7 @@ impl LbConfig {
         flush: bool,
     ) -> Result<Change, LbError> {
         let index = self.find(key)?;
-        let servers = named(servers)?;
+        let servers = named(servers, self.vip(index))?;
         let new_weight = checked_weight(weight.unwrap_or(100))?;
         let vip = self.vips[index as usize].as_ref().ok_or(LbError::NoVip(*key))?;
         let mut members = self.members(vip);
@@ -458,7 +455,7 @@ impl LbConfig {
         flush: bool,
     ) -> Result<Change, LbError> {
         let index = self.find(key)?;
-        let servers = named(servers)?;
+        let servers = named(servers, self.vip(index))?;
         let vip = self.vip(index).ok_or(LbError::NoVip(*key))?;
         let mut slots = Vec::new();
         for server in servers {
@@ -559,10 +556,12 @@ impl LbConfig {
     }
 }
 
-/// The servers, each once, in the order in which they were named.
-fn named(servers: &[impl Into<ServerSpec> + Copy]) -> Result<Vec<ServerSpec>, LbError> {
+/// The servers, each once, in the order in which they were named. The VIP's own port is none of their own.
+fn named(servers: &[impl Into<ServerSpec> + Copy], vip: Option<&Vip>) -> Result<Vec<ServerSpec>, LbError> {
+    let usual = vip.and_then(|vip| vip.options.target_port);
     let mut once: Vec<ServerSpec> = Vec::with_capacity(servers.len());
-    for server in servers.iter().map(|server| (*server).into()) {
+    for mut server in servers.iter().map(|server| (*server).into()) {
+        server.port = server.port.filter(|port| Some(*port) != usual);
         if !once.iter().any(|other| other.key() == server.key()) {
             once.push(server);
         }

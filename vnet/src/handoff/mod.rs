@@ -36,9 +36,10 @@ use crate::registry::NodeSpec;
 use crate::worker::WorkerShared;
 use ring::{Reader, Ring, Writer};
 
-/// Bytes of the ring between two workers, for whoever has no reason to take another number: fifteen of the largest packets, or
-/// more than two vectors of full Ethernet frames, so that a worker may be a pass behind. Only what is used of it takes memory.
-pub const ROOM: usize = 1 << 20;
+/// Bytes of the ring between two workers, for whoever has no reason to take another number: sixty of the largest packets, which is
+/// more than a TCP connection mostly has under way, or ten vectors of full Ethernet frames, so that a worker may be some passes
+/// behind. Only what is used of it takes memory.
+pub const ROOM: usize = 1 << 22;
 
 /// Two of the largest packets, and what describes them.
 const LEAST: usize = 2 * 65_536 + 4096;

@@ -1,5 +1,6 @@
 //! What VIPs and servers must be, by themselves.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
@@ -88,11 +89,26 @@ impl LbConfig {
         if server.is_unspecified() || server.is_multicast() || broadcast || link_local {
             return Err(LbError::NotUnicast(server));
         }
+        if [IpAddr::V4(self.conf.ip4_src), IpAddr::V6(self.conf.ip6_src)].contains(&server) {
+            return Err(LbError::SourceServer { address: server, vip: vip.key.prefix });
+        }
         let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
         match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {
             Some(vip) => Err(LbError::Loop { server, vip }),
             None => Ok(()),
         }
+    }
+
+    /// Whether tunnels and NAT may have these sources: not those of whom packets go to.
+    pub(super) fn check_sources(&self, sources: &BTreeSet<IpAddr>) -> Result<(), LbError> {
+        for address in sources {
+            if let Some((_, vip)) = self.vips().find(|(_, vip)| vip.key.prefix.contains(*address)) {
+                return Err(LbError::PoolInVip { address: *address, vip: vip.key.prefix });
+            }
+        }
+        let server = self.servers().map(|(_, server)| server).find(|server| sources.contains(&server.address));
+        let vip = server.and_then(|server| Some((server.address, self.vip(server.vip)?.key.prefix)));
+        vip.map_or(Ok(()), |(address, vip)| Err(LbError::SourceServer { address, vip }))
     }
 }
 

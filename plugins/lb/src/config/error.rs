@@ -77,6 +77,14 @@ pub enum LbError {
         /// The VIP.
         vip: IpPrefix,
     },
+    /// A source that is a server's address.
+    #[error("source {address} is a server of VIP {vip}: it would get packets from itself")]
+    SourceServer {
+        /// The source.
+        address: IpAddr,
+        /// The VIP.
+        vip: IpPrefix,
+    },
     /// A pool of sources that cannot be.
     #[error("pool {first}-{last}: expected the first address before the last, and {most} addresses at most")]
     Pool {

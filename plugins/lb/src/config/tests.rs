@@ -49,6 +49,42 @@ fn defaults_are_vpps() {
 }
 
 #[test]
+fn sources_are_nobody_else_s() {
+    let mut config = three();
+    let pool = |first: [u8; 4], last: [u8; 4]| ConfUpdate {
+        snat4: Some(PoolRange { first: first.into(), last: last.into() }),
+        ..Default::default()
+    };
+    let source = |address: [u8; 4]| ConfUpdate { ip4_src: Some(address.into()), ..Default::default() };
+    let itself = "source 10.0.2.3 is a server of VIP 90.0.0.1/32: it would get packets from itself";
+    let inside = "source 90.0.0.1 lies within VIP 90.0.0.1/32: answers to it would not come back to it";
+    for (update, sentence) in [
+        (pool([10, 0, 2, 3], [10, 0, 2, 30]), itself),
+        (source([10, 0, 2, 3]), itself),
+        (source([90, 0, 0, 1]), inside),
+        (pool([89, 255, 255, 250], [90, 0, 0, 5]), inside),
+        (pool([127, 0, 0, 1], [127, 0, 0, 1]), "source 127.0.0.1: not the address of one host"),
+    ] {
+        refused(&mut config, sentence, |config| config.set_conf(update));
+    }
+    config.set_conf(source([10, 0, 2, 9])).unwrap();
+    let sentence = "source 10.0.2.9 is a server of VIP 90.0.0.1/32: it would get packets from itself";
+    refused(&mut config, sentence, |config| config.add_servers(&vip("90.0.0.1/32"), &ips(&["10.0.2.9"]), None, false));
+}
+
+#[test]
+fn a_server_by_the_vips_own_port_is_one_without_a_port() {
+    let mut config = LbConfig::default();
+    let key = port("90.0.0.1/32", 80);
+    let options = VipOptions { encap: Encap::Nat4, target_port: Some(8080), ..VipOptions::default() };
+    config.add_vip(key, options).unwrap();
+    let server = |port| ServerSpec { address: ip("10.0.2.2"), port, mac: None, server_id: None };
+    config.add_servers(&key, &[server(None), server(Some(8080)), server(Some(8081))], None, false).unwrap();
+    assert_eq!(config.servers().map(|(_, server)| server.port).collect::<Vec<_>>(), [None, Some(8081)]);
+    config.del_servers(&key, &[server(Some(8080))], true).unwrap();
+}
+
+#[test]
 fn conf_changes_what_is_named() {
     let mut config = LbConfig::default();
     let update = ConfUpdate { ip4_src: Some(Ipv4Addr::new(10, 0, 2, 1)), buckets: Some(32), ..Default::default() };
