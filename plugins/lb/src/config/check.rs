@@ -90,7 +90,7 @@ impl LbConfig {
             return Err(LbError::NotUnicast(server));
         }
         if [IpAddr::V4(self.conf.ip4_src), IpAddr::V6(self.conf.ip6_src)].contains(&server) {
-            return Err(LbError::SourceServer { address: server, vip: vip.key.prefix });
+            return Err(LbError::OwnServer(server));
         }
         let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
         match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {

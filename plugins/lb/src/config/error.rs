@@ -77,6 +77,9 @@ pub enum LbError {
         /// The VIP.
         vip: IpPrefix,
     },
+    /// A server that has the address of our tunnels.
+    #[error("server {0} is one of our own addresses: its packets would come back here")]
+    OwnServer(IpAddr),
     /// A source that is a server's address.
     #[error("source {address} is a server of VIP {vip}: it would get packets from itself")]
     SourceServer {
