@@ -205,3 +205,15 @@ fn families_and_protocols_are_apart() {
     }
     assert_eq!(fragments.later(Key::ip4(1, 2, 3, 17), 0), Later::Known(4));
 }
+
+#[test]
+fn the_longest_datagram_may_come_backwards() {
+    let mut memory = Fragments::<u32, usize>::new(Room::default());
+    for piece in (1..53).rev() {
+        assert_eq!(memory.later(key(3), 0), Later::Hold);
+        memory.hold(key(3), piece, 0).unwrap();
+    }
+    assert_eq!(memory.held(), 52);
+    assert_eq!(memory.first(key(3), 7, 0).into_vec(), (1..53).rev().collect::<Vec<_>>());
+    assert_eq!((memory.held(), memory.later(key(3), 0)), (0, Later::Known(7)));
+}
