@@ -255,7 +255,7 @@ fn echo_requests_to_us_are_answered_wherever_they_are_sent() {
         (0, "3a 00 010400000000"),
         (44, "3a 00 0000 abcd1234"),
         (43, "3a 02 00 00 00000000 fd000001000000000000000000000099"),
-        (0, "3c 00 010400000000 3a 01 010c000000000000 0000000000000000"),
+        (0, "3c 00 010400000000 3a 01 010c 000000000000 000000000000"),
     ];
     let mut expected = Vec::new();
     let builder = PacketBuilder::ethernet2(TO0, CLIENT).ipv6(ip("fd01::1"), ip("fd01::2"), 64).icmpv6_echo_reply(7, 9);
