@@ -10,7 +10,7 @@ use vnet::{IfIndex, Router};
 
 use super::queues::{Queues, RxQueue, RxState, TxQueue};
 use super::{DeviceError, DeviceOptions, PacketDevice, RingLayout, Version, tx};
-use crate::host::{HostDevice, Rings, clamp_mtu, look_again, watch_links};
+use crate::host::{HostDevice, Looks, Rings, clamp_mtu, look_again, watch_links};
 use crate::sys::link::{device_of, link_by_name};
 
 /// Why a host-interface was not made.
@@ -107,7 +107,7 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
         device.placed.clone_from(&placed);
     }
     for (((ring, number), (_, state)), worker) in rx.into_iter().zip(0..).zip(states).zip(placed) {
-        let queue = RxQueue { interface: index, number, ring, state, next_look: 0 };
+        let queue = RxQueue { interface: index, number, ring, state, looks: Looks::default() };
         let watched = router.ask(worker, move |worker| {
             worker.watch(&queue.ring)?;
             if let Some(queues) = worker.local::<Queues>() {

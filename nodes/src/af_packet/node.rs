@@ -9,6 +9,7 @@ use vnet::{IfIndex, InputCx, InputNode, NodeSpec, Notice, Poll, Router, next_nod
 
 use super::queues::{Queues, RxQueue};
 use super::{DeviceEvent, HeaderFacts, RxFrame};
+use crate::host::RETRY;
 use crate::offload;
 use crate::sys::VnetHdr;
 
@@ -44,12 +45,6 @@ node_errors! {
     }
 }
 
-/// Nanoseconds between two looks at a socket that has no frames (a look is two system calls), and ...
-const LOOK: u64 = 1_000_000;
-/// ... while it has some.
-const BUSY_LOOK: u64 = 100_000_000;
-/// When to try again after the kernel had no room: more than the grain of the worker's sleep.
-const RETRY: u64 = 2_000_000;
 /// Frames that are thrown away in one go while the interface is down.
 const DRAIN: usize = 1024;
 
@@ -95,9 +90,7 @@ impl InputNode for PacketInput {
         for turn in 0..count {
             let queue = &mut queues.rx[(queues.first + turn) % count];
             let frames = serve(cx, queue);
-            let pause = if frames == 0 { 0 } else { BUSY_LOOK };
-            if cx.now().nanos >= queue.next_look + pause {
-                queue.next_look = cx.now().nanos + LOOK;
+            if queue.looks.is_due(cx.now().nanos, frames) {
                 look(cx, queue);
             }
             gone |= queue.state.is_gone();

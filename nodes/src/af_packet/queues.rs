@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vnet::IfIndex;
 
 use super::{DeviceEvent, KernelCounts, RxRing, TxRing};
+use crate::host::Looks;
 
 /// What a worker tells about a receive queue; written by that worker, read by the control thread.
 #[derive(Debug, Default)]
@@ -53,8 +54,8 @@ pub(super) struct RxQueue {
     pub(super) number: u32,
     pub(super) ring: RxRing,
     pub(super) state: Arc<RxState>,
-    /// When to look after the socket's errors and counts again, in nanoseconds since the router's start.
-    pub(super) next_look: u64,
+    /// When the socket's errors and counts are looked at.
+    pub(super) looks: Looks,
 }
 
 /// A transmit queue. Several workers may use one, hence the lock; it is taken once per vector.

@@ -17,7 +17,7 @@ use super::rings::{RxFacts, XdpRings};
 use super::socket::{Wanted, XdpSocket, ZeroCopy};
 use super::tx::{self, TxQueues};
 use crate::af_packet::Control;
-use crate::host::{HostDevice, Rings, clamp_mtu, look_again, watch_links};
+use crate::host::{HostDevice, Looks, Rings, clamp_mtu, look_again, watch_links};
 use crate::sys::LinkFacts;
 use crate::sys::bpf::{Attach, Link, Program, SocketMap};
 use crate::sys::raw::rx_channels;
@@ -277,7 +277,7 @@ fn open(
             socket: socket.clone(),
             state,
             busy_poll: options.busy_poll,
-            next_look: 0,
+            looks: Looks::default(),
         };
         let (sends, watched) = router.ask(worker, move |worker| {
             let mut receives = receives;

@@ -10,6 +10,7 @@ use vnet::{InputCx, InputNode, NodeSpec, Poll, next_nodes, node_errors};
 
 use super::checksum::find_unfinished;
 use super::queue::{Queues, RxQueue};
+use crate::host::RETRY;
 
 next_nodes! {
     /// Where `af-xdp-input` sends packets.
@@ -40,13 +41,6 @@ node_errors! {
         Unfinished => info "checksum to be completed",
     }
 }
-
-/// Nanoseconds between two looks at a socket's counts (a look is a system call) that has no frames, and ...
-const LOOK: u64 = 1_000_000;
-/// ... while it has some.
-const BUSY_LOOK: u64 = 100_000_000;
-/// When to look again after what is on its way.
-const RETRY: u64 = 2_000_000;
 
 pub(super) fn node() -> NodeSpec {
     NodeSpec::input("af-xdp-input", |_| XdpInput)
@@ -84,9 +78,7 @@ impl InputNode for XdpInput {
         for turn in 0..count {
             let queue = &mut queues.rx[(queues.first + turn) % count];
             let frames = serve(cx, queue);
-            let pause = if frames == 0 { 0 } else { BUSY_LOOK };
-            if cx.now().nanos >= queue.next_look + pause {
-                queue.next_look = cx.now().nanos + LOOK;
+            if queue.looks.is_due(cx.now().nanos, frames) {
                 look(cx, queue);
             }
             seen += frames;

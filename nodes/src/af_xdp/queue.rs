@@ -15,6 +15,7 @@ use vnet::{IfIndex, Packet};
 
 use super::ring::{Consumer, Desc, Producer};
 use super::socket::XdpSocket;
+use crate::host::Looks;
 use crate::sys::xdp::{self, Counts};
 
 /// Buffers that are not lent to devices for frames to come, so that other work goes on.
@@ -57,8 +58,8 @@ pub(super) struct RxQueue {
     pub(super) state: Arc<RxState>,
     /// The kernel serves the device's queue when it is asked to.
     pub(super) busy_poll: bool,
-    /// When to look after the socket's counts again, in nanoseconds since the router's start.
-    pub(super) next_look: u64,
+    /// When the socket's counts are looked at.
+    pub(super) looks: Looks,
 }
 
 impl RxQueue {

@@ -2,6 +2,7 @@
 //!
 //! A driver makes a [`HostDevice`] with its own part as [`Rings`].
 
+mod looks;
 mod watch;
 
 use std::any::Any;
@@ -13,6 +14,7 @@ use vnet::{IfIndex, Router};
 use crate::af_packet::{Control, DeviceError};
 use crate::sys::LinkFacts;
 
+pub(crate) use looks::{Looks, RETRY};
 pub(crate) use watch::{HostLinks, look_again, watch_links};
 
 /// The control side of an interface on a kernel's device.
