@@ -1,6 +1,6 @@
 //! Three namespaces in a row, and who carries frames through the middle one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use nodes::sys::in_namespace;
 
-use crate::Router;
+use crate::{Router, xdp};
 
 /// Addresses of the devices, and of somebody who is not there: the far end drops frames for others at once.
 pub const MACS: [(&str, &str, &str); 4] = [
@@ -19,7 +19,11 @@ pub const MACS: [(&str, &str, &str); 4] = [
     ("r", "r1", "02:00:00:00:02:01"),
     ("b", "b0", "02:00:00:00:02:02"),
 ];
+const OTHER: &str = "02:00:00:00:01:91";
 const NOBODY: &str = "02:00:00:00:02:99";
+
+/// Who does not carry frames after this time never will.
+const READY: Duration = Duration::from_secs(5);
 
 /// What came of one turn.
 pub struct Turn {
@@ -80,11 +84,17 @@ impl Bed {
 
     /// Lays fresh links, has `router` carry what is offered for a while, and counts in the middle of that.
     pub fn turn(&self, router: Router, time: Duration) -> Turn {
-        self.link();
+        self.link(router);
         let carrier = self.start(router);
-        // Until it is ready; Maglane reads a script.
-        sleep(Duration::from_millis(700));
         let sender = self.spawn("a", 1, Command::new(std::env::current_exe().unwrap()).arg("offer"));
+        // Until it carries (Maglane reads a script first), and then until it does so evenly.
+        let began = Instant::now();
+        while self.arrived() < 1000 && began.elapsed() < READY {
+            sleep(Duration::from_millis(10));
+        }
+        if self.arrived() < 1000 {
+            eprintln!("{router:?} is not ready after {READY:?}: {}", fs::read_to_string(self.log()).unwrap_or_default());
+        }
         sleep(Duration::from_millis(400));
         let (from, offered, delivered, busy) = (Instant::now(), self.sent(), self.arrived(), carrier.busy());
         sleep(time);
@@ -101,13 +111,23 @@ impl Bed {
         turn
     }
 
-    fn link(&self) {
+    fn link(&self, router: Router) {
         let [a, r, b] = ["a", "r", "b"].map(|name| self.namespace(name));
         ip(&format!("link add a0 netns {a} type veth peer name r0 netns {r}"));
         ip(&format!("link add b0 netns {b} type veth peer name r1 netns {r}"));
         for (name, device, mac) in MACS {
+            // With AF_PACKET the kernel sees the frames, too. They are none of its business, as by the rule, where
+            // host-interfaces have addresses of their own.
+            let others = device == "r0" && matches!(router, Router::PacketLoop | Router::Packet);
+            let mac = if others { OTHER } else { mac };
             ip(&format!("-n {} link set {device} address {mac} up", self.namespace(name)));
         }
+        // The sender's kernel cuts what it sends, and finishes checksums: the frames are the same for all.
+        ip(&format!("-n {a} link set a0 gso_max_segs 1"));
+        in_namespace(Some(&a), || xdp::finish_checksums("a0")).unwrap();
+        ip(&format!("-n {a} address add 10.0.1.2/24 dev a0"));
+        ip(&format!("-n {a} neighbor add 10.0.1.1 lladdr {} dev a0", MACS[1].2));
+        ip(&format!("-n {a} route add default via 10.0.1.1"));
     }
 
     fn start(&self, router: Router) -> Running {
@@ -140,16 +160,22 @@ impl Bed {
     fn spawn(&self, name: &str, processor: usize, command: &mut Command) -> Running {
         let namespace = self.namespace(name);
         // Maglane logs what it does; a loop only fails.
-        let quiet = command.get_program() == env!("CARGO_BIN_EXE_maglane");
+        let own = command.get_program() == env!("CARGO_BIN_EXE_maglane");
+        let log = if own { File::create(self.log()).unwrap().into() } else { Stdio::inherit() };
         let child = in_namespace(Some(&namespace), || {
             let mut set = CpuSet::new();
             // A machine of one processor has them share it.
             if set.set(processor).is_ok() {
                 let _ = sched_setaffinity(Pid::from_raw(0), &set);
             }
-            command.stdout(Stdio::null()).stderr(if quiet { Stdio::null() } else { Stdio::inherit() }).spawn()
+            command.stdout(Stdio::null()).stderr(log).spawn()
         });
         Running(child.unwrap().unwrap())
+    }
+
+    /// What Maglane says.
+    fn log(&self) -> PathBuf {
+        self.dir.join("log")
     }
 
     fn sent(&self) -> u64 {

@@ -2,9 +2,10 @@
 //! Maglane, over AF_PACKET and over AF_XDP.
 //!
 //! `cargo bench --bench devices [-- [--json] [--rounds N] [--millis N]]`. In every round each of the four has its turn on
-//! fresh devices; figures are medians of the rounds, and only the ratios of one run say something: of what was delivered,
-//! and of what a unit of the router's processor time delivered. The sender has one processor, the router and what the far
-//! end does the other. Takes root and `ip`.
+//! fresh devices, in the other order every other round; figures are medians of the rounds, and only ratios say something:
+//! of what was delivered in the same round, and of what a unit of the router's processor time delivered, with the least
+//! and the greatest of them. The sender has one processor, the router and what the far end does the other. Takes root and
+//! `ip`.
 
 mod bed;
 mod loops;
@@ -60,8 +61,10 @@ fn main() {
     let mut rates = [const { Vec::new() }; ALL.len()];
     let mut costs = [const { Vec::new() }; ALL.len()];
     let mut offered = [const { Vec::new() }; ALL.len()];
-    for _ in 0..rounds {
-        for (at, (router, name)) in ALL.into_iter().enumerate() {
+    for round in 0..rounds {
+        for place in 0..ALL.len() {
+            let at = if round % 2 == 0 { place } else { ALL.len() - 1 - place };
+            let (router, name) = ALL[at];
             let turn = bed.turn(router, Duration::from_millis(millis));
             if turn.delivered == 0 {
                 eprintln!("{name}: nothing arrived");
@@ -71,18 +74,18 @@ fn main() {
             offered[at].push(turn.offered as f64 / turn.seconds);
         }
     }
-    let medians = rates.map(median);
+    let medians = rates.clone().map(median);
     let offered = offered.map(median);
-    let costs = costs.map(median);
+    let each = costs.clone().map(median);
     for (at, (_, name)) in ALL.into_iter().enumerate() {
         if json {
-            let (mpps, offered, ns) = (medians[at] / 1e6, offered[at] / 1e6, costs[at]);
+            let (mpps, offered, ns) = (medians[at] / 1e6, offered[at] / 1e6, each[at]);
             println!(
                 "{}",
                 serde_json::json!({"bench": "devices", "router": name, "mpps": mpps, "offered_mpps": offered, "ns": ns})
             );
         } else {
-            let (mpps, offered, ns) = (medians[at] / 1e6, offered[at] / 1e6, costs[at]);
+            let (mpps, offered, ns) = (medians[at] / 1e6, offered[at] / 1e6, each[at]);
             println!("{name:<24} {mpps:.3} Mpps delivered of {offered:.3} offered, {ns:.0} ns of the processor each");
         }
     }
@@ -93,15 +96,41 @@ fn main() {
     ];
     for (what, one, other) in pairs {
         // The rate, and what one unit of the processor's time carries: others that use the machine disturb that less.
-        let (rate, work) = (medians[one] / medians[other], costs[other] / costs[one]);
+        let (rate, work) = (Ratio::of(&rates[one], &rates[other]), Ratio::of(&costs[other], &costs[one]));
         if json {
+            let (rates, works) = ([rate.least, rate.most], [work.least, work.most]);
+            let (rate, work) = (rate.median, work.median);
             println!(
                 "{}",
-                serde_json::json!({"bench": "devices", "ratio": what, "rate": rate, "per_processor_time": work})
+                serde_json::json!({
+                    "bench": "devices", "ratio": what, "rate": rate, "per_processor_time": work,
+                    "rate_spread": rates, "per_processor_time_spread": works,
+                })
             );
         } else {
-            println!("{what:<36} {rate:.2}, per processor time {work:.2}");
+            println!("{what:<36} {rate}, per processor time {work}");
         }
+    }
+}
+
+/// Of two figures of each round.
+struct Ratio {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Ratio {
+    fn of(one: &[f64], other: &[f64]) -> Ratio {
+        let all: Vec<f64> = one.iter().zip(other).map(|(one, other)| one / other).collect();
+        let (least, most) = all.iter().fold((f64::MAX, 0.0_f64), |(least, most), &at| (least.min(at), most.max(at)));
+        Ratio { median: median(all), least, most }
+    }
+}
+
+impl std::fmt::Display for Ratio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} ({:.2} to {:.2})", self.median, self.least, self.most)
     }
 }
 

@@ -71,16 +71,25 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// How long its packet threads were ready to run so far, and no processor was free for them (`schedstat` of the
-    /// kernel, second number).
+    /// How long its packet threads were ready to run so far, and no processor was free for them.
     pub fn starved(&self) -> Duration {
+        self.scheduled(1)
+    }
+
+    /// How long its packet threads have run so far.
+    pub fn busy(&self) -> Duration {
+        self.scheduled(0)
+    }
+
+    /// A number of `schedstat` of the kernel, of all packet threads.
+    fn scheduled(&self, number: usize) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the daemon lives");
-        let waited = tasks.flatten().map(|task| {
+        let times = tasks.flatten().map(|task| {
             let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
             let packets = read("comm").starts_with("maglane-wk");
-            read("schedstat").split(' ').nth(1).filter(|_| packets).and_then(|ns| ns.parse().ok()).unwrap_or(0)
+            read("schedstat").split(' ').nth(number).filter(|_| packets).and_then(|ns| ns.parse().ok()).unwrap_or(0)
         });
-        Duration::from_nanos(waited.sum())
+        Duration::from_nanos(times.sum())
     }
 
     /// Ends it without a chance to tidy up.

@@ -14,6 +14,7 @@ mod demos;
 mod flood;
 mod host;
 mod http;
+mod idle;
 mod ip6;
 mod ip6_fragments;
 mod packet;

@@ -21,6 +21,7 @@ pub mod interface;
 pub mod mem;
 pub mod neighbor;
 pub mod path_mtu;
+mod patience;
 mod registry;
 pub mod router;
 pub mod simd;

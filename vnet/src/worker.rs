@@ -18,10 +18,9 @@ use crate::handoff::Exchange;
 use crate::ids::NodeId;
 use crate::interface::IfStats;
 use crate::mem::{Lending, Memory, Packet, Pool};
+use crate::patience::Patience;
 use crate::tables::{Published, Tables};
 
-/// Passes without a packet before a worker goes to sleep.
-const PATIENCE: u32 = 32;
 /// A sleeping worker looks around this often, for the housekeeping of its nodes.
 const NAP_MS: u16 = 1000;
 
@@ -108,6 +107,8 @@ pub struct Worker {
     epoll: Epoll,
     clock: quanta::Clock,
     start: Instant,
+    /// When the last pass began, in nanoseconds after that.
+    now: u64,
     scratch: Frame,
     exchange: Option<Arc<Exchange>>,
 }
@@ -145,6 +146,7 @@ impl Worker {
             epoll,
             clock: quanta::Clock::new(),
             start,
+            now: 0,
             scratch: Frame::new(),
             exchange: None,
         })
@@ -307,14 +309,18 @@ impl Worker {
     /// Runs until the router stops.
     pub(crate) fn run(mut self) {
         self.shared.stats.tid.set(nix::unistd::gettid().as_raw() as u64);
-        let mut idle = 0;
+        let mut patience = Patience::new();
         while !self.shared.stop.load(Ordering::Relaxed) {
-            match self.pass() {
-                Poll::Busy(_) => idle = 0,
-                _ if self.pool.make_ahead() => (),
-                Poll::Idle if idle >= PATIENCE => self.sleep(None),
-                Poll::Until(when) if idle >= PATIENCE => self.sleep(Some(when)),
-                _ => idle += 1,
+            let until = match self.pass() {
+                Poll::Busy(_) => {
+                    patience.begin_anew();
+                    continue;
+                }
+                Poll::Idle => None,
+                Poll::Until(when) => Some(when),
+            };
+            if !self.pool.make_ahead() && patience.is_over(self.now) {
+                self.sleep(until, &mut patience);
             }
         }
     }
@@ -334,6 +340,7 @@ impl Worker {
         let instant = Instant::now();
         let nanos = instant.duration_since(self.start).as_nanos() as u64;
         let now = Now { nanos, seconds: (nanos / 1_000_000_000) as u32, instant };
+        self.now = nanos;
         let (mut seen, mut until) = (mail, None);
         // Packets released by mail.
         seen += self.drain(now);
@@ -411,13 +418,12 @@ impl Worker {
         }
     }
 
-    fn sleep(&mut self, until: Option<u64>) {
+    fn sleep(&mut self, until: Option<u64>, patience: &mut Patience) {
         let timeout = match until {
             None => NAP_MS,
             Some(when) => {
-                let now = self.start.elapsed().as_nanos() as u64;
                 // Too near to sleep: a timer has a grain of a millisecond.
-                match when.saturating_sub(now) / 1_000_000 {
+                match when.saturating_sub(self.now) / 1_000_000 {
                     0 => return,
                     millis => millis.min(u64::from(NAP_MS)) as u16,
                 }
@@ -435,6 +441,8 @@ impl Worker {
             let mut events = [EpollEvent::empty(); 8];
             // An interrupted wait is a short one.
             let ready = self.epoll.wait(&mut events, EpollTimeout::from(timeout)).unwrap_or(0);
+            let slept = self.start.elapsed().as_nanos() as u64 - self.now;
+            patience.slept(slept, events[..ready].iter().any(|event| event.data() != 0));
             if events[..ready].iter().any(|event| event.data() == 0) {
                 self.shared.stats.wakeups.add(1);
                 let _ = self.shared.wake.read();

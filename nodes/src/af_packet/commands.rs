@@ -7,7 +7,7 @@ use super::{DeviceOptions, Version, create, delete, name_of};
 
 pub(crate) fn register(app: &mut App) {
     let help = "create host-interface [v2] name <ifname> [num-rx-queues <n>] [num-tx-queues <n>] [hw-addr <mac-addr>] \
-                [qdisc-bypass-disable] [cksum-gso-disable]";
+                [rx-blocks <n>] [tx-frames <n>] [qdisc-bypass-disable] [cksum-gso-disable]";
     app.command("create host-interface", help, run_create);
     app.command("delete host-interface", "delete host-interface name <ifname>", run_delete);
 }
@@ -24,6 +24,8 @@ fn options(args: &mut Args<'_>) -> Result<DeviceOptions, CliError> {
             "name" => name = Some(args.word("the name of a kernel device")?),
             "num-rx-queues" => options.rx_queues = args.number("a number of queues", 1..=64)?,
             "num-tx-queues" => options.tx_queues = args.number("a number of queues", 1..=64)?,
+            "rx-blocks" => options.rx_blocks = args.number("a number of blocks", 2..=512)?,
+            "tx-frames" => options.tx_frames = args.number("a number of frames", 32..=32_768)?,
             "hw-addr" => {
                 let mac = args.mac()?;
                 if !mac.is_unicast() {
@@ -62,5 +64,43 @@ fn run_delete(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliErro
         Ok(Reply::none())
     } else {
         Err(CliError::at(format!("there is no host-interface on `{name}'")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_options() {
+        let line = "v2 name e0 num-rx-queues 2 num-tx-queues 3 rx-blocks 16 tx-frames 1024 hw-addr 02:00:00:00:00:07 \
+                    qdisc-bypass-disable cksum-gso-disable";
+        let expected = DeviceOptions {
+            version: Version::V2,
+            rx_queues: 2,
+            tx_queues: 3,
+            rx_blocks: 16,
+            tx_frames: 1024,
+            mac: Some([2, 0, 0, 0, 0, 7]),
+            qdisc_bypass: false,
+            offload: false,
+            ..DeviceOptions::new("e0")
+        };
+        assert_eq!(options(&mut Args::new(line)).unwrap(), expected);
+        assert_eq!(options(&mut Args::new("name e0")).unwrap(), DeviceOptions::new("e0"));
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        for (line, words) in [
+            ("", "expected name"),
+            ("name e rx-blocks 1", "number of blocks"),
+            ("name e tx-frames 1000000", "number of frames"),
+            ("name e hw-addr ff:ff:ff:ff:ff:ff", "not the address of one station"),
+            ("name e fast", "fast"),
+        ] {
+            let error = options(&mut Args::new(line)).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
     }
 }

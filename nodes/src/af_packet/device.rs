@@ -24,7 +24,8 @@ pub struct DeviceOptions {
     pub offload: bool,
     /// Send past the queueing discipline.
     pub qdisc_bypass: bool,
-    /// Frames per transmit queue; rounded up to fill blocks. With offload a frame takes 68 KiB of memory (256: 18 MiB).
+    /// Frames per transmit queue; rounded up to fill blocks. A frame holds a packet of the device's MTU; what is longer
+    /// (large segments) goes past the ring.
     pub tx_frames: u32,
     /// Blocks of 128 KiB per receive queue (version 3), or an eighth of the frames of 68 KiB (version 2: 64 makes 510).
     pub rx_blocks: u32,
@@ -75,14 +76,6 @@ impl DeviceOptions {
             (Version::V3, _) => RingLayout::receive_blocks(self.rx_blocks.clamp(2, 4096)),
             (Version::V2, true) => RingLayout::large_frames(self.rx_blocks.clamp(1, 512) * 8),
             (Version::V2, false) => RingLayout::mtu_frames(mtu, self.rx_blocks.clamp(1, 512) * 64),
-        }
-    }
-
-    fn tx_layout(&self, mtu: u32) -> RingLayout {
-        if self.offload {
-            RingLayout::large_frames(self.tx_frames)
-        } else {
-            RingLayout::mtu_frames(mtu, self.tx_frames)
         }
     }
 }
@@ -207,15 +200,19 @@ fn open_rx(options: &DeviceOptions, link: &LinkFacts) -> Result<Vec<RxRing>, Dev
 }
 
 fn open_tx(options: &DeviceOptions, link: &LinkFacts) -> Result<TxRing, DeviceError> {
-    let socket = PacketSocket::for_device(&options.name, link.index)?;
-    if options.qdisc_bypass {
-        socket.set_qdisc_bypass(true)?;
-    }
-    socket.set_send_buffer(SEND_BUFFER);
-    TxRing::new(socket, options.version, options.tx_layout(link.mtu), options.offload)
+    let open = || {
+        let socket = PacketSocket::for_device(&options.name, link.index)?;
+        if options.qdisc_bypass {
+            socket.set_qdisc_bypass(true)?;
+        }
+        socket.set_send_buffer(SEND_BUFFER);
+        Ok(socket)
+    };
+    let layout = RingLayout::transmit(link.mtu, options.tx_frames);
+    TxRing::new(open()?, open()?, options.version, layout, options.offload)
 }
 
 const MAX_QUEUES: u32 = 64;
 
-/// Bytes on their way at once per transmit queue: a vector of full-size GSO frames.
+/// Bytes on their way at once per transmit queue, and as much past its ring: a vector of full-size GSO frames.
 const SEND_BUFFER: usize = 16 << 20;

@@ -57,6 +57,8 @@ fn asks_for_other(asked: &DeviceOptions, there: &DeviceOptions) -> bool {
         || other(asked.rx_queues, rule.rx_queues, there.rx_queues)
         || other(asked.tx_queues, rule.tx_queues, there.tx_queues)
         || other(asked.offload, rule.offload, there.offload)
+        || other(asked.rx_blocks, rule.rx_blocks, there.rx_blocks)
+        || other(asked.tx_frames, rule.tx_frames, there.tx_frames)
         || other(asked.qdisc_bypass, rule.qdisc_bypass, there.qdisc_bypass)
         || other(asked.mac, rule.mac, there.mac)
 }

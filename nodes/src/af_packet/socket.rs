@@ -1,6 +1,6 @@
 //! One packet socket and its options.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use serde::Serialize;
@@ -226,6 +226,12 @@ impl PacketSocket {
     /// Asks the kernel to send what stands in the transmit ring.
     pub(super) fn send_ring(&self) -> io::Result<usize> {
         self.socket.send_with_flags(&[], libc::MSG_DONTWAIT)
+    }
+
+    /// Sends one frame that stands in pieces, the virtio-net header (if the socket has one) first. For a socket without a
+    /// transmit ring.
+    pub(super) fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.send_vectored_with_flags(pieces, libc::MSG_DONTWAIT)
     }
 
     fn membership(&self, on: bool, kind: u16, mac: Option<[u8; 6]>) -> Result<(), DeviceError> {

@@ -1,4 +1,5 @@
-//! `host-X-tx`: frames into the transmit ring of a host-interface, one system call for a vector.
+//! `host-X-tx`: frames into the transmit ring of a host-interface, one system call for a vector and one for each large
+//! segment in it.
 //!
 //! Uses: the frame, the work left to do. Sets: `tx_error` counters. Next: none.
 
@@ -8,7 +9,7 @@ use trace::{Record, Text};
 use vnet::{IfIndex, NodeSpec, Notice, Packet, Router, SinkCx, SinkNode, Vector, node_errors};
 
 use super::queues::TxQueue;
-use super::{DeviceEvent, HeaderFacts, TxRing};
+use super::{DeviceEvent, HeaderFacts, Kick, TxRing};
 use crate::buffer_trace::BufferFrameTrace;
 use crate::offload;
 use crate::sys::VnetHdr;
@@ -18,8 +19,6 @@ node_errors! {
     pub enum Error {
         /// The kernel does not keep up.
         Full => error "transmit ring is full",
-        /// Longer than the ring's frames.
-        TooLong => error "frame longer than the ring's frames",
         /// The device, or the far end of a veth, had no room; or the device is down.
         Dropped => error "device refused the frame",
         /// Too long for the device, or a virtio-net header that does not fit.
@@ -78,9 +77,13 @@ impl SinkNode for Transmit {
             let packet = vector.packet(at);
             match put(ring, &packet) {
                 Put::Done => (),
-                Put::TooLong => self.refuse(cx, Error::TooLong, 1),
+                Put::Long => {
+                    let kick = ring.send_long(packet.segments(), &offload::hand_over(&packet));
+                    gone |= self.settle(cx, kick);
+                }
                 Put::Full => {
-                    gone |= self.kick(cx, ring);
+                    let kick = ring.kick();
+                    gone |= self.settle(cx, kick);
                     match put(ring, &packet) {
                         Put::Done => (),
                         _ => self.refuse(cx, Error::Full, 1),
@@ -88,7 +91,8 @@ impl SinkNode for Transmit {
                 }
             }
         }
-        gone |= self.kick(cx, ring);
+        let kick = ring.kick();
+        gone |= self.settle(cx, kick);
         if gone {
             *guard = None;
         }
@@ -108,20 +112,21 @@ impl SinkNode for Transmit {
 enum Put {
     Done,
     Full,
-    TooLong,
+    /// The frame does not fit the ring's.
+    Long,
 }
 
 #[inline(always)]
 fn put(ring: &mut TxRing, packet: &Packet<'_>) -> Put {
     let Some(mut slot) = ring.reserve() else { return Put::Full };
     let (len, room) = (packet.len(), slot.data());
-    let Some(room) = room.get_mut(..len) else { return Put::TooLong };
+    let Some(room) = room.get_mut(..len) else { return Put::Long };
     if packet.is_chain() {
         packet.copy_out(0, room);
     } else {
         room.copy_from_slice(packet.data());
     }
-    if slot.commit(len, &offload::hand_over(packet)) { Put::Done } else { Put::TooLong }
+    if slot.commit(len, &offload::hand_over(packet)) { Put::Done } else { Put::Long }
 }
 
 impl Transmit {
@@ -130,9 +135,8 @@ impl Transmit {
         cx.interface(self.interface).tx_error.add(frames);
     }
 
-    /// Hands all frames to the kernel and counts what it refuses; whether the device is gone.
-    fn kick(&self, cx: &mut SinkCx<'_, '_, Self>, ring: &mut TxRing) -> bool {
-        let kick = ring.kick();
+    /// Counts what the kernel refused; whether the device is gone.
+    fn settle(&self, cx: &mut SinkCx<'_, '_, Self>, kick: Kick) -> bool {
         self.queue.set_waiting(kick.waiting > 0);
         if kick.dropped > 0 {
             self.refuse(cx, Error::Dropped, u64::from(kick.dropped));

@@ -97,6 +97,9 @@ impl InputNode for XdpInput {
     }
 }
 
+/// Frames whose first lines are fetched ahead: another processor has written them.
+const AHEAD: u32 = 8;
+
 /// Brings in what waits in a ring, as far as there is room; gives the number of frames taken.
 fn serve(cx: &mut InputCx<'_, '_, XdpInput>, queue: &mut RxQueue) -> usize {
     let there = queue.rx.look() as usize;
@@ -108,7 +111,11 @@ fn serve(cx: &mut InputCx<'_, '_, XdpInput>, queue: &mut RxQueue) -> usize {
     let up = cx.tables.interface(interface).admin_up;
     let (mut packets, mut bytes, mut bad, mut unfinished) = (0, 0, 0, 0);
     let taken = there.min(cx.room());
+    for behind in 0..AHEAD {
+        queue.prefetch(behind, &cx.lending());
+    }
     for _ in 0..taken {
+        queue.prefetch(AHEAD, &cx.lending());
         let (frame, len) = match queue.next_frame(&mut cx.lending()) {
             Some(Ok(frame)) => frame,
             Some(Err(())) => {

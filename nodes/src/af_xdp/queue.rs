@@ -72,6 +72,14 @@ impl RxQueue {
         Some(frame.map(|frame| (frame, desc.len)).ok_or(()))
     }
 
+    /// Has the processor fetch the frame that comes so many behind the next.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, behind: u32, lending: &Lending<'_>) {
+        if let Some(desc) = self.rx.peek(behind) {
+            lending.prefetch(desc.start());
+        }
+    }
+
     /// Gives the places of what was taken back, and buffers for as many frames to come. Asks the kernel to look, if it
     /// wants to be asked.
     pub(super) fn refill(&mut self, lending: &mut Lending<'_>) {
@@ -106,8 +114,7 @@ impl RxQueue {
     }
 
     pub(super) fn kernel_counts(&self) -> Counts {
-        // A socket whose device is gone counts no more.
-        xdp::counts(self.socket.as_fd()).unwrap_or_default()
+        self.socket.counts()
     }
 }
 
@@ -256,7 +263,7 @@ impl Tx {
         let mut waiting = self.ring.pending();
         while waiting > 0 && self.ring.needs_wakeup() {
             kicked.called = true;
-            let unfit = xdp::wake_tx(self.socket.as_fd()).is_err_and(|error| is_unfit(&error));
+            let unfit = xdp::wake_tx(self.socket.sending()).is_err_and(|error| is_unfit(&error));
             let left = self.ring.pending();
             // The kernel sends some at a time, and none while it has no room.
             if unfit || left >= waiting {

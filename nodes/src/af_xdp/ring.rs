@@ -201,6 +201,16 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy> Consumer<T> {
         Some(value)
     }
 
+    /// The entry so many behind the next, if [`look`](Consumer::look) saw it.
+    #[inline(always)]
+    pub(super) fn peek(&self, behind: u32) -> Option<T> {
+        if behind >= self.known() {
+            return None;
+        }
+        // SAFETY: as in `next`.
+        Some(unsafe { self.ring.entry(self.head.wrapping_add(behind)).read() })
+    }
+
     /// Gives the entries back that were read.
     #[inline(always)]
     pub(super) fn give_back(&mut self) {
@@ -241,6 +251,7 @@ mod tests {
         assert_eq!((consumer.look(), consumer.next()), (0, None));
         producer.publish();
         assert_eq!((consumer.look(), producer.pending()), (2, 2));
+        assert_eq!([0, 1, 2].map(|behind| consumer.peek(behind)), [Some(desc(1)), Some(desc(2)), None]);
         assert_eq!((consumer.next(), consumer.next(), consumer.next()), (Some(desc(1)), Some(desc(2)), None));
         assert_eq!(desc(1).start(), 4);
         assert_eq!(producer.pending(), 2, "not given back");

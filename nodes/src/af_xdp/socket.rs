@@ -1,4 +1,4 @@
-//! One AF_XDP socket: a queue of a device, its four rings, and the memory behind them.
+//! A queue of a device: its four rings, the memory behind them, and the two AF_XDP sockets that have them.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -9,7 +9,7 @@ use vnet::mem::{CHUNK, Region};
 
 use super::error::XdpError;
 use super::ring::{Consumer, Desc, Producer};
-use crate::sys::xdp::{self, RingKind};
+use crate::sys::xdp::{self, Counts, RingKind};
 
 /// What a socket is to be.
 #[derive(Clone, Debug)]
@@ -37,13 +37,15 @@ pub enum ZeroCopy {
     No,
 }
 
-/// A bound socket.
+/// A bound socket that receives, and one beside it on the same queue that sends: the kernel tells whoever watches a socket
+/// of each frame that was sent, which costs more than sending does of our own work. Nobody watches the second one.
 ///
-/// Invariant, on which the `unsafe` code of [`queue`](super::queue) rests: the socket's memory is that of `region`, which
-/// lives as long as this value; what comes out of its rings is what the kernel has put there.
+/// Invariant, on which the `unsafe` code of [`queue`](super::queue) rests: the sockets' memory is that of `region`, which
+/// lives as long as this value; what comes out of their rings is what the kernel has put there.
 #[derive(Debug)]
 pub(super) struct XdpSocket {
     descriptor: OwnedFd,
+    sending: OwnedFd,
     pub(super) zero_copy: bool,
     /// Whether it uses the memory of another socket, and did not register it once more.
     pub(super) shared: bool,
@@ -98,7 +100,8 @@ impl XdpSocket {
         let name = wanted.name.as_str();
         let fail = |doing| move |source: io::Error| XdpError::new(name, doing, source);
         let descriptor = xdp::open().map_err(fail("open an AF_XDP socket"))?;
-        let socket = descriptor.as_fd();
+        let sending = xdp::open().map_err(fail("open an AF_XDP socket"))?;
+        let (socket, sender) = (descriptor.as_fd(), sending.as_fd());
         if share.is_none() {
             // SAFETY: the region is kept below for as long as the socket is open; what is lent of it is reached through
             // the rings alone (invariant of `Loan`).
@@ -106,18 +109,18 @@ impl XdpSocket {
                 .map_err(|source| XdpError::memory(name, region.len(), source))?;
         }
         let sizes = [
-            (RingKind::Fill, wanted.rx_size),
-            (RingKind::Completion, wanted.tx_size),
-            (RingKind::Rx, wanted.rx_size),
-            (RingKind::Tx, wanted.tx_size),
+            (socket, RingKind::Fill, wanted.rx_size),
+            (socket, RingKind::Completion, wanted.tx_size),
+            (socket, RingKind::Rx, wanted.rx_size),
+            (sender, RingKind::Tx, wanted.tx_size),
         ];
-        for (kind, size) in sizes {
-            xdp::make_ring(socket, kind, size).map_err(fail("make a ring"))?;
+        for (of, kind, size) in sizes {
+            xdp::make_ring(of, kind, size).map_err(fail("make a ring"))?;
         }
         let rings = Rings {
             rx: Consumer::of_socket(socket, RingKind::Rx, wanted.rx_size).map_err(fail("map the receive ring"))?,
             fill: Producer::of_socket(socket, RingKind::Fill, wanted.rx_size).map_err(fail("map the fill ring"))?,
-            tx: Producer::of_socket(socket, RingKind::Tx, wanted.tx_size).map_err(fail("map the transmit ring"))?,
+            tx: Producer::of_socket(sender, RingKind::Tx, wanted.tx_size).map_err(fail("map the transmit ring"))?,
             completion: Consumer::of_socket(socket, RingKind::Completion, wanted.tx_size)
                 .map_err(fail("map the completion ring"))?,
         };
@@ -127,15 +130,28 @@ impl XdpSocket {
             _ => libc::XDP_COPY,
         };
         let flags = mode | libc::XDP_USE_NEED_WAKEUP;
-        bind(socket, wanted, flags, share).map_err(|source| busy_words(wanted, source))?;
+        bind(socket, wanted, flags, share.map(XdpSocket::as_fd)).map_err(|source| busy_words(wanted, source))?;
+        bind(sender, wanted, flags, Some(socket)).map_err(|source| busy_words(wanted, source))?;
         if wanted.busy_poll {
             xdp::set_busy_poll(socket, BUSY_POLL_MICROS, BUSY_POLL_BUDGET).map_err(fail("poll busily"))?;
         }
         // Kernels before 6.17 do not know it, and send 32 at a time.
-        let _ = xdp::set_tx_budget(socket, wanted.tx_size);
-        set_send_buffer(socket);
+        let _ = xdp::set_tx_budget(sender, wanted.tx_size);
+        set_send_buffer(sender);
         let zero_copy = xdp::is_zero_copy(socket).unwrap_or(false);
-        Ok((XdpSocket { descriptor, zero_copy, shared: share.is_some(), region: Keep(region.clone()) }, rings))
+        let (shared, region) = (share.is_some(), Keep(region.clone()));
+        Ok((XdpSocket { descriptor, sending, zero_copy, shared, region }, rings))
+    }
+
+    /// The socket that sends.
+    pub(super) fn sending(&self) -> BorrowedFd<'_> {
+        self.sending.as_fd()
+    }
+
+    /// What the kernel counted for both; nothing once the device is gone.
+    pub(super) fn counts(&self) -> Counts {
+        let [received, sent] = [self.as_fd(), self.sending()].map(|socket| xdp::counts(socket).unwrap_or_default());
+        Counts { invalid_tx: sent.invalid_tx, ..received }
     }
 
     /// The memory.
@@ -169,10 +185,10 @@ fn set_send_buffer(socket: BorrowedFd<'_>) {
 /// The kernel frees a queue some time after its last socket was closed; this is longer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-fn bind(socket: BorrowedFd<'_>, wanted: &Wanted, flags: u16, share: Option<&XdpSocket>) -> io::Result<()> {
+fn bind(socket: BorrowedFd<'_>, wanted: &Wanted, flags: u16, share: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     loop {
-        match xdp::bind(socket, wanted.device, wanted.queue, flags, share.map(XdpSocket::as_fd)) {
+        match xdp::bind(socket, wanted.device, wanted.queue, flags, share) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -10,6 +10,7 @@ use super::mapping::PageKind;
 use super::meta::{Meta, Span};
 use super::packet::{DATA_SIZE, HEADROOM, Packet, ROOM, STRIDE};
 use super::pool::{Buffer, Memory, Pool};
+use super::prefetch_raw;
 
 /// Bytes that the kernel leaves free before a frame that it receives (`XDP_PACKET_HEADROOM`).
 const DEVICE_HEADROOM: usize = 256;
@@ -125,6 +126,15 @@ impl<'a> Lending<'a> {
     #[inline(always)]
     pub fn available(&self) -> usize {
         self.0.available()
+    }
+
+    /// Has the processor fetch what stands at an address, and the metadata of the buffer around it: a frame that comes back
+    /// soon.
+    #[inline(always)]
+    pub fn prefetch(&self, address: u64) {
+        let start = self.0.memory.start.as_ptr();
+        prefetch_raw(start.wrapping_add(number(address) * STRIDE));
+        prefetch_raw(start.wrapping_add(address as usize));
     }
 
     /// Lends a free buffer, for the device to put a frame into; gives the address of its chunk of [`CHUNK`] bytes. `None`

@@ -1,9 +1,12 @@
 //! The transmit ring, of either version.
 #![allow(unsafe_code)]
 
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use serde::Serialize;
+use smallvec::SmallVec;
+use zerocopy::IntoBytes;
 
 use super::facts::{Header2, Header3, HeaderFacts, Version};
 use super::layout::RingLayout;
@@ -12,10 +15,13 @@ use crate::af_packet::error::{DeviceError, DeviceEvent};
 use crate::af_packet::socket::PacketSocket;
 use crate::sys::VnetHdr;
 
-/// Frames to be sent, in shared memory: [`TxRing::reserve`] and [`TxSlot::commit`] each, then one [`TxRing::kick`].
+/// Frames to be sent, in shared memory: [`TxRing::reserve`] and [`TxSlot::commit`] each, then one [`TxRing::kick`]. What is
+/// longer than a frame of the ring goes past it ([`TxRing::send_long`]), so that not every frame has to have room for a
+/// large segment.
 ///
 /// # Invariants
 /// - `pending` frames from `first` on were committed and not yet seen taken by the kernel; `next` comes after them.
+/// - Every [`Place`] is that of a frame of the ring.
 /// - `first` is where the kernel looks next: it moves only in [`TxRing::kick`], which nobody else runs.
 /// - A frame is written only while its status is `TP_STATUS_AVAILABLE`, or while it is pending and the kernel not asked.
 #[derive(Debug)]
@@ -24,10 +30,24 @@ pub struct TxRing {
     layout: RingLayout,
     version: Version,
     vnet: bool,
-    first: u32,
+    /// Frames in a block.
+    per_block: u32,
+    first: Place,
     pending: u32,
-    next: u32,
+    next: Place,
     socket: PacketSocket,
+    /// For what is longer than a frame of the ring.
+    past: PacketSocket,
+}
+
+/// A frame of the ring. Going from one to the next takes no division.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    frame: u32,
+    /// Its number in its block.
+    in_block: u32,
+    /// Where it begins, from the start of the ring.
+    offset: usize,
 }
 
 /// Room for one frame.
@@ -68,29 +88,39 @@ pub struct TxCounts {
 }
 
 impl TxRing {
-    /// Makes the ring on a socket that is not bound, and binds it so that it receives nothing.
+    /// Makes the ring on a socket that is not bound, and binds it so that it receives nothing; as well the other one, which
+    /// is for frames that are too long.
     ///
     /// # Errors
     /// As [`super::RxRing::new`].
-    pub fn new(socket: PacketSocket, version: Version, layout: RingLayout, vnet: bool) -> Result<Self, DeviceError> {
+    pub fn new(
+        socket: PacketSocket,
+        past: PacketSocket,
+        version: Version,
+        layout: RingLayout,
+        vnet: bool,
+    ) -> Result<Self, DeviceError> {
         if let Some(what) = layout.flaw(version) {
             return Err(DeviceError::BadRing { name: socket.name().into(), what });
         }
         socket.set_version(version)?;
         if vnet {
             socket.set_vnet_hdr(true)?;
+            past.set_vnet_hdr(true)?;
         }
         socket.set_ring(version, true, &layout, 0)?;
         let map = RingMap::new(socket.as_fd(), layout.len())
             .map_err(|source| DeviceError::new(socket.name(), "map the transmit ring", source))?;
         socket.bind(false)?;
-        Ok(Self { map, layout, version, vnet, first: 0, pending: 0, next: 0, socket })
+        past.bind(false)?;
+        let (per_block, start) = (layout.frames_per_block().max(1), Place::default());
+        Ok(Self { map, layout, version, vnet, per_block, first: start, pending: 0, next: start, socket, past })
     }
 
     /// Room for a frame; `None` while the ring is full: [`TxRing::kick`], and if that does not help, drop.
     #[inline]
     pub fn reserve(&mut self) -> Option<TxSlot<'_>> {
-        let offset = self.layout.frame_offset(self.next);
+        let offset = self.next.offset;
         let free = self.pending < self.layout.frames && self.status(offset) == libc::TP_STATUS_AVAILABLE;
         free.then_some(TxSlot { ring: self, offset })
     }
@@ -108,8 +138,7 @@ impl TxRing {
             if self.pending == 0 {
                 break;
             }
-            let offset = self.layout.frame_offset(self.first);
-            if self.status(offset) == libc::TP_STATUS_WRONG_FORMAT {
+            if self.status(self.first.offset) == libc::TP_STATUS_WRONG_FORMAT {
                 self.drop_first();
                 kick.rejected += 1;
                 continue;
@@ -125,7 +154,7 @@ impl TxRing {
                 }
                 // The socket may remember that the device was down; only what it says twice is so now.
                 Err(Some(libc::ENETDOWN)) if old_error => old_error = false,
-                Err(Some(code)) if [libc::ENETDOWN, libc::ENXIO, libc::ENODEV].contains(&code) => {
+                Err(Some(code)) if UNFIT.contains(&code) => {
                     kick.dropped += self.drop_all();
                     kick.event = Some(self.socket.device_state().unwrap_or(DeviceEvent::Down));
                 }
@@ -136,6 +165,37 @@ impl TxRing {
             }
         }
         kick.waiting = self.pending;
+        kick
+    }
+
+    /// Sends a frame that is too long for the ring, in pieces, behind all committed frames, which are handed to the kernel
+    /// first. One system call more; nothing waits where too much is on its way: the frame is lost then.
+    pub fn send_long<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>, vnet: &VnetHdr) -> Kick {
+        let mut kick = self.kick();
+        if kick.event.is_some() {
+            kick.dropped += 1;
+            return kick;
+        }
+        let mut all: SmallVec<[IoSlice<'_>; 40]> = SmallVec::new();
+        if self.vnet {
+            all.push(IoSlice::new(vnet.as_bytes()));
+        }
+        all.extend(pieces.map(|piece| IoSlice::new(piece)));
+        // The socket may remember that the device was down; only what it says twice is so now.
+        let again = |error: &io::Error| [Some(libc::ENETDOWN), Some(libc::EINTR)].contains(&error.raw_os_error());
+        let sent = match self.past.send_pieces(&all) {
+            Err(error) if again(&error) => self.past.send_pieces(&all),
+            sent => sent,
+        };
+        match sent.map_err(|error| error.raw_os_error()) {
+            Ok(_) => kick.sent += 1,
+            Err(Some(libc::EAGAIN | libc::ENOBUFS)) => kick.dropped += 1,
+            Err(Some(code)) if UNFIT.contains(&code) => {
+                kick.dropped += 1;
+                kick.event = Some(self.past.device_state().unwrap_or(DeviceEvent::Down));
+            }
+            Err(_) => kick.rejected += 1,
+        }
         kick
     }
 
@@ -156,7 +216,7 @@ impl TxRing {
 
     /// The frame that is filled next.
     pub fn position(&self) -> u32 {
-        self.next
+        self.next.frame
     }
 
     /// Frames committed and not yet taken by the kernel.
@@ -197,7 +257,7 @@ impl TxRing {
     fn advance(&mut self) -> u32 {
         let mut taken = 0;
         while self.pending > 0 {
-            let status = self.status(self.layout.frame_offset(self.first));
+            let status = self.status(self.first.offset);
             if status == libc::TP_STATUS_SEND_REQUEST || status == libc::TP_STATUS_WRONG_FORMAT {
                 break;
             }
@@ -211,9 +271,9 @@ impl TxRing {
     /// Drops the frame that the kernel looks at next and does not take: the last pending frame takes its place, because
     /// the kernel goes on from there and nowhere else.
     fn drop_first(&mut self) {
-        let first = self.layout.frame_offset(self.first);
-        let last_frame = (self.first + self.pending - 1) % self.layout.frames;
-        let last = self.layout.frame_offset(last_frame);
+        let first = self.first.offset;
+        let last_place = self.place((self.first.frame + self.pending - 1) % self.layout.frames);
+        let last = last_place.offset;
         if last == first {
             self.set_status(first, libc::TP_STATUS_AVAILABLE);
         } else {
@@ -225,16 +285,16 @@ impl TxRing {
             self.set_status(first, libc::TP_STATUS_SEND_REQUEST);
             self.set_status(last, libc::TP_STATUS_AVAILABLE);
         }
-        self.next = last_frame;
+        self.next = last_place;
         self.pending -= 1;
     }
 
     fn drop_all(&mut self) -> u32 {
         let dropped = self.pending;
-        let mut frame = self.first;
+        let mut place = self.first;
         for _ in 0..dropped {
-            self.set_status(self.layout.frame_offset(frame), libc::TP_STATUS_AVAILABLE);
-            frame = self.after(frame);
+            self.set_status(place.offset, libc::TP_STATUS_AVAILABLE);
+            place = self.after(place);
         }
         self.next = self.first;
         self.pending = 0;
@@ -276,8 +336,21 @@ impl TxRing {
         self.version.header_len() + if self.vnet { VnetHdr::LEN } else { 0 }
     }
 
-    fn after(&self, frame: u32) -> u32 {
-        if frame + 1 == self.layout.frames { 0 } else { frame + 1 }
+    fn place(&self, frame: u32) -> Place {
+        Place { frame, in_block: frame % self.per_block, offset: self.layout.frame_offset(frame) }
+    }
+
+    #[inline]
+    fn after(&self, Place { frame, in_block, offset }: Place) -> Place {
+        let size = self.layout.frame_size as usize;
+        if frame + 1 == self.layout.frames {
+            Place::default()
+        } else if in_block + 1 < self.per_block {
+            Place { frame: frame + 1, in_block: in_block + 1, offset: offset + size }
+        } else {
+            let start = offset - in_block as usize * size;
+            Place { frame: frame + 1, in_block: 0, offset: start + self.layout.block_size as usize }
+        }
     }
 }
 
@@ -332,6 +405,9 @@ impl AsRawFd for TxRing {
         self.socket.as_raw_fd()
     }
 }
+
+/// What the kernel says where the device is down or gone.
+const UNFIT: [i32; 3] = [libc::ENETDOWN, libc::ENXIO, libc::ENODEV];
 
 /// `tp_len` and `tp_snaplen` stand side by side in version 2, …
 const LENGTHS_2: usize = std::mem::offset_of!(Header2, len);

@@ -138,7 +138,7 @@ fn what_the_kernel_refuses_does_not_stop_the_rest() {
         let nonsense = VnetHdr { gso_type: 0x55, ..VnetHdr::default() };
         assert!(queue(tx, &frame(0, 100), &VnetHdr::default()));
         assert!(queue(tx, &frame(1, 100), &nonsense));
-        assert!(queue(tx, &frame(2, 3000), &VnetHdr::default()));
+        assert!(queue(tx, &frame(2, 1530), &VnetHdr::default()));
         assert!(queue(tx, &frame(3, 100), &VnetHdr::default()));
         assert!(queue(tx, &frame(4, 100), &nonsense));
         let kick = tx.kick();
@@ -168,6 +168,40 @@ fn a_frame_that_is_too_long_for_its_slot_is_not_queued() {
     assert_eq!(slot.data().len(), capacity);
     assert!(!slot.commit(capacity + 1, &VnetHdr::default()));
     assert_eq!((tx.pending(), tx.position()), (0, 0));
+}
+
+#[test]
+fn a_frame_longer_than_the_rings_goes_past_it_and_keeps_its_place() {
+    let Some(net) = Namespaces::pair("past") else { return };
+    for (version, offload) in [(Version::V3, true), (Version::V2, true), (Version::V3, false)] {
+        let options = |name| DeviceOptions { offload, ..options(name, version) };
+        let mut here = open(&net, 0, &options("veth-a"));
+        let mut there = open(&net, 1, &options("veth-b"));
+        for (name, device) in [(0, "veth-a"), (1, "veth-b")] {
+            net.ip(&format!("-n {} link set {device} mtu 9000", net.name(name)));
+        }
+        let tx = &mut there.tx[0];
+        assert!(tx.capacity() < 3000, "made for an MTU of 1500");
+        for round in 0..3 {
+            let numbers = [0, 1, 2, 3].map(|number| 4 * round + number);
+            assert!(queue(tx, &frame(numbers[0], 100), &VnetHdr::default()));
+            let long = frame(numbers[1], 5000);
+            let kick = tx.send_long([&long[..1000], &long[1000..]].into_iter(), &VnetHdr::default());
+            assert_eq!((kick.sent, kick.dropped, kick.rejected, kick.waiting), (2, 0, 0, 0), "{kick:?}");
+            let kick = tx.send_long([&frame(numbers[2], 8000)[..]].into_iter(), &VnetHdr::default());
+            assert_eq!(kick.sent, 1, "{kick:?}");
+            assert!(queue(tx, &frame(numbers[3], 100), &VnetHdr::default()));
+            assert_eq!(tx.kick().sent, 1);
+            let wanted = numbers.into_iter().zip([100, 5000, 8000, 100]).map(|(n, len)| frame(n, len));
+            assert_eq!(receive(&mut here.rx[0], 4), wanted.collect::<Vec<_>>());
+        }
+        let nonsense = VnetHdr { gso_type: 0x55, ..VnetHdr::default() };
+        let kick = tx.send_long([&frame(9, 5000)[..]].into_iter(), &nonsense);
+        assert_eq!((kick.sent + kick.dropped, kick.rejected), if offload { (0, 1) } else { (1, 0) }, "{kick:?}");
+        for (name, device) in [(0, "veth-a"), (1, "veth-b")] {
+            net.ip(&format!("-n {} link set {device} mtu 1500", net.name(name)));
+        }
+    }
 }
 
 #[test]
