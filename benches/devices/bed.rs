@@ -93,7 +93,10 @@ impl Bed {
             sleep(Duration::from_millis(10));
         }
         if self.arrived() < 1000 {
-            eprintln!("{router:?} is not ready after {READY:?}: {}", fs::read_to_string(self.log()).unwrap_or_default());
+            eprintln!(
+                "{router:?} is not ready after {READY:?}: {}",
+                fs::read_to_string(self.log()).unwrap_or_default()
+            );
         }
         sleep(Duration::from_millis(400));
         let (from, offered, delivered, busy) = (Instant::now(), self.sent(), self.arrived(), carrier.busy());

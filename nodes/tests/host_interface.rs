@@ -373,8 +373,8 @@ host-r0                            1     up   host-r0
     block size:131072 nr:64  frame size:2048 nr:4096 next block:0
     kernel drops:0 freezes:0
   TX Queue 0:
-    block size:1048576 nr:18  frame size:69632 nr:270 next frame:0
-    available:270 request:0 sending:0 wrong:0 total:270
+    block size:65536 nr:7  frame size:1600 nr:280 next frame:0
+    available:280 request:0 sending:0 wrong:0 total:280
 ";
         assert_eq!(exec(console, "show hardware-interfaces host-r0"), wanted);
         assert_eq!(exec(console, "create host-interface name r0"), "host-r0\n", "a second time the same name");

@@ -180,7 +180,9 @@ impl TxRing {
         if self.vnet {
             all.push(IoSlice::new(vnet.as_bytes()));
         }
-        all.extend(pieces.map(|piece| IoSlice::new(piece)));
+        for piece in pieces {
+            all.push(IoSlice::new(piece));
+        }
         // The socket may remember that the device was down; only what it says twice is so now.
         let again = |error: &io::Error| [Some(libc::ENETDOWN), Some(libc::EINTR)].contains(&error.raw_os_error());
         let sent = match self.past.send_pieces(&all) {
