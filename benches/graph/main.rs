@@ -13,12 +13,13 @@
 //! | `--workers N` | N packet threads on a processor each, with a stream each: the figures are of all their packets |
 //! | `--packets N`, `--json` | packets per round and worker; a line of JSON for each measurement |
 
+#[path = "../common/mod.rs"]
+mod common;
 mod options;
 mod setup;
 
 use std::collections::BTreeMap;
 
-use maglane::{Config, Console};
 use options::Options;
 
 fn main() {
@@ -51,48 +52,13 @@ fn print(options: &Options, encap: &str, flows: u32, nodes: &BTreeMap<String, f6
 
 /// Cycles per packet of every node on the path.
 fn measure(options: &Options, encap: &str, flows: u32) -> BTreeMap<String, f64> {
-    let inline = options.workers == 1;
-    let cores = (0..options.workers as usize).collect();
-    let config = Config { inline, cores, workers: options.workers as usize, ..Config::default() };
-    let mut console = maglane::app().build(&config).unwrap_or_else(|error| panic!("{error}"));
     let mut lines = setup::configuration(options, encap, flows);
     lines.extend((0..options.workers).map(|worker| setup::stream(options, flows, worker)));
-    for line in &lines {
-        console.exec(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
-    round(&mut console, inline);
+    let mut console = common::console(options.workers as usize, &lines);
+    common::round(&mut console);
     console.router().clear_runtime();
-    round(&mut console, inline);
-    let router = console.router();
+    common::round(&mut console);
     let packets = options.packets * u64::from(options.workers);
-    let mut nodes = BTreeMap::new();
-    for (_, info) in router.nodes() {
-        let vectors: u64 = info.stats.iter().map(|stats| stats.vectors.get()).sum();
-        let clocks: u64 = info.stats.iter().map(|stats| stats.clocks.get()).sum();
-        if vectors > 0 && &*info.name != "pg-input" {
-            // Per packet of the streams, so that a node that sees only some of them counts for what it costs.
-            nodes.insert(info.name.to_string(), clocks as f64 / packets as f64);
-        }
-    }
-    let sent = router.record(vnet::IfIndex(2)).map(|record| record.counters()).unwrap_or_default();
-    let sent = sent.iter().find(|(name, _)| *name == "tx packets").map(|(_, count)| *count);
-    assert_eq!(sent, Some(2 * packets), "packets were lost");
-    nodes
-}
-
-/// Sends the streams once.
-fn round(console: &mut Console, inline: bool) {
-    if let Err(error) = console.exec("packet-generator enable") {
-        panic!("{error}");
-    }
-    while console.exec("show packet-generator").is_ok_and(|text| text.contains(" Yes ")) {
-        if inline {
-            for _ in 0..1000 {
-                console.router().pass(0);
-            }
-        } else {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        console.router().poll();
-    }
+    assert_eq!(common::sent(&mut console, 2), 2 * packets, "packets were lost");
+    common::cycles(&mut console, packets)
 }

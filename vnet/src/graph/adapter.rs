@@ -4,7 +4,7 @@ use super::frame::Frame;
 use super::node::{Cx, NextNodes, PacketNode, Scope, Target};
 use super::parts::Parts;
 use super::sink::Vector;
-use super::{Dispatch, VECTOR};
+use super::{Dispatch, TRACING, VECTOR};
 use crate::ids::NodeId;
 use crate::mem::Packet;
 
@@ -135,7 +135,7 @@ impl<N: PacketNode> Dispatch for PerPacket<N> {
         }
         // The worker's state is lent to the node beside the parts.
         let mut locals = std::mem::take(parts.locals);
-        if frame.traced {
+        if TRACING && frame.traced {
             self.run::<true>(parts, &mut locals, frame);
         } else {
             self.run::<false>(parts, &mut locals, frame);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::frame::{Frame, VECTOR};
 use super::node::{ErrorCodes, NextNodes, NoBuffers, Target};
 use super::parts::{Notice, Now, Parts};
-use super::{Dispatch, Held};
+use super::{Dispatch, Held, TRACING};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
 use crate::mem::{Buffer, Lending, Packet, Returned};
@@ -143,7 +143,7 @@ impl<N: InputNode> InputCx<'_, '_, N> {
             Target::Hold => self.nexts[0],
         };
         let mut traced = false;
-        if self.parts.trace.wanted[self.parts.node.index()] != 0 {
+        if TRACING && self.parts.trace.wanted[self.parts.node.index()] != 0 {
             traced = self.begin_trace(&mut packet, record);
         }
         self.delivered += 1;

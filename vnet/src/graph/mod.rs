@@ -27,6 +27,10 @@ pub(crate) use sink::Sink;
 pub use sink::{SinkCx, SinkNode, Vector};
 pub use stats::NodeStats;
 
+/// Whether packets can be traced. They always can; what that costs while nothing is traced is the difference to a build
+/// with `RUSTFLAGS='--cfg maglane_no_trace'`, which is for measuring only.
+pub(crate) const TRACING: bool = !cfg!(maglane_no_trace);
+
 /// What a worker calls to run a node; implemented by the three adapters.
 pub(crate) trait Dispatch: Send {
     /// Runs the node over the frame and leaves it empty.

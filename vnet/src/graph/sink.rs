@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Dispatch;
+use super::{Dispatch, TRACING};
 use super::frame::{Frame, VECTOR};
 use super::node::ErrorCodes;
 use super::parts::{Notice, Now, Parts};
@@ -155,7 +155,7 @@ impl<N: SinkNode> Dispatch for Sink<N> {
         if frame.buffers.is_empty() {
             return;
         }
-        if frame.traced {
+        if TRACING && frame.traced {
             self.record(parts, frame);
         }
         let (tables, memory) = (parts.tables, parts.memory);

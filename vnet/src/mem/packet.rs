@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use super::meta::{Meta, Span};
 use super::pool::{Buffer, Memory, linked};
-use crate::graph::Reason;
+use crate::graph::{Reason, TRACING};
 use crate::ids::{IfIndex, NodeId};
 
 /// Bytes from one buffer to the next: metadata, room, and the buffer's number. An odd number of cache lines, so that
@@ -336,7 +336,7 @@ impl<'a> Packet<'a> {
     /// Whether the packet is traced.
     #[inline(always)]
     pub fn is_traced(&self) -> bool {
-        self.meta().trace != 0
+        TRACING && self.meta().trace != 0
     }
 
     /// The packet's trace, counted from 0 as VPP does; `None`: not traced.
