@@ -20,9 +20,10 @@ fn ip(from: &str, to: &str, protocol: u8) -> IpHeaders {
     match (address(from), address(to)) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let (source, destination) = (from.octets(), to.octets());
-            let protocol = IpNumber(protocol);
+            // Whoever is to cut them may.
+            let (protocol, dont_fragment) = (IpNumber(protocol), false);
             IpHeaders::Ipv4(
-                Ipv4Header { protocol, source, destination, time_to_live: 64, ..Default::default() },
+                Ipv4Header { protocol, source, destination, time_to_live: 64, dont_fragment, ..Default::default() },
                 Default::default(),
             )
         }
