@@ -5,7 +5,12 @@ use std::path::Path;
 use plotters::coord::ranged1d::SegmentValue;
 use plotters::prelude::*;
 
-const SIZE: (u32, u32) = (900, 520);
+const SIZE: (u32, u32) = (960, 520);
+const MARGIN: u32 = 14;
+/// Left of the axis.
+const LABELS: u32 = 70;
+/// Room for the legend of bars, which would hide some.
+const BESIDE: u32 = 150;
 /// Colours that can be told apart with any eyes (Okabe and Ito's).
 const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
@@ -46,9 +51,9 @@ pub fn over_log(file: &Path, frame: &Frame<'_>, series: &[Series]) -> Result<(),
     root.fill(&WHITE).map_err(|error| say(&error))?;
     let mut chart = ChartBuilder::on(&root)
         .caption(frame.title, (FONT, 20))
-        .margin(14)
+        .margin(MARGIN)
         .x_label_area_size(52)
-        .y_label_area_size(70)
+        .y_label_area_size(LABELS)
         .build_cartesian_2d((low * 0.9..high * 1.1).log_scale(), 0.0..top)
         .map_err(|error| say(&error))?;
     chart
@@ -73,7 +78,14 @@ pub fn over_log(file: &Path, frame: &Frame<'_>, series: &[Series]) -> Result<(),
         let dots = series.points.iter().map(|point| Circle::new(*point, 4, color.filled()));
         chart.draw_series(dots).map_err(|error| say(&error))?;
     }
-    legend(&mut chart).map_err(|error| say(&error))?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font((FONT, 14))
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .draw()
+        .map_err(|error| say(&error))?;
     root.present().map_err(|error| say(&error))
 }
 
@@ -89,16 +101,17 @@ pub struct Bar {
 /// What the file or the drawing says.
 pub fn bars(file: &Path, frame: &Frame<'_>, bars: &[Bar], parts: &[String]) -> Result<(), String> {
     let height = |bar: &Bar| bar.parts.iter().map(|part| part.1).sum::<f64>();
-    // The legend stands above the bars.
-    let top = bars.iter().map(height).fold(0.0, f64::max) * 1.15;
+    let top = bars.iter().map(height).fold(0.0, f64::max) * 1.08;
+    let beside = if parts.len() > 1 { BESIDE } else { 0 };
     let say = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE).map_err(|error| say(&error))?;
-    let mut chart = ChartBuilder::on(&root)
+    let (left, right) = root.split_horizontally(SIZE.0 - beside);
+    let mut chart = ChartBuilder::on(&left)
         .caption(frame.title, (FONT, 20))
-        .margin(14)
+        .margin(MARGIN)
         .x_label_area_size(52)
-        .y_label_area_size(70)
+        .y_label_area_size(LABELS)
         .build_cartesian_2d((0..bars.len().saturating_sub(1)).into_segmented(), 0.0..top)
         .map_err(|error| say(&error))?;
     let name = |at: &SegmentValue<usize>| match at {
@@ -113,7 +126,7 @@ pub fn bars(file: &Path, frame: &Frame<'_>, bars: &[Bar], parts: &[String]) -> R
         .x_labels(bars.len())
         .x_label_formatter(&name)
         .y_label_formatter(&|y| short(*y))
-        .label_style((FONT, 13))
+        .label_style((FONT, 12))
         .axis_desc_style((FONT, 16))
         .bold_line_style(BLACK.mix(0.15))
         .light_line_style(TRANSPARENT)
@@ -130,9 +143,12 @@ pub fn bars(file: &Path, frame: &Frame<'_>, bars: &[Bar], parts: &[String]) -> R
             part.set_margin(0, 0, side, side);
             Some(part)
         });
-        let drawn = chart.draw_series(boxes.collect::<Vec<_>>()).map_err(|error| say(&error))?;
+        chart.draw_series(boxes.collect::<Vec<_>>()).map_err(|error| say(&error))?;
         if parts.len() > 1 {
-            drawn.label(part).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
+            let y = 60 + 22 * number as i32;
+            let mark = Rectangle::new([(0, y), (14, y + 12)], color.filled());
+            right.draw(&mark).map_err(|error| say(&error))?;
+            right.draw(&Text::new(part.as_str(), (20, y), (FONT, 14))).map_err(|error| say(&error))?;
         }
     }
     for (at, bar) in bars.iter().enumerate() {
@@ -140,27 +156,12 @@ pub fn bars(file: &Path, frame: &Frame<'_>, bars: &[Bar], parts: &[String]) -> R
         let text = Text::new(format!("{:.0}", height(bar)), (SegmentValue::CenterOf(at), height(bar)), style);
         chart.draw_series([text]).map_err(|error| say(&error))?;
     }
-    if parts.len() > 1 {
-        legend(&mut chart).map_err(|error| say(&error))?;
-    }
     root.present().map_err(|error| say(&error))
 }
 
 fn centred() -> plotters::style::text_anchor::Pos {
     use plotters::style::text_anchor::{HPos, Pos, VPos};
     Pos::new(HPos::Center, VPos::Bottom)
-}
-
-fn legend<'a, B: DrawingBackend + 'a, C: CoordTranslate>(
-    chart: &mut ChartContext<'a, B, C>,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .label_font((FONT, 14))
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .draw()
 }
 
 /// A number in few characters: 1k, 4M.

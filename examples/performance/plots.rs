@@ -14,14 +14,16 @@ pub struct Plot {
 }
 
 /// All of them.
-pub const ALL: [Plot; 10] = [
+pub const ALL: [Plot; 12] = [
     Plot { file: "flows.svg", draw: flows },
     Plot { file: "path.svg", draw: path },
-    Plot { file: "encaps.svg", draw: encaps },
+    Plot { file: "encaps.svg", draw: |lines, file| encaps(lines, file, false) },
+    Plot { file: "encaps6.svg", draw: |lines, file| encaps(lines, file, true) },
     Plot { file: "vips.svg", draw: vips },
     Plot { file: "routes.svg", draw: routes },
     Plot { file: "vector.svg", draw: vector },
-    Plot { file: "nodes.svg", draw: nodes },
+    Plot { file: "nodes.svg", draw: |lines, file| nodes(lines, file, &["ip4 forw", "ip6 forw", "out of", "nat"]) },
+    Plot { file: "tunnels.svg", draw: |lines, file| nodes(lines, file, &["ip4 forw", "into"]) },
     Plot { file: "flow-table.svg", draw: flow_table },
     Plot { file: "fib.svg", draw: fib },
     Plot { file: "disruption.svg", draw: disruption },
@@ -118,16 +120,16 @@ fn path(lines: &Lines, file: &Path) -> Result<bool, String> {
     let mut bars = Vec::new();
     for (at, _) in points(&lines.graph(&[]), "flows", "path") {
         let Some(line) = median(&lines.graph(&[("flows", (at as u64).into())])) else { continue };
-        bars.push(bar(format!("{} flows", short(at)), line));
+        bars.push(bar(format!("Maglane {}", short(at)), line));
         for who in references(lines) {
             let values = [("who", who.as_str().into()), ("flows", (at as u64).into())];
             if let Some(cycles) = lines.of("reference", &values).first().and_then(|line| number(line, "path")) {
                 // What others are is one part.
-                bars.push(Bar { name: who, parts: vec![(KINDS.len(), cycles)] });
+                bars.push(Bar { name: format!("{who} {}", short(at)), parts: vec![(KINDS.len(), cycles)] });
             }
         }
     }
-    let frame = Frame { title: "The main path (GRE4) by node, beside VPP and a stripped loop", x: "", y: CYCLES };
+    let frame = Frame { title: "The main path (GRE4) by node, beside VPP and a stripped loop", x: "flows", y: CYCLES };
     draw_bars(file, &frame, &bars, &["others' whole path"])
 }
 
@@ -149,18 +151,15 @@ pub fn names<'l>(lines: &[&'l Value], field: &str) -> Vec<&'l str> {
     names
 }
 
-fn encaps(lines: &Lines, file: &Path) -> Result<bool, String> {
+fn encaps(lines: &Lines, file: &Path, ip6: bool) -> Result<bool, String> {
+    let usual = [("ip6", ip6.into()), ("flows", 100_000.into()), ("vips", 1.into())];
     let mut bars = Vec::new();
-    for ip6 in [false, true] {
-        let values = [("ip6", ip6.into()), ("flows", 100_000.into()), ("vips", 1.into())];
-        for encap in names(&lines.of("graph", &values), "encap") {
-            let values = [("encap", encap.into()), ("ip6", ip6.into()), ("flows", 100_000.into())];
-            let name = if ip6 { format!("6: {encap}") } else { encap.to_string() };
-            bars.extend(median(&lines.graph(&values)).map(|line| bar(name, line)));
-        }
+    for encap in names(&lines.of("graph", &usual), "encap") {
+        let values = [("encap", encap.into()), ("ip6", ip6.into()), ("flows", 100_000.into())];
+        bars.extend(median(&lines.graph(&values)).map(|line| bar(encap.to_string(), line)));
     }
-    let frame = Frame { title: "Ways to the servers, 100,000 flows", x: "encapsulation (6: of IPv6 VIPs)", y: CYCLES };
-    draw_bars(file, &frame, &bars, &[])
+    let title = format!("Ways to the servers, 100,000 flows to a VIP of {}", if ip6 { "IPv6" } else { "IPv4" });
+    draw_bars(file, &Frame { title: &title, x: "encapsulation", y: CYCLES }, &bars, &[])
 }
 
 /// Cost against a number in the configuration, where there are a million flows.
@@ -193,13 +192,12 @@ fn vector(lines: &Lines, file: &Path) -> Result<bool, String> {
     draw(file, &frame, vec![series("Maglane", per_packet)])
 }
 
-fn nodes(lines: &Lines, file: &Path) -> Result<bool, String> {
-    let all = lines.of("nodes", &[]);
-    let short =
-        |case: &str| case.replace(" forwarding", "").replace(", way back", " back").replace("fragments", "frag");
-    let bars: Vec<Bar> = names(&all, "case")
+/// The cases that begin with these words.
+fn nodes(lines: &Lines, file: &Path, begin: &[&str]) -> Result<bool, String> {
+    let short = |case: &str| case.replace(" forwarding", "").replace(", way back", " back");
+    let bars: Vec<Bar> = names(&lines.of("nodes", &[]), "case")
         .into_iter()
-        .filter(|case| ["ip4 forw", "ip6 forw", "out of", "into", "nat"].iter().any(|begin| case.starts_with(begin)))
+        .filter(|case| begin.iter().any(|begin| case.starts_with(begin)))
         .filter_map(|case| Some(bar(short(case), median(&lines.of("nodes", &[("case", case.into())]))?)))
         .collect();
     draw_bars(file, &Frame { title: "Other ways through the router", x: "", y: CYCLES }, &bars, &[])

@@ -47,7 +47,7 @@ fn texts(line: &Value, fields: &[&str]) -> Vec<String> {
 
 fn machine(lines: &Lines) -> Option<String> {
     let line = *lines.of("machine", &[]).last()?;
-    let rows = ["processor", "cores", "system", "compiler", "revision"].map(|field| {
+    let rows = ["processor", "cores", "system", "compiler", "revision", "load"].map(|field| {
         let value = line[field].as_str().map_or_else(|| line[field].to_string(), String::from);
         vec![field.to_string(), value]
     });
