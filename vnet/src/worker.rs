@@ -1,5 +1,7 @@
 //! A packet thread: one copy of the graph, its buffers, and the loop that runs it.
 
+mod pass;
+
 use std::any::Any;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::interface::IfStats;
 use crate::mem::{Lending, Memory, Packet, Pool};
 use crate::patience::Patience;
 use crate::tables::{Published, Tables};
+use pass::Pass;
 
 /// A sleeping worker looks around this often, for the housekeeping of its nodes.
 const NAP_MS: u16 = 1000;
@@ -109,7 +112,7 @@ pub struct Worker {
     start: Instant,
     /// When the last pass began, in nanoseconds after that.
     now: u64,
-    scratch: Frame,
+    scratch: Box<Frame>,
     exchange: Option<Arc<Exchange>>,
 }
 
@@ -328,7 +331,10 @@ impl Worker {
     /// One pass: mail, new tables, then every input node and all that follows from what it brought.
     pub(crate) fn pass(&mut self) -> Poll {
         let mut mail = 0;
-        while let Some(letter) = self.shared.mail.pop() {
+        // Taking from an empty queue costs a fence.
+        while !self.shared.mail.is_empty()
+            && let Some(letter) = self.shared.mail.pop()
+        {
             letter(self);
             mail += 1;
         }
@@ -339,19 +345,22 @@ impl Worker {
         self.shared.stats.loops.add(1);
         let instant = Instant::now();
         let nanos = instant.duration_since(self.start).as_nanos() as u64;
-        let now = Now { nanos, seconds: (nanos / 1_000_000_000) as u32, instant };
         self.now = nanos;
+        if self.stats.is_empty() {
+            // A thread may run before the mail that brings it nodes.
+            return if mail > 0 { Poll::Busy(mail) } else { Poll::Idle };
+        }
+        let mut pass = self.begin(Now { nanos, seconds: (nanos / 1_000_000_000) as u32, instant });
         let (mut seen, mut until) = (mail, None);
         // Packets released by mail.
-        seen += self.drain(now);
-        for at in 0..self.inputs.len() {
-            let node = self.inputs[at];
-            match self.poll(node, now) {
+        seen += pass.drain();
+        for &input in pass.inputs {
+            match pass.poll(input) {
                 Poll::Busy(packets) => seen += packets.max(1),
                 Poll::Until(when) => until = Some(until.map_or(when, |other: u64| other.min(when))),
                 Poll::Idle => (),
             }
-            seen += self.drain(now);
+            seen += pass.drain();
         }
         if seen > 0 {
             self.settle_traces();
@@ -361,54 +370,32 @@ impl Worker {
         until.map_or(Poll::Idle, Poll::Until)
     }
 
-    fn poll(&mut self, node: NodeId, now: Now) -> Poll {
-        let before = self.clock.raw();
-        let (dispatch, mut parts, _) = self.split(node, now);
-        let poll = dispatch.poll(&mut parts);
-        if let Poll::Busy(packets) = poll {
-            let clocks = self.clock.raw().wrapping_sub(before);
-            self.stats[node.index()].ran(packets, clocks);
-        }
-        poll
-    }
-
-    /// Runs nodes until no packet waits; gives the number of frames.
-    fn drain(&mut self, now: Now) -> usize {
-        let mut frames = 0;
-        let mut before = self.clock.raw();
-        while let Some(node) = self.queues.take(&mut self.scratch) {
-            let packets = self.scratch.buffers.len();
-            let (dispatch, mut parts, scratch) = self.split(node, now);
-            dispatch.dispatch(&mut parts, scratch);
-            debug_assert!(self.scratch.buffers.is_empty());
-            let after = self.clock.raw();
-            self.stats[node.index()].ran(packets, after.wrapping_sub(before));
-            before = after;
-            frames += 1;
-            self.shared.stats.frames.add(1);
-            self.shared.stats.vectors.add(packets as u64);
-        }
-        frames
-    }
-
     #[inline(always)]
-    fn split(&mut self, node: NodeId, now: Now) -> (&mut dyn Dispatch, Parts<'_>, &mut Frame) {
+    fn begin(&mut self, now: Now) -> Pass<'_> {
         let parts = Parts {
             pool: &mut self.pool,
             memory: &self.memory,
             queues: &mut self.queues,
-            locals: &mut self.locals,
             tables: &self.tables,
-            stats: &self.stats[node.index()],
+            stats: &self.stats[0],
             all_stats: &self.stats,
             interfaces: &self.interfaces,
             trace: &mut self.trace,
             outbox: &self.outbox,
             now,
-            node,
+            node: NodeId(0),
             worker: self.index,
         };
-        (&mut *self.nodes[node.index()], parts, &mut self.scratch)
+        Pass {
+            parts,
+            inputs: &self.inputs,
+            nodes: &mut self.nodes,
+            locals: &mut self.locals,
+            frame: &mut self.scratch,
+            ended: self.clock.raw(),
+            clock: &self.clock,
+            counts: &self.shared.stats,
+        }
     }
 
     fn settle_traces(&mut self) {

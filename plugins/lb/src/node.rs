@@ -222,6 +222,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     }
 
     /// What is staged of the others. Two numbers, because a structure would have to lie in memory for each packet.
+    #[cold]
     #[inline(never)]
     fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> (u64, u64) {
         let words = match I::words(packet.data()) {

@@ -4,7 +4,7 @@ use super::frame::Frame;
 use super::node::{Cx, NextNodes, PacketNode, Scope, Target};
 use super::parts::Parts;
 use super::sink::Vector;
-use super::{Dispatch, TRACING, VECTOR};
+use super::{Dispatch, Locals, TRACING, VECTOR};
 use crate::ids::NodeId;
 use crate::mem::Packet;
 
@@ -38,7 +38,7 @@ impl<N: PacketNode> PerPacket<N> {
     }
 
     #[inline(always)]
-    fn run<const TRACED: bool>(&mut self, parts: &mut Parts<'_>, locals: &mut super::Locals, frame: &mut Frame) {
+    fn run<const TRACED: bool>(&mut self, parts: &mut Parts<'_>, locals: &mut Locals, frame: &mut Box<Frame>) {
         let (tables, memory) = (parts.tables, parts.memory);
         let shared = tables.extension_at::<N::Shared>(self.shared_slot);
         let local = locals.at::<N::Local>(self.local_slot);
@@ -129,18 +129,15 @@ fn remember<N: PacketNode>(
 }
 
 impl<N: PacketNode> Dispatch for PerPacket<N> {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, locals: &mut Locals, frame: &mut Box<Frame>) {
         if frame.buffers.is_empty() {
             return;
         }
-        // The worker's state is lent to the node beside the parts.
-        let mut locals = std::mem::take(parts.locals);
         if TRACING && frame.traced {
-            self.run::<true>(parts, &mut locals, frame);
+            self.run::<true>(parts, locals, frame);
         } else {
-            self.run::<false>(parts, &mut locals, frame);
+            self.run::<false>(parts, locals, frame);
         }
-        *parts.locals = locals;
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -8,7 +8,7 @@ use crate::mem::Buffer;
 /// Packets in a full vector.
 pub const VECTOR: usize = 256;
 
-/// Up to [`VECTOR`] packets.
+/// Up to [`VECTOR`] packets. Frames travel in boxes: handing one on moves a pointer.
 pub(crate) struct Frame {
     pub(crate) buffers: Vec<Buffer>,
     /// Whether a traced packet may be among them.
@@ -16,8 +16,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn new() -> Frame {
-        Frame { buffers: Vec::with_capacity(VECTOR), traced: false }
+    pub(crate) fn new() -> Box<Frame> {
+        Box::new(Frame { buffers: Vec::with_capacity(VECTOR), traced: false })
     }
 }
 
@@ -33,92 +33,103 @@ pub struct Held {
 
 /// The frames that wait in front of each node, and the order in which nodes run.
 pub(crate) struct Queues {
-    open: Vec<Frame>,
-    full: Vec<VecDeque<Frame>>,
-    queued: Vec<bool>,
+    waiting: Vec<Waiting>,
     ready: VecDeque<NodeId>,
-    spare: Vec<Frame>,
+    spare: Vec<Box<Frame>>,
+}
+
+/// What waits in front of a node: one cache line.
+#[repr(align(64))]
+struct Waiting {
+    /// Packets are added here.
+    open: Box<Frame>,
+    /// Those that came before: there are some only where more than a vector waits.
+    full: VecDeque<Box<Frame>>,
+    /// Whether the node is in the order.
+    queued: bool,
 }
 
 impl Queues {
     pub(crate) fn new() -> Queues {
-        Queues { open: Vec::new(), full: Vec::new(), queued: Vec::new(), ready: VecDeque::new(), spare: Vec::new() }
+        Queues { waiting: Vec::new(), ready: VecDeque::new(), spare: Vec::new() }
     }
 
     pub(crate) fn grow(&mut self, nodes: usize) {
-        while self.open.len() < nodes {
-            self.open.push(Frame::new());
-            self.full.push(VecDeque::new());
-            self.queued.push(false);
-            self.ready.reserve(self.open.len() + 1);
+        while self.waiting.len() < nodes {
+            self.waiting.push(Waiting { open: Frame::new(), full: VecDeque::new(), queued: false });
+            self.ready.reserve(self.waiting.len() + 1);
         }
-    }
-
-    #[inline(always)]
-    fn announce(&mut self, node: NodeId) {
-        if !self.queued[node.index()] {
-            self.queued[node.index()] = true;
-            self.ready.push_back(node);
-        }
-    }
-
-    #[cold]
-    fn turn_over(&mut self, node: NodeId) {
-        let fresh = self.spare.pop().unwrap_or_else(Frame::new);
-        let full = std::mem::replace(&mut self.open[node.index()], fresh);
-        self.full[node.index()].push_back(full);
     }
 
     /// Adds one packet to the node's queue.
     #[inline(always)]
     pub(crate) fn push(&mut self, node: NodeId, buffer: Buffer, traced: bool) {
-        if self.open[node.index()].buffers.len() >= VECTOR {
-            self.turn_over(node);
+        let waiting = &mut self.waiting[node.index()];
+        if waiting.open.buffers.len() >= VECTOR {
+            waiting.turn_over(&mut self.spare);
         }
-        let open = &mut self.open[node.index()];
-        open.buffers.push(buffer);
-        open.traced |= traced;
-        self.announce(node);
+        waiting.open.buffers.push(buffer);
+        waiting.open.traced |= traced;
+        waiting.announce(node, &mut self.ready);
     }
 
     /// Adds a whole vector, which is left empty: by exchanging frames where the node's own is empty.
     #[inline]
-    pub(crate) fn push_all(&mut self, node: NodeId, frame: &mut Frame) {
-        let open = &mut self.open[node.index()];
-        if open.buffers.is_empty() {
-            std::mem::swap(open, frame);
+    pub(crate) fn push_all(&mut self, node: NodeId, frame: &mut Box<Frame>) {
+        let waiting = &mut self.waiting[node.index()];
+        if waiting.open.buffers.is_empty() {
+            std::mem::swap(&mut waiting.open, frame);
         } else {
-            let traced = frame.traced;
-            if open.buffers.len() + frame.buffers.len() > VECTOR {
-                self.turn_over(node);
-            }
-            let open = &mut self.open[node.index()];
-            open.buffers.append(&mut frame.buffers);
-            open.traced |= traced;
+            waiting.append(frame, &mut self.spare);
         }
-        self.announce(node);
+        waiting.announce(node, &mut self.ready);
     }
 
     /// The next node to run and its packets, put into `into`.
     #[inline]
-    pub(crate) fn take(&mut self, into: &mut Frame) -> Option<NodeId> {
+    pub(crate) fn take(&mut self, into: &mut Box<Frame>) -> Option<NodeId> {
         debug_assert!(into.buffers.is_empty());
         into.traced = false;
         let node = *self.ready.front()?;
-        let index = node.index();
-        if let Some(full) = self.full[index].pop_front() {
-            let empty = std::mem::replace(into, full);
-            self.spare.push(empty);
-        } else {
-            std::mem::swap(&mut self.open[index], into);
-            self.queued[index] = false;
+        let waiting = &mut self.waiting[node.index()];
+        if waiting.full.is_empty() {
+            std::mem::swap(&mut waiting.open, into);
+            waiting.queued = false;
             self.ready.pop_front();
+        } else if let Some(full) = waiting.full.pop_front() {
+            self.spare.push(std::mem::replace(into, full));
         }
         Some(node)
     }
 
     /// Whether nothing waits anywhere.
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.ready.is_empty()
+    }
+}
+
+impl Waiting {
+    #[inline(always)]
+    fn announce(&mut self, node: NodeId, ready: &mut VecDeque<NodeId>) {
+        if !self.queued {
+            self.queued = true;
+            ready.push_back(node);
+        }
+    }
+
+    #[cold]
+    fn turn_over(&mut self, spare: &mut Vec<Box<Frame>>) {
+        let fresh = spare.pop().unwrap_or_else(Frame::new);
+        self.full.push_back(std::mem::replace(&mut self.open, fresh));
+    }
+
+    #[inline(never)]
+    fn append(&mut self, frame: &mut Frame, spare: &mut Vec<Box<Frame>>) {
+        if self.open.buffers.len() + frame.buffers.len() > VECTOR {
+            self.turn_over(spare);
+        }
+        self.open.buffers.append(&mut frame.buffers);
+        self.open.traced |= frame.traced;
     }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::frame::{Frame, VECTOR};
 use super::node::{ErrorCodes, NextNodes, NoBuffers, Target};
-use super::parts::{Notice, Now, Parts};
+use super::parts::{Locals, Notice, Now, Parts};
 use super::{Dispatch, Held, TRACING};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
@@ -208,23 +208,20 @@ impl<N: InputNode> Input<N> {
 }
 
 impl<N: InputNode> Dispatch for Input<N> {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, _: &mut Locals, frame: &mut Box<Frame>) {
         // Nobody sends to an input node; a table that did would lose its packets here, without a reason.
         parts.pool.free_all(&mut frame.buffers);
     }
 
-    fn poll(&mut self, parts: &mut Parts<'_>) -> Poll {
-        let mut locals = std::mem::take(parts.locals);
-        let poll = self.node.poll(&mut InputCx {
+    fn poll(&mut self, parts: &mut Parts<'_>, locals: &mut Locals) -> Poll {
+        self.node.poll(&mut InputCx {
             tables: parts.tables,
             local: locals.at::<N::Local>(self.local_slot),
             parts,
             nexts: &self.nexts,
             delivered: 0,
             _node: PhantomData,
-        });
-        *parts.locals = locals;
-        poll
+        })
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

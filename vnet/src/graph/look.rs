@@ -1,7 +1,7 @@
 //! Looking at the packets that come to a node, without a trace in the node itself: nothing is paid where nobody looks.
 
 use super::frame::Frame;
-use super::parts::Parts;
+use super::parts::{Locals, Parts};
 use super::{Dispatch, Poll};
 use crate::mem::Packet;
 
@@ -23,17 +23,17 @@ impl LookedAt {
 }
 
 impl Dispatch for LookedAt {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, locals: &mut Locals, frame: &mut Box<Frame>) {
         for buffer in &mut frame.buffers {
             (self.look)(&mut parts.memory.packet(buffer));
         }
         if let Some(node) = &mut self.node {
-            node.dispatch(parts, frame);
+            node.dispatch(parts, locals, frame);
         }
     }
 
-    fn poll(&mut self, parts: &mut Parts<'_>) -> Poll {
-        self.node.as_mut().map_or(Poll::Idle, |node| node.poll(parts))
+    fn poll(&mut self, parts: &mut Parts<'_>, locals: &mut Locals) -> Poll {
+        self.node.as_mut().map_or(Poll::Idle, |node| node.poll(parts, locals))
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -34,9 +34,9 @@ pub(crate) const TRACING: bool = !cfg!(maglane_no_trace);
 /// What a worker calls to run a node; implemented by the three adapters.
 pub(crate) trait Dispatch: Send {
     /// Runs the node over the frame and leaves it empty.
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame);
+    fn dispatch(&mut self, parts: &mut Parts<'_>, locals: &mut Locals, frame: &mut Box<Frame>);
     /// Input nodes: brings packets into the graph.
-    fn poll(&mut self, _: &mut Parts<'_>) -> Poll {
+    fn poll(&mut self, _: &mut Parts<'_>, _: &mut Locals) -> Poll {
         Poll::Idle
     }
     /// The node itself, for mail.

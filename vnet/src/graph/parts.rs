@@ -72,6 +72,11 @@ impl Locals {
     /// The state at a slot that the registry gave for this type.
     #[inline(always)]
     pub(crate) fn at<T: 'static>(&mut self, slot: usize) -> &mut T {
+        // Settled when the code is compiled; a box of nothing takes no memory.
+        let nothing: &'static mut () = Box::leak(Box::new(()));
+        if let Some(nothing) = (nothing as &mut dyn Any).downcast_mut() {
+            return nothing;
+        }
         self.values[slot].1.downcast_mut().expect("the slot was found by this type")
     }
 
@@ -90,12 +95,11 @@ pub(crate) struct TraceState {
     pub(crate) wanted: Vec<u32>,
 }
 
-/// A worker's parts while one node runs.
+/// A worker's parts while nodes run; their own state ([`Locals`]) is lent beside them.
 pub(crate) struct Parts<'p> {
     pub(crate) pool: &'p mut Pool,
     pub(crate) memory: &'p Memory,
     pub(crate) queues: &'p mut Queues,
-    pub(crate) locals: &'p mut Locals,
     pub(crate) tables: &'p Tables,
     /// Counters of the node that runs.
     pub(crate) stats: &'p NodeStats,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Dispatch, TRACING};
 use super::frame::{Frame, VECTOR};
 use super::node::ErrorCodes;
-use super::parts::{Notice, Now, Parts};
+use super::parts::{Locals, Notice, Now, Parts};
 use crate::ids::IfIndex;
 use crate::interface::IfStats;
 use crate::mem::{Buffer, Lendable, Lending, Loan, Memory, Packet, lend_some};
@@ -151,7 +151,7 @@ impl<N: SinkNode> SinkCx<'_, '_, N> {
 pub(crate) struct Sink<N: SinkNode>(pub(crate) N);
 
 impl<N: SinkNode> Dispatch for Sink<N> {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, _: &mut Locals, frame: &mut Box<Frame>) {
         if frame.buffers.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@
 use trace::{Record, Text};
 
 use super::{HEAD, Reader};
-use crate::graph::{Dispatch, ErrorCodes, Frame, NodeKind, Parts, Poll, VECTOR};
+use crate::graph::{Dispatch, ErrorCodes, Frame, Locals, NodeKind, Parts, Poll, VECTOR};
 use crate::ids::{IfIndex, NodeId};
 use crate::registry::NodeSpec;
 
@@ -41,12 +41,12 @@ impl Arrivals {
 }
 
 impl Dispatch for Arrivals {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, _: &mut Locals, frame: &mut Box<Frame>) {
         // As with every input node.
         parts.pool.free_all(&mut frame.buffers);
     }
 
-    fn poll(&mut self, parts: &mut Parts<'_>) -> Poll {
+    fn poll(&mut self, parts: &mut Parts<'_>, _: &mut Locals) -> Poll {
         let (mut packets, mut again) = (0, false);
         let (before, after) = self.from.split_at_mut(self.first);
         for (from, reader) in after.iter_mut().chain(before) {

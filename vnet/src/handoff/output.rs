@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trace::{Record, Text};
 
 use super::{Exchange, HEAD, Writer};
-use crate::graph::{Dispatch, ErrorCodes, Frame, NodeKind, Parts};
+use crate::graph::{Dispatch, ErrorCodes, Frame, Locals, NodeKind, Parts};
 use crate::ids::NodeId;
 use crate::mem::Packet;
 use crate::registry::NodeSpec;
@@ -68,7 +68,7 @@ impl HandOff {
 }
 
 impl Dispatch for HandOff {
-    fn dispatch(&mut self, parts: &mut Parts<'_>, frame: &mut Frame) {
+    fn dispatch(&mut self, parts: &mut Parts<'_>, _: &mut Locals, frame: &mut Box<Frame>) {
         let memory = parts.memory;
         for mut buffer in frame.buffers.drain(..) {
             let mut packet = memory.packet(&mut buffer);
