@@ -56,12 +56,13 @@ struct From {
     rx: IfIndex,
     /// The interface's own address, in the upper bits with its first byte lowest.
     mac: u64,
-    /// The type of the run's first packet if that is IPv6, or else IPv4.
-    kind: u16,
+    /// The type of the run's first packet if that is IPv6, or else IPv4; as it stands in headers, so that it need not be
+    /// turned round for each.
+    kind: [u8; 2],
 }
 
 /// Before the first run: no packet comes in by an interface of this number.
-const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0, kind: ethernet::IP4 };
+const NOBODY: From = From { rx: IfIndex(u32::MAX), mac: 0, kind: ethernet::IP4.to_be_bytes() };
 /// The group bit (IEEE 802.3 section 3.2.3), of broadcast and multicast.
 const GROUP_BIT: u64 = 1 << 16;
 
@@ -83,7 +84,7 @@ impl From {
     /// Where the packets of the run go.
     #[inline(always)]
     fn next(self) -> Next {
-        if self.kind == ethernet::IP6 { Next::Ip6 } else { Next::Ip4 }
+        if self.kind == ethernet::IP6.to_be_bytes() { Next::Ip6 } else { Next::Ip4 }
     }
 }
 
@@ -104,11 +105,11 @@ impl EthernetInput {
         }
         packet.pull(size_of::<EthernetHeader>());
         packet.mark_l3();
-        match kind {
+        match u16::from_be_bytes(kind) {
             ethernet::IP4 => Next::Ip4,
             ethernet::IP6 => Next::Ip6,
             ethernet::ARP => Next::Arp,
-            _ => cx.drop(packet, other(kind)),
+            kind => cx.drop(packet, other(kind)),
         }
     }
 
@@ -116,9 +117,10 @@ impl EthernetInput {
     fn change(&mut self, tables: &Tables, first: &Packet<'_>) -> bool {
         let rx = first.meta().rx;
         let interface = tables.interface(rx);
-        let ip6 = first.data().first_chunk().is_some_and(|header| facts(header).1 == ethernet::IP6);
+        let ip6 = first.data().first_chunk().is_some_and(|header| facts(header).1 == ethernet::IP6.to_be_bytes());
         let kind = if ip6 { ethernet::IP6 } else { ethernet::IP4 };
-        self.from = if interface.is_up() { From { rx, mac: upper(interface.mac), kind } } else { NOBODY };
+        let mac = upper(interface.mac);
+        self.from = if interface.is_up() { From { rx, mac, kind: kind.to_be_bytes() } } else { NOBODY };
         interface.is_up()
     }
 }
@@ -178,9 +180,9 @@ impl PacketNode for EthernetInput {
 
 /// The receiver, as [`upper`] writes it, and the type.
 #[inline(always)]
-fn facts(header: &[u8; 14]) -> (u64, u16) {
+fn facts(header: &[u8; 14]) -> (u64, [u8; 2]) {
     let word = header.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    (word << 16, u16::from_be_bytes([header[12], header[13]]))
+    (word << 16, [header[12], header[13]])
 }
 
 #[cold]

@@ -139,12 +139,18 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let Some(first) = A::destination(vector.packet(0).data()) else { return (0, Next::Drop) };
         self.settle(cx);
         let found = Found::new(cx, first);
+        if found.why != Reason::NONE {
+            // Packets that go nowhere, one by one.
+            self.last = found;
+            return (0, Next::Drop);
+        }
         // 32 bits are enough for a vector, and adding the packet's length in two parts is two instructions.
         let mut bytes = 0u32;
         let same = vector.head(|packet| {
             let same = A::destination(packet.data()) == Some(first);
             if same {
-                found.note_in(packet);
+                let meta = packet.meta_mut();
+                (meta.forward, meta.dpo) = (found.index, found.dpo);
                 bytes = bytes.wrapping_add(packet.len() as u32);
             }
             same

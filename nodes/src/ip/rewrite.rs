@@ -87,8 +87,9 @@ impl<A: Leave> PacketNode for Rewrite<A> {
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, A::Next) {
         let fib = A::fib(cx.tables);
         let to = fib.adjacency(AdjIndex(vector.packet(0).meta().forward)).node;
+        let adjacencies = fib.adjacencies();
         let done = vector.head(|packet| {
-            let adjacency = fib.get_adjacency(AdjIndex(packet.meta().forward));
+            let adjacency = adjacencies(AdjIndex(packet.meta().forward));
             adjacency.is_some_and(|adjacency| adjacency.node == to && rewrite::<A>(packet, adjacency))
         });
         (done, to.into())

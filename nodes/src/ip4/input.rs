@@ -71,8 +71,8 @@ impl Enter for Ipv4Addr {
         ip4::common(packet.data(), packet.plain_len()).is_some_and(|header| {
             // The first byte by itself: the whole in this machine's order would have to be turned around.
             header.source.to_bytes()[0] < (NO_HOSTS >> 24) as u8
-                && !tables.own4.contains(header.source.get())
                 && header.ttl != 0
+                && !tables.own4.contains(header.source.get())
         })
     }
 

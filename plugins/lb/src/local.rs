@@ -13,7 +13,7 @@ use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::fragments::{Fragments, InPieces, Room};
 use crate::handle::{Live, ServerHandle};
-use crate::nat::{FlowKey, Session, Sessions};
+use crate::nat::{Session, Sessions, Usual};
 use crate::node::fragments::Follow;
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
@@ -319,7 +319,7 @@ impl LbLocal {
 }
 
 /// Whether a session's flow is remembered, or its server's part of that.
-pub fn is_alive<K: FlowKey>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
+pub fn is_alive<K: Usual>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
     let known = |flow| flows.peek(flow, now, live) == Some(session.handle);
     known(session.flow) || known(session.flow.with(session.handle))
 }

@@ -10,6 +10,7 @@ mod quote;
 mod sessions;
 mod table;
 mod translate;
+mod usual;
 
 use vnet::wire::{FlowKey4, FlowKey6};
 
@@ -18,6 +19,7 @@ pub use quote::{Quoted, to_client, to_server};
 pub use sessions::{AT_ONCE, Followed, Sessions};
 pub use table::{Chain, Full, Session, Table};
 pub use translate::{Ends, SessionChange, Translated, translate, translate_ends};
+pub use usual::{Standing, Usual};
 
 use crate::slot_hash::FlowWords;
 
@@ -94,9 +96,12 @@ flow_key!(FlowKey6, [u8; 16], [u64; 5]);
 /// end in common, which we may choose.
 #[inline]
 pub fn owner<K: FlowKey>(key: K, end: (K::Address, u16), workers: u32) -> u32 {
-    let nobody = K::none().source();
-    // Ports first: whoever looks for a port of a worker finds one soon.
-    let words = key.with_source(end).with_destination(nobody).words();
-    let hash = words.slot_hash();
+    owner_of_source(key.with_source(end).words(), workers)
+}
+
+/// The same for the source of a packet with these words.
+#[inline]
+pub fn owner_of_source(words: impl FlowWords, workers: u32) -> u32 {
+    let hash = words.of_source().slot_hash();
     (((hash >> 32) * u64::from(workers.max(1))) >> 32) as u32
 }

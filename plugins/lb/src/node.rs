@@ -207,7 +207,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         scope: &Scope<'_, LbTables, LbLocal>,
         packet: &Packet<'_>,
         words: Option<I::Words>,
-    ) -> Option<(u64, u64)> {
+    ) -> Option<Staged> {
         let words = words?;
         let number = packet.meta().forward;
         let (vip, keys) = self.run.vip::<PORT>((scope.shared, scope.local), number, words.ports())?;
@@ -218,7 +218,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         }
         let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Some((hash.identity, Staged::rest(vip, hash.bucket)))
+        Some(Staged { identity: hash.identity, vip, found: hash.bucket })
     }
 
     /// What is staged of the others. Two numbers, because a structure would have to lie in memory for each packet.
@@ -230,7 +230,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
             Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why).parts(),
         };
         if let Some(usual) = self.usual(scope, packet, Some(words)) {
-            return usual;
+            return usual.parts();
         }
         rare::unfinished::<PORT>(scope.shared, packet, words.ports()).parts()
     }
@@ -319,7 +319,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
         let usual = self.usual(scope, packet, I::usual(packet.data()));
-        Staged::of(usual.unwrap_or_else(|| self.unusual(scope, packet)))
+        usual.unwrap_or_else(|| Staged::of(self.unusual(scope, packet)))
     }
 
     /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under

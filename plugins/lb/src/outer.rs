@@ -83,9 +83,8 @@ impl Outer {
         bytes[12..16].copy_from_slice(&source.octets());
         bytes[16..20].copy_from_slice(&destination.octets());
         let words = bytes[..IP4].as_chunks::<2>().0;
-        let sum: u32 = words.iter().map(|&word| u32::from(u16::from_ne_bytes(word))).sum();
-        // Ten words: two folds suffice.
-        Self { bytes, sum: fold(fold(sum)) as u16 }
+        let sum = words.iter().fold(0, |sum, &word| add(sum, u16::from_ne_bytes(word)));
+        Self { bytes, sum }
     }
 
     /// Writes the first `N` bytes, at least an IPv4 header's, in front of a packet that is `total` bytes long with them, and whose
@@ -104,8 +103,8 @@ impl Outer {
         place[..IP4].copy_from_slice(&self.bytes[..IP4]);
         place[1] = class;
         place[2..4].copy_from_slice(&total.to_be_bytes());
-        let sum = u32::from(self.sum) + u32::from(total.to_be()) + u32::from(u16::from_ne_bytes([0, class]));
-        place[10..12].copy_from_slice(&(!fold(fold(sum)) as u16).to_ne_bytes());
+        let sum = add(add(self.sum, total.to_be()), u16::from_ne_bytes([0, class]));
+        place[10..12].copy_from_slice(&(!sum).to_ne_bytes());
     }
 
     /// The address where it is IPv4 and not in a header.
@@ -204,10 +203,11 @@ impl Ip6Outer {
     }
 }
 
-/// The carries of a sum brought home, once.
+/// A sum in ones' complement: the carry goes round (RFC 1071).
 #[inline(always)]
-fn fold(sum: u32) -> u32 {
-    (sum & 0xffff) + (sum >> 16)
+fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u16::from(carry)
 }
 
 #[cfg(test)]

@@ -38,6 +38,14 @@ pub trait FlowWords: Copy + PartialEq + Send + Sync {
     /// Addresses in one word, mixed with four keys where they do not fit; protocol and ports in the other.
     fn two(self, keys: &[u64; 4]) -> [u64; 2];
 
+    /// The words as they are loaded from a packet: for hashes of which only we know, so that nothing is turned round for them.
+    #[must_use]
+    fn raw(self) -> Self;
+
+    /// The words without receiver and its port.
+    #[must_use]
+    fn of_source(self) -> Self;
+
     /// Protocol, source port and destination port, from bit 32 down.
     fn ports(self) -> u64;
 
@@ -57,6 +65,16 @@ impl FlowWords for [u64; 2] {
     #[inline(always)]
     fn two(self, _: &[u64; 4]) -> [u64; 2] {
         self
+    }
+
+    #[inline(always)]
+    fn raw(self) -> Self {
+        [self[0].to_be(), raw_ports(self[1])]
+    }
+
+    #[inline(always)]
+    fn of_source(self) -> Self {
+        [self[0] & !u64::from(u32::MAX), self[1] & !u64::from(u16::MAX)]
     }
 
     #[inline(always)]
@@ -80,9 +98,27 @@ impl FlowWords for [u64; 5] {
     }
 
     #[inline(always)]
+    fn raw(self) -> Self {
+        let [s0, s1, d0, d1, ports] = self;
+        [s0.to_be(), s1.to_be(), d0.to_be(), d1.to_be(), raw_ports(ports)]
+    }
+
+    #[inline(always)]
+    fn of_source(self) -> Self {
+        let [s0, s1, _, _, ports] = self;
+        [s0, s1, 0, 0, ports & !u64::from(u16::MAX)]
+    }
+
+    #[inline(always)]
     fn ports(self) -> u64 {
         self[4]
     }
+}
+
+/// The ports turned round; the protocol stays above them.
+#[inline(always)]
+fn raw_ports(ports: u64) -> u64 {
+    ports & !u64::from(u32::MAX) | u64::from((ports as u32).to_be())
 }
 
 /// The hash of a flow; see the head of this module.
@@ -109,6 +145,13 @@ impl KeyMask {
     pub const SOURCE: Self = Self([0xffff_ffff_0000_0000, 0]);
     /// Nothing: there is no VIP.
     pub const NONE: Self = Self([0; 2]);
+
+    /// The mask of [raw](FlowWords::raw) words.
+    #[must_use]
+    pub fn raw(self) -> Self {
+        // The second word counts as a whole or not at all.
+        Self([self.0[0].to_be(), self.0[1]])
+    }
 
     /// Whether this is a VIP's.
     #[inline(always)]

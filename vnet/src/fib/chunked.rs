@@ -28,8 +28,13 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        // The remainder is below N by construction: only the chunk is checked for.
-        self.chunks.get(index / N).map(|chunk| &chunk[index % N])
+        self.view().get(index)
+    }
+
+    /// All values, for a loop: what is read here stays the same while the loop writes to other memory.
+    #[inline(always)]
+    pub(crate) fn view(&self) -> View<'_, T, N> {
+        View(&self.chunks)
     }
 
     /// The value at `index`, or `other` where there is no such chunk. Without the detour over an `Option`, which costs a
@@ -70,6 +75,19 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     pub(crate) fn made(&self) -> usize {
         let blank = |chunk: &&Arc<[T; N]>| self.blank.as_ref().is_some_and(|blank| Arc::ptr_eq(chunk, blank));
         self.chunks.iter().filter(|chunk| !blank(chunk)).count()
+    }
+}
+
+/// The values of a [`Chunked`].
+#[derive(Clone, Copy)]
+pub(crate) struct View<'c, T, const N: usize>(&'c [Arc<[T; N]>]);
+
+impl<'c, T, const N: usize> View<'c, T, N> {
+    /// The value at `index`, if there is such a chunk.
+    #[inline(always)]
+    pub(crate) fn get(self, index: usize) -> Option<&'c T> {
+        // The remainder is below N by construction: only the chunk is checked for.
+        self.0.get(index / N).map(|chunk| &chunk[index % N])
     }
 }
 

@@ -102,6 +102,13 @@ impl<A: Address> Snapshot<A> {
         self.adjacencies.get_or(index.index(), &Adjacency::NONE)
     }
 
+    /// Gives an adjacency, if there is one of that number: for loops over packets.
+    #[inline(always)]
+    pub fn adjacencies<'s>(&'s self) -> impl Fn(AdjIndex) -> Option<&'s Adjacency> + Copy {
+        let view = self.adjacencies.view();
+        move |index| view.get(index.index())
+    }
+
     /// An adjacency, if there is one of that number.
     #[inline(always)]
     pub fn get_adjacency(&self, index: AdjIndex) -> Option<&Adjacency> {

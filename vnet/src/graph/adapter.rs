@@ -47,7 +47,7 @@ impl<N: PacketNode> PerPacket<N> {
 
         let staged = &mut self.staged[..count];
         if size_of::<N::Staged>() != 0 {
-            let scope = Scope { tables, shared, local: &*local, now: parts.now };
+            let scope = Scope { tables, shared, local: &*local, now: parts.now, worker: parts.worker };
             for (buffer, staged) in frame.buffers[..count].iter_mut().zip(staged.iter_mut()) {
                 *staged = self.node.stage(&scope, &memory.packet(buffer));
             }
@@ -123,7 +123,8 @@ fn remember<N: PacketNode>(
     staged: N::Staged,
     (stamp, handle): (trace::Stamp, u32),
 ) {
-    let scope = Scope { tables: cx.tables, shared: cx.shared, local: &*cx.local, now: cx.parts.now };
+    let Parts { now, worker, .. } = *cx.parts;
+    let scope = Scope { tables: cx.tables, shared: cx.shared, local: &*cx.local, now, worker };
     let record = node.trace(&scope, packet, staged);
     cx.parts.trace.store.add(handle, stamp, &cx.parts.stats.name, record);
 }

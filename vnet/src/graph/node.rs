@@ -92,6 +92,8 @@ pub struct Scope<'s, S, L> {
     pub local: &'s L,
     /// The time of this pass.
     pub now: Now,
+    /// The number of the worker that runs the node.
+    pub worker: usize,
 }
 
 /// Where a packet goes.

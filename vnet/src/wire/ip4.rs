@@ -160,17 +160,9 @@ impl Ip4Header {
         // header but an empty one has, becomes 0.
         let [_, _, four, ..] = self.as_mut_bytes().as_chunks_mut::<4>().0 else { return };
         let word = u32::from_le_bytes(*four);
-        let round = u32::from(word >= 0xfffe_0000);
-        *four = word.wrapping_add(0xffff).wrapping_add(round << 16).to_le_bytes();
-    }
-
-    /// Undoes [`Self::decrement_ttl`].
-    #[inline]
-    pub fn increment_ttl(&mut self) {
-        let word = |ttl: u8, protocol: u8| u16::from_be_bytes([ttl, protocol]);
-        let old = word(self.ttl, self.protocol);
-        self.ttl = self.ttl.wrapping_add(1);
-        self.checksum.set(checksum::update16(self.checksum.get(), old, word(self.ttl, self.protocol)));
+        // The lower half comes to one less and carries one over; where the upper half then overflows or has all bits, one more.
+        let (round, carry) = word.overflowing_add(0x1_ffff);
+        *four = if carry { round } else { word.wrapping_add(0xffff) }.to_le_bytes();
     }
 
     /// Computes the checksum of a header without options. [`write_checksum`] takes them into account.
@@ -287,8 +279,14 @@ fn sums_up(bytes: &[u8; 20]) -> bool {
     /// 65535 times this is 1 modulo 2^64.
     const INVERSE: u64 = 0xfffe_fffe_fffe_ffff;
     const { assert!(INVERSE.wrapping_mul(65535) == 1) }
-    let word = |at: usize| u64::from(u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
-    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
+    let ([a, b], rest) = bytes.as_chunks::<8>() else { return false };
+    let last = rest.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
+    // 2^64 is 1 modulo 65535, so carries go round.
+    let add = |a: u64, b: u64| {
+        let (sum, carry) = a.overflowing_add(b);
+        sum + u64::from(carry)
+    };
+    let sum = add(add(u64::from_ne_bytes(*a), u64::from_ne_bytes(*b)), last.into());
     // Multiplied by the inverse, the multiples of 65535 are the quotients, and everything else is larger (Granlund and
     // Montgomery, "Division by Invariant Integers using Multiplication", section 9).
     sum.wrapping_mul(INVERSE) <= u64::MAX / 65535

@@ -79,7 +79,7 @@ pub mod vnet_hdr;
 
 pub use arp::ArpHeader;
 pub use capture::{HeaderBytes, Start};
-pub use change::Change;
+pub use change::{Change, Kept};
 pub use ethernet::{EthernetHeader, Mac};
 pub use flow::FlowKey4;
 pub use flow6::FlowKey6;

@@ -54,13 +54,14 @@ impl HashKeys {
     pub(super) fn of(&self, mask: KeyMask, vip: u32) -> VipKeys {
         let [a, b, c, d] = self.0;
         // Protocol and ports take 40 bits; the VIP takes the rest, so that two VIPs never share a flow.
-        VipKeys { mask, keys: [a, b ^ u64::from(vip) << 40, c, d] }
+        VipKeys { mask: mask.raw(), keys: [a, b ^ u64::from(vip) << 40, c, d] }
     }
 }
 
 /// How the flows of one VIP are hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct VipKeys {
+    /// Of raw words.
     mask: KeyMask,
     keys: [u64; 4],
 }
@@ -76,7 +77,7 @@ impl VipKeys {
     /// addresses up then agree in half of their identity.
     #[inline(always)]
     pub fn hash(&self, words: impl FlowWords) -> FlowHash {
-        let ([a, b], [k0, k1, k2, k3]) = (words.masked(self.mask).two(&self.keys), self.keys);
+        let ([a, b], [k0, k1, k2, k3]) = (words.raw().masked(self.mask).two(&self.keys), self.keys);
         let one = u128::from(a ^ k0) * u128::from(b ^ k1);
         let two = u128::from(one as u64 ^ k2) * u128::from((one >> 64) as u64 ^ k3);
         let identity = two as u64 ^ (two >> 64) as u64;

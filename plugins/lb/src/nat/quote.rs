@@ -54,16 +54,16 @@ quoted!(FlowKey6, Inner6, |address: [u8; 16]| address);
 /// Translates an error that came for a VIP, about an answer of a server: it is for the server, and quotes what that sent. With full
 /// NAT (`hide`) the server hears it from the address that it knows.
 pub fn to_server<K: Quoted>(packet: &mut [u8], quote: &Inner<K>, session: &Session<K>, hide: bool) -> bool {
-    let (source, destination) = (session.server.source().0, session.server.destination().0);
+    let (source, destination) = (session.server().source().0, session.server().destination().0);
     let ends = Outer { source: hide.then_some(source), destination: Some(destination) };
-    K::write_quote(packet, quote, ends, session.server.reversed())
+    K::write_quote(packet, quote, ends, session.server().reversed())
 }
 
 /// Translates an error about a packet that went to a server: it is for the client, and quotes what that sent. What the server
 /// itself says comes from the VIP.
 pub fn to_client<K: Quoted>(packet: &mut [u8], sender: K::Address, quote: &Inner<K>, session: &Session<K>) -> bool {
-    let by_server = sender == session.server.destination().0;
-    let source = by_server.then_some(session.client.destination().0);
-    let ends = Outer { source, destination: Some(session.client.source().0) };
-    K::write_quote(packet, quote, ends, session.client)
+    let by_server = sender == session.server().destination().0;
+    let source = by_server.then_some(session.client().destination().0);
+    let ends = Outer { source, destination: Some(session.client().source().0) };
+    K::write_quote(packet, quote, ends, session.client())
 }

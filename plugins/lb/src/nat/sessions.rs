@@ -3,19 +3,19 @@
 //! Memory for the larger one comes from elsewhere and goes elsewhere, as with the flow table. Sessions follow a few at a time
 //! ([`Sessions::follow`]), so that no packet waits for all of them; until then they are found where they were.
 
-use super::Translated;
 use super::table::{Full, Session, Table};
+use super::{Translated, Usual};
 use crate::handle::ServerHandle;
 
 /// See the head of this module.
-pub struct Sessions<K> {
+pub struct Sessions<K: Usual> {
     present: Table<K>,
     /// The one before, and the next of its places to look at. What is there is in no other.
     old: Option<(Table<K>, usize)>,
 }
 
 /// How far sessions have come to a larger table.
-pub enum Followed<K> {
+pub enum Followed<K: Usual> {
     /// Some have still to follow.
     More,
     /// All are there. What they left behind, if they did, is the caller's to free.
@@ -128,7 +128,7 @@ impl<K: Translated> Sessions<K> {
         counts: &mut [u32],
     ) -> Option<usize> {
         for session in self.present.of_places(from..from + places) {
-            if let Ok(at) = addresses.binary_search(&session.server.source().0) {
+            if let Ok(at) = addresses.binary_search(&session.server().source().0) {
                 counts[at] += 1;
             }
         }
@@ -174,15 +174,15 @@ mod tests {
             assert_eq!((sessions.used(), sessions.capacity()), (next as usize, 4096));
             for n in 0..next {
                 let one = session(n);
-                assert_eq!(sessions.of_client(&one.client, one.handle).unwrap().server, one.server);
-                assert_eq!(sessions.about(&one.client, ServerHandle::first(7)).unwrap().server, one.server);
-                assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
+                assert_eq!(sessions.of_client(&one.client(), one.handle).unwrap().server(), one.server());
+                assert_eq!(sessions.about(&one.client(), ServerHandle::first(7)).unwrap().server(), one.server());
+                assert_eq!(sessions.of_server(&one.server().reversed()).unwrap().client(), one.client());
             }
         }
         assert!((99..=101).contains(&steps), "{steps}");
         assert!(matches!(sessions.follow(10), Followed::All(None)));
         let mut counts = [0; 2];
-        let addresses = [session(5).client.src, session(7).client.src];
+        let addresses = [session(5).client().src, session(7).client().src];
         let mut at = Some(0);
         while let Some(from) = at {
             at = sessions.count_sources(from, 100, &addresses, &mut counts);

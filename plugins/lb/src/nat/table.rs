@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use vnet::wire::{FlowKey4, FlowKey6};
 
+use super::Usual;
 use super::translate::{SessionChange, Translated};
 use crate::flow_table::FlowHash;
 use crate::handle::ServerHandle;
@@ -11,11 +12,9 @@ use crate::slot_hash::{FlowWords, fold};
 
 /// A flow whose packets are translated.
 #[derive(Clone, Copy, Debug)]
-pub struct Session<K> {
-    /// The flow as the client sends it: to the VIP.
-    pub client: K,
-    /// The same as the server gets it.
-    pub server: K,
+pub struct Session<K: Usual> {
+    client: K::Standing,
+    server: K::Standing,
     /// The server that it was given to.
     pub handle: ServerHandle,
     /// The flow in the flow table: while it is the server's there, or this server's part of it is there, this is.
@@ -29,7 +28,7 @@ pub struct Session<K> {
 pub struct Full;
 
 /// See the head of this module. Its memory is made beforehand, away from packet threads.
-pub struct Table<K> {
+pub struct Table<K: Usual> {
     places: Vec<Place<K>>,
     /// The first place of each chain, by the hash of what the client sends, and of what the server answers; one more than it, 0 for
     /// none.
@@ -43,7 +42,7 @@ pub struct Table<K> {
 
 /// One or two cache lines.
 #[repr(align(64))]
-struct Place<K> {
+struct Place<K: Usual> {
     session: Session<K>,
     /// The next places in its two chains, one more than them.
     next: [u32; 2],
@@ -52,8 +51,19 @@ struct Place<K> {
 const _: () = assert!(size_of::<Place<FlowKey4>>() == 64 && size_of::<Place<FlowKey6>>() == 128);
 
 /// A chain of sessions of clients: where to look for one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Chain(u32);
+
+impl Default for Chain {
+    fn default() -> Self {
+        Chain::NONE
+    }
+}
+
+impl Chain {
+    /// For packets that are not looked for this way.
+    pub const NONE: Chain = Chain(u32::MAX);
+}
 
 /// A direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +75,23 @@ enum Way {
 impl<K: Translated> Session<K> {
     /// Of a client's flow, which a server gets as another.
     pub fn new(client: K, server: K, handle: ServerHandle, flow: FlowHash) -> Self {
-        Session { client, server, handle, flow, change: SessionChange::new(&client, &server) }
+        let change = SessionChange::new(&client, &server);
+        Session { client: client.standing(), server: server.standing(), handle, flow, change }
+    }
+
+    /// The flow as the client sends it: to the VIP.
+    pub fn client(&self) -> K {
+        K::of_standing(&self.client)
+    }
+
+    /// The same as the server gets it.
+    pub fn server(&self) -> K {
+        K::of_standing(&self.server)
     }
 
     const NONE: fn() -> Self = || Session {
-        client: K::none(),
-        server: K::none(),
+        client: K::none().standing(),
+        server: K::none().standing(),
         handle: ServerHandle::NONE,
         flow: FlowHash { identity: 0, bucket: 0 },
         change: SessionChange::NONE,
@@ -78,8 +99,8 @@ impl<K: Translated> Session<K> {
 
     fn key(&self, way: Way) -> K {
         match way {
-            Way::Forward => self.client,
-            Way::Return => self.server.reversed(),
+            Way::Forward => self.client(),
+            Way::Return => self.server().reversed(),
         }
     }
 }
@@ -139,13 +160,18 @@ impl<K: Translated> Table<K> {
         Chain(first)
     }
 
-    /// The session of a packet with these words to a server, in a chain from its first session on; how the server gets the packet, and
-    /// what that changes.
+    /// The session of a packet to a server, in a chain from its first session on: how the server gets the packet, and what that
+    /// changes. The packet's headers stand as usual.
     #[inline(always)]
-    pub fn along(&self, Chain(mut next): Chain, words: K::Words, server: ServerHandle) -> Option<(&K, SessionChange)> {
+    pub fn along(
+        &self,
+        Chain(mut next): Chain,
+        packet: &[u8],
+        server: ServerHandle,
+    ) -> Option<(&K::Standing, SessionChange)> {
         loop {
             let place = self.places.get((next as usize).wrapping_sub(1))?;
-            if place.session.handle == server && place.session.client.words() == words {
+            if place.session.handle == server && K::stands_in(&place.session.client, packet) {
                 return Some((&place.session.server, place.session.change));
             }
             next = place.next[Way::Forward as usize];
@@ -205,7 +231,7 @@ impl<K: Translated> Table<K> {
 
     /// Takes out what cannot be beside another: a session of its client's with its server, or one with the same answers.
     pub fn displace(&mut self, session: &Session<K>) {
-        if let Some(at) = self.client(&session.client, session.handle) {
+        if let Some(at) = self.client(&session.client(), session.handle) {
             self.remove(at);
         }
         if let Some(at) = self.find(Way::Return, &session.key(Way::Return), |_| true) {
@@ -260,7 +286,7 @@ impl<K: Translated> Table<K> {
 
     #[inline(always)]
     fn hash(&self, way: Way, words: K::Words) -> usize {
-        let [a, b] = words.two(&self.keys);
+        let [a, b] = words.raw().two(&self.keys);
         let [k0, k1, k2, k3] = self.keys;
         fold(fold(a ^ k0, b ^ k1) ^ k2, k3 ^ way as u64) as usize
     }
@@ -315,29 +341,29 @@ mod tests {
         assert_eq!((sessions.capacity(), sessions.used()), (4, 0));
         let one = session(1, 2, 3);
         sessions.insert(one).unwrap();
-        assert_eq!(sessions.of_client(&one.client, one.handle).unwrap().server, one.server);
-        assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
-        assert!(sessions.is_taken(&one.server) && sessions.of_client(&one.server, one.handle).is_none());
+        assert_eq!(sessions.of_client(&one.client(), one.handle).unwrap().server(), one.server());
+        assert_eq!(sessions.of_server(&one.server().reversed()).unwrap().client(), one.client());
+        assert!(sessions.is_taken(&one.server()) && sessions.of_client(&one.server(), one.handle).is_none());
         // The client has another connection by the same port, with another server.
         let other = session(1, 2, 4);
         sessions.insert(other).unwrap();
         for one in [one, other] {
-            assert_eq!(sessions.of_client(&one.client, one.handle).unwrap().server, one.server);
-            assert_eq!(sessions.about(&one.client, one.handle).unwrap().server, one.server);
-            assert_eq!(sessions.of_server(&one.server.reversed()).unwrap().client, one.client);
+            assert_eq!(sessions.of_client(&one.client(), one.handle).unwrap().server(), one.server());
+            assert_eq!(sessions.about(&one.client(), one.handle).unwrap().server(), one.server());
+            assert_eq!(sessions.of_server(&one.server().reversed()).unwrap().client(), one.client());
         }
-        assert!(sessions.about(&one.client, ServerHandle::first(9)).is_some());
+        assert!(sessions.about(&one.client(), ServerHandle::first(9)).is_some());
         assert_eq!(sessions.sweep(100, |session| session.handle != one.handle), 1);
-        assert!(!sessions.is_taken(&one.server) && sessions.is_taken(&other.server));
+        assert!(!sessions.is_taken(&one.server()) && sessions.is_taken(&other.server()));
         for port in 10..13 {
             sessions.insert(session(1, port, 3)).unwrap();
         }
         assert_eq!(sessions.insert(session(1, 99, 3)), Err(Full));
-        assert_eq!(sessions.sweep(100, |session| session.client.sport == 2), 3);
+        assert_eq!(sessions.sweep(100, |session| session.client().sport == 2), 3);
         assert_eq!(sessions.used(), 1);
-        assert_eq!(sessions.of_places(0..9).map(|session| session.client.sport).collect::<Vec<_>>(), [2]);
-        let places: Vec<_> = (0..9).filter_map(|at| sessions.take(at)).map(|session| session.server).collect();
-        assert_eq!((places, sessions.used()), (vec![session(1, 2, 4).server], 0));
+        assert_eq!(sessions.of_places(0..9).map(|session| session.client().sport).collect::<Vec<_>>(), [2]);
+        let places: Vec<_> = (0..9).filter_map(|at| sessions.take(at)).map(|session| session.server()).collect();
+        assert_eq!((places, sessions.used()), (vec![session(1, 2, 4).server()], 0));
         let none: Table<FlowKey4> = Table::with_capacity(0, [0; 4]);
         assert!(none.about(&key(1, 1), one.handle).is_none() && none.capacity() == 0);
     }
@@ -352,10 +378,10 @@ mod tests {
             let mut plain: HashMap<(u32, u16, ServerHandle), FlowKey4> = HashMap::new();
             for (add, client, port, server) in steps {
                 let one = session(client, port, server);
-                let name = |one: &Session<FlowKey4>| (one.client.src, one.client.sport, one.handle);
+                let name = |one: &Session<FlowKey4>| (one.client().src, one.client().sport, one.handle);
                 if add {
                     sessions.insert(one).unwrap();
-                    plain.insert(name(&one), one.server);
+                    plain.insert(name(&one), one.server());
                 } else {
                     sessions.sweep(64, |session| name(session) != name(&one));
                     plain.remove(&name(&one));
@@ -363,11 +389,11 @@ mod tests {
                 prop_assert_eq!(sessions.used(), plain.len());
                 for n in 0..48 {
                     let one = session(n % 4, n / 4 % 4, n / 16);
-                    let found = sessions.of_client(&one.client, one.handle).map(|session| &session.server);
-                    prop_assert_eq!(found, plain.get(&name(&one)));
+                    let found = sessions.of_client(&one.client(), one.handle).map(|session| session.server());
+                    prop_assert_eq!(found.as_ref(), plain.get(&name(&one)));
                 }
                 for server in plain.values() {
-                    let found = sessions.of_server(&server.reversed()).map(|session| session.server);
+                    let found = sessions.of_server(&server.reversed()).map(|session| session.server());
                     prop_assert_eq!(found, Some(*server));
                 }
             }

@@ -1,20 +1,17 @@
 //! Changing addresses and ports in a packet, with every checksum that covers them.
 
 use vnet::wire::ip4::protocol;
-use vnet::wire::{Change, FlowKey4, FlowKey6, Ip4Header, Ip6Header, ip6_ext};
+use vnet::wire::{Change, FlowKey4, FlowKey6, Ip4Header, Ip6Header, Kept, ip6_ext};
 use vnet::{Offload, Packet};
 
-use super::FlowKey;
+use super::Usual;
 
 /// A family whose packets can be translated.
-pub trait Translated: FlowKey {
+pub trait Translated: Usual {
     /// Reads the key of a packet; `None`: it has none.
     fn read(packet: &[u8]) -> Option<Self>;
     /// Writes the addresses of a key, where they change so, and gives where the transport header begins.
-    fn write(self, packet: &mut [u8], addresses: Change) -> Option<usize>;
-    /// Makes a packet, which changes so, one of this key, where all of its headers stand as usual. `false`, and nothing changes: they
-    /// do not, or it has used up its hops.
-    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool;
+    fn write(self, packet: &mut [u8], addresses: Kept) -> Option<usize>;
     /// What other addresses change.
     fn change(&self, to: &Self) -> Change;
     /// The addresses alone, of a packet.
@@ -35,30 +32,12 @@ impl Translated for FlowKey4 {
     }
 
     #[inline]
-    fn write(self, packet: &mut [u8], addresses: Change) -> Option<usize> {
+    fn write(self, packet: &mut [u8], addresses: Kept) -> Option<usize> {
         let (header, _) = Ip4Header::mut_from_prefix(packet).ok()?;
         header.source.set(self.src);
         header.destination.set(self.dst);
         header.checksum = addresses.of_field(header.checksum.to_bytes()).into();
         Some(header.header_len())
-    }
-
-    #[inline(always)]
-    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
-        let Some((head, rest)) = packet.split_first_chunk_mut::<24>() else { return false };
-        let udp = self.proto == protocol::UDP;
-        let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
-        let Some(field) = field.filter(|_| head[0] == 0x45 && head[8] > 1 && head[9] == self.proto) else {
-            return false;
-        };
-        let sum = change.addresses().of_field([head[10], head[11]]);
-        head[10..12].copy_from_slice(&sum);
-        head[12..16].copy_from_slice(&self.src.to_be_bytes());
-        head[16..20].copy_from_slice(&self.dst.to_be_bytes());
-        head[20..22].copy_from_slice(&self.sport.to_be_bytes());
-        head[22..].copy_from_slice(&self.dport.to_be_bytes());
-        *field = change.of_transport(*field, udp, unfinished);
-        true
     }
 
     #[inline]
@@ -94,25 +73,11 @@ impl Translated for FlowKey6 {
     }
 
     #[inline]
-    fn write(self, packet: &mut [u8], _: Change) -> Option<usize> {
+    fn write(self, packet: &mut [u8], _: Kept) -> Option<usize> {
         let offset = ip6_ext::walk(packet).ok()?.offset;
         let (header, _) = Ip6Header::mut_from_prefix(packet).ok()?;
         (header.source, header.destination) = (self.src, self.dst);
         Some(offset)
-    }
-
-    #[inline(always)]
-    fn write_usual(&self, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
-        let Some((head, rest)) = packet.split_first_chunk_mut::<44>() else { return false };
-        let udp = self.proto == protocol::UDP;
-        let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
-        let Some(field) = field.filter(|_| head[6] == self.proto && head[7] > 1) else { return false };
-        head[8..24].copy_from_slice(&self.src);
-        head[24..40].copy_from_slice(&self.dst);
-        head[40..42].copy_from_slice(&self.sport.to_be_bytes());
-        head[42..].copy_from_slice(&self.dport.to_be_bytes());
-        *field = change.of_transport(*field, udp, unfinished);
-        true
     }
 
     #[inline]
@@ -137,13 +102,13 @@ impl Translated for FlowKey6 {
 /// What a change of addresses, and one of addresses and ports, does to checksums.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionChange {
-    addresses: u16,
-    all: u16,
+    addresses: Kept,
+    all: Kept,
 }
 
 impl SessionChange {
     /// Nothing.
-    pub const NONE: SessionChange = SessionChange { addresses: 0, all: 0 };
+    pub const NONE: SessionChange = SessionChange { addresses: Kept::NONE, all: Kept::NONE };
 
     /// From one key to another.
     pub fn new<K: Translated>(from: &K, to: &K) -> Self {
@@ -155,8 +120,8 @@ impl SessionChange {
 
     /// That of the addresses.
     #[inline(always)]
-    pub fn addresses(self) -> Change {
-        Change::kept(self.addresses)
+    pub fn addresses(self) -> Kept {
+        self.addresses
     }
 
     /// The transport's checksum field after the change. One that a device is still to complete (`unfinished`) holds the sum of the
@@ -164,11 +129,10 @@ impl SessionChange {
     /// 6936); one that comes to 0 is all ones.
     #[inline(always)]
     pub fn of_transport(self, field: [u8; 2], udp: bool, unfinished: bool) -> [u8; 2] {
-        let all = Change::kept(self.all);
         match udp {
-            _ if unfinished => self.addresses().of_sum(field),
-            true => all.of_udp_field(field),
-            false => all.of_field(field),
+            _ if unfinished => self.addresses.of_sum(field),
+            true => self.all.of_udp_field(field),
+            false => self.all.of_field(field),
         }
     }
 }
@@ -178,7 +142,7 @@ impl SessionChange {
 pub fn translate_ends<K: Translated>(packet: &mut Packet<'_>, ends: Ends) -> bool {
     let Some(from) = K::addresses(packet.data()) else { return false };
     let to = K::of_ends(ends);
-    to.write(packet.data_mut(), from.change(&to)).is_some()
+    to.write(packet.data_mut(), from.change(&to).keep()).is_some()
 }
 
 /// Makes a packet of one key one of another key, of the same protocol, TCP or UDP. `false`, and nothing useful: it is cut short.
@@ -255,7 +219,10 @@ mod tests {
             prop_assert_eq!(key_of(&packet), Some(from));
             let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
-            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), false));
+            let other = FlowKey4 { sport: !from.sport, ..from };
+            prop_assert!(FlowKey4::stands_in(&from.standing(), &usual));
+            prop_assert!(!FlowKey4::stands_in(&other.standing(), &usual));
+            prop_assert!(FlowKey4::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 20, udp), same(packet4(&to, &payload), 20, udp));
         }
@@ -271,7 +238,10 @@ mod tests {
             let mut packet = packet6(&from, &payload);
             let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
-            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), false));
+            let other = FlowKey6 { sport: !from.sport, ..from };
+            prop_assert!(FlowKey6::stands_in(&from.standing(), &usual));
+            prop_assert!(!FlowKey6::stands_in(&other.standing(), &usual));
+            prop_assert!(FlowKey6::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 40, udp), same(packet6(&to, &payload), 40, udp));
         }
@@ -285,7 +255,7 @@ mod tests {
             packet[36..38].copy_from_slice(&pseudo(&from).to_be_bytes());
             let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, true, &from, &to));
-            prop_assert!(to.write_usual(&mut usual, SessionChange::new(&from, &to), true));
+            prop_assert!(FlowKey4::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), true));
             prop_assert_eq!(&usual, &packet);
             let field = u16::from_be_bytes([packet[36], packet[37]]);
             // Both zeros are the same number.
@@ -297,7 +267,7 @@ mod tests {
             let key = FlowKey4 { proto, ..FlowKey4::default() };
             let _ = translate_bytes(&mut bytes, false, &key, &key);
             let before = bytes.clone();
-            if !key.write_usual(&mut bytes, SessionChange::NONE, false) {
+            if !FlowKey4::write_in(&key.standing(), &mut bytes, SessionChange::NONE, false) {
                 prop_assert_eq!(&bytes, &before);
             }
             let key = FlowKey6 { proto, ..FlowKey6::default() };

@@ -91,11 +91,11 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         let flows = &mut cx.local.flows;
         let own = flows.peek(session.flow, now, cx.shared.live()) == Some(session.handle);
         flows.touch(if own { session.flow } else { session.flow.with(session.handle) }, now);
-        if !translate(packet, key, &session.client.reversed()) {
+        if !translate(packet, key, &session.client().reversed()) {
             return cx.drop(packet, Error::Short);
         }
         if clamp::is_syn::<I>(packet, key) {
-            let client = I::ip(session.client.source().0);
+            let client = I::ip(session.client().source().0);
             clamp::answer::<I>(cx.tables, cx.shared, packet, session.handle, client);
         }
         cx.count(Error::Translated);
@@ -136,7 +136,9 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         let session = session.filter(|session| cx.shared.live().holds(session.handle));
         let owner = if session.is_some() { None } else { Self::owner(cx, &key) };
         let follow = match (session, owner) {
-            (Some(session), _) => Follow::Addresses { server: session.handle, ends: session.client.reversed().ends() },
+            (Some(session), _) => {
+                Follow::Addresses { server: session.handle, ends: session.client().reversed().ends() }
+            }
             (None, Some(owner)) => Follow::Worker(owner as u32),
             (None, None) => Follow::NoVip,
         };

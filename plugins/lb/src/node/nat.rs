@@ -23,8 +23,8 @@ use crate::format::VipCounters;
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal, Way, is_alive};
 use crate::nat::{
-    Chain, FlowKey, Pick, Quoted, Session, Sessions, Table, Translated, owner, pick, to_server, translate,
-    translate_ends,
+    Chain, FlowKey, Pick, Quoted, Session, Sessions, Table, Translated, Usual, owner, owner_of_source, pick, to_server,
+    translate, translate_ends,
 };
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
@@ -131,6 +131,31 @@ impl<I, const FULL: bool> Translate<I, FULL> {
     }
 }
 
+impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
+    /// What is staged of a packet with a flow, where its VIP asks for no more than that.
+    #[inline(always)]
+    fn known(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, words: I::Words) -> Option<Staged> {
+        let number = packet.meta().forward;
+        let (vip, keys) = self.run.vip::<true>((scope.shared, scope.local), number, words.ports())?;
+        let hash = keys.hash(words);
+        vnet::mem::prefetch(scope.local.flows.place(hash));
+        Some(Staged { identity: hash.identity, vip, found: hash.bucket })
+    }
+
+    /// What is staged of packets whose headers do not stand as usual. Two numbers, because a structure would have to lie in memory for
+    /// each packet.
+    #[cold]
+    #[inline(never)]
+    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> (u64, u64) {
+        let words = match I::words(packet.data()) {
+            Ok(words) => words,
+            Err(why) => return rare::staged::<I, true>(scope.shared, packet, why).parts(),
+        };
+        let known = self.known(scope, packet, words);
+        known.unwrap_or_else(|| rare::unfinished::<true>(scope.shared, packet, words.ports())).parts()
+    }
+}
+
 impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
     type Family = I;
     const ENCAP: Encap = I::ENCAPS[FULL as usize];
@@ -161,22 +186,16 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> NatStaged {
-        let words = match I::words(packet.data()) {
-            Ok(words) => words,
-            Err(why) => {
-                let staged = rare::staged::<I, true>(scope.shared, packet, why);
-                return NatStaged { staged, chain: Chain::default() };
-            }
-        };
-        let number = packet.meta().forward;
-        let Some((vip, keys)) = self.run.vip::<true>((scope.shared, scope.local), number, words.ports()) else {
-            let staged = rare::unfinished::<true>(scope.shared, packet, words.ports());
-            return NatStaged { staged, chain: Chain::default() };
-        };
-        let hash = keys.hash(words);
-        vnet::mem::prefetch(scope.local.flows.place(hash));
-        let chain = I::sessions_of(scope.local).present().chain(words);
-        NatStaged { staged: Staged { identity: hash.identity, vip, found: hash.bucket }, chain }
+        let usual = I::usual(packet.data()).and_then(|words| {
+            let staged = self.known(scope, packet, words)?;
+            // What belongs to another worker is not looked for here.
+            let mine = FULL
+                || scope.shared.workers < 2
+                || owner_of_source(words, scope.shared.workers) as usize == scope.worker;
+            let chain = if mine { I::sessions_of(scope.local).present().chain(words) } else { Chain::NONE };
+            Some(NatStaged { staged, chain })
+        });
+        usual.unwrap_or_else(|| NatStaged { staged: Staged::of(self.unusual(scope, packet)), chain: Chain::NONE })
     }
 
     /// Finds the flows, and where their sessions begin.
@@ -199,10 +218,6 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
-        if !FULL && cx.shared.workers > 1 {
-            // It may belong to another worker.
-            return (0, Next::Drop);
-        }
         let epoch = Epoch::of(cx.tables);
         let (sessions, servers) = I::with_servers(cx.local);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
@@ -279,7 +294,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         };
         let Some(client) = client else { return cx.drop(packet, Error::Short) };
         let session = I::sessions_of(cx.local).of_client(&client, found);
-        let server = match session.map(|session| session.server) {
+        let server = match session.map(|session| session.server()) {
             Some(server) => server,
             None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
                 Ok(server) => server,
@@ -380,7 +395,8 @@ fn begin<I: NatInner, const FULL: bool>(
     Ok(server)
 }
 
-/// Makes a packet of a known flow one for its server, where its headers stand as usual and its session is there.
+/// Makes a packet of a known flow one for its server, where its session is there. The packet's headers stand as usual, or else it
+/// has no chain.
 #[inline(always)]
 fn usual<I: NatInner>(
     own: &mut ServerLocal,
@@ -392,9 +408,8 @@ fn usual<I: NatInner>(
     if offload.intersects(Offload::GSO) {
         return false;
     }
-    let Some(words) = I::usual(packet.data()) else { return false };
-    let Some((to, change)) = sessions.along(chain, words, server) else { return false };
-    if !to.write_usual(packet.data_mut(), change, offload.contains(Offload::CHECKSUM)) {
+    let Some((to, change)) = sessions.along(chain, packet.data(), server) else { return false };
+    if !I::Key::write_in(to, packet.data_mut(), change, offload.contains(Offload::CHECKSUM)) {
         return false;
     }
     own.packets += 1;

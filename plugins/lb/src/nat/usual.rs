@@ -1,0 +1,131 @@
+//! Flows as they stand in packets whose headers stand as usual: compared with what is there, and written, as they are.
+
+use std::fmt::Debug;
+
+use vnet::wire::ip4::protocol;
+use vnet::wire::{FlowKey4, FlowKey6};
+
+use super::{FlowKey, SessionChange};
+
+/// Addresses and ports in a row, as in a packet without options or extension headers, and the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<const N: usize> {
+    ends: [u8; N],
+    protocol: u8,
+}
+
+/// A family whose packets of TCP and UDP mostly have headers of one length. All of it is about such packets: IPv4 without options,
+/// IPv6 without extension headers, and no fragments, which is for the caller to know.
+pub trait Usual: FlowKey {
+    /// A key as it stands in a packet.
+    type Standing: Copy + Debug + Send + Sync + 'static;
+
+    /// This key.
+    fn standing(&self) -> Self::Standing;
+    /// The key.
+    fn of_standing(standing: &Self::Standing) -> Self;
+    /// Whether it is that of a packet.
+    fn stands_in(standing: &Self::Standing, packet: &[u8]) -> bool;
+    /// Makes a packet of the same protocol, which changes so, one of this key. `false`, and nothing changes: it is cut short, or has
+    /// used up its hops.
+    fn write_in(standing: &Self::Standing, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool;
+}
+
+/// Bytes to the end of the transport's checksum, and where it begins.
+#[inline(always)]
+fn transport_checksum(header: usize, protocol: u8) -> usize {
+    header + if protocol == protocol::UDP { 6 } else { 16 }
+}
+
+impl Usual for FlowKey4 {
+    type Standing = Standing<12>;
+
+    fn standing(&self) -> Standing<12> {
+        let mut ends = [0; 12];
+        ends[..4].copy_from_slice(&self.src.to_be_bytes());
+        ends[4..8].copy_from_slice(&self.dst.to_be_bytes());
+        ends[8..10].copy_from_slice(&self.sport.to_be_bytes());
+        ends[10..].copy_from_slice(&self.dport.to_be_bytes());
+        Standing { ends, protocol: self.proto }
+    }
+
+    fn of_standing(Standing { ends: [a, b, c, d, e, f, g, h, i, j, k, l], protocol }: &Standing<12>) -> FlowKey4 {
+        FlowKey4 {
+            src: u32::from_be_bytes([*a, *b, *c, *d]),
+            dst: u32::from_be_bytes([*e, *f, *g, *h]),
+            sport: u16::from_be_bytes([*i, *j]),
+            dport: u16::from_be_bytes([*k, *l]),
+            proto: *protocol,
+        }
+    }
+
+    #[inline(always)]
+    fn stands_in(standing: &Standing<12>, packet: &[u8]) -> bool {
+        packet.first_chunk::<24>().is_some_and(|head| head[12..] == standing.ends && head[9] == standing.protocol)
+    }
+
+    #[inline(always)]
+    fn write_in(standing: &Standing<12>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
+        let at = transport_checksum(20, standing.protocol);
+        let Some(field) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
+        let field = change.of_transport(*field, standing.protocol == protocol::UDP, unfinished);
+        let Some(head) = packet.first_chunk_mut::<24>().filter(|head| head[8] > 1) else { return false };
+        let sum = change.addresses().of_field([head[10], head[11]]);
+        head[10..12].copy_from_slice(&sum);
+        head[12..].copy_from_slice(&standing.ends);
+        packet[at..at + 2].copy_from_slice(&field);
+        true
+    }
+}
+
+impl Usual for FlowKey6 {
+    type Standing = Standing<36>;
+
+    fn standing(&self) -> Standing<36> {
+        let mut ends = [0; 36];
+        ends[..16].copy_from_slice(&self.src);
+        ends[16..32].copy_from_slice(&self.dst);
+        ends[32..34].copy_from_slice(&self.sport.to_be_bytes());
+        ends[34..].copy_from_slice(&self.dport.to_be_bytes());
+        Standing { ends, protocol: self.proto }
+    }
+
+    fn of_standing(Standing { ends, protocol }: &Standing<36>) -> FlowKey6 {
+        let address = |at: usize| std::array::from_fn(|n| ends[at + n]);
+        let port = |at: usize| u16::from_be_bytes([ends[at], ends[at + 1]]);
+        FlowKey6 { src: address(0), dst: address(16), sport: port(32), dport: port(34), proto: *protocol }
+    }
+
+    #[inline(always)]
+    fn stands_in(standing: &Standing<36>, packet: &[u8]) -> bool {
+        packet.first_chunk::<44>().is_some_and(|head| head[8..] == standing.ends && head[6] == standing.protocol)
+    }
+
+    #[inline(always)]
+    fn write_in(standing: &Standing<36>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
+        let at = transport_checksum(40, standing.protocol);
+        let Some(field) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
+        let field = change.of_transport(*field, standing.protocol == protocol::UDP, unfinished);
+        let Some(head) = packet.first_chunk_mut::<44>().filter(|head| head[7] > 1) else { return false };
+        head[8..].copy_from_slice(&standing.ends);
+        packet[at..at + 2].copy_from_slice(&field);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_stays_the_same(src: u32, dst: u32, sport: u16, dport: u16, proto: u8, six: ([u8; 16], [u8; 16])) {
+            let key = FlowKey4 { src, dst, sport, dport, proto };
+            prop_assert_eq!(FlowKey4::of_standing(&key.standing()), key);
+            let key = FlowKey6 { src: six.0, dst: six.1, sport, dport, proto };
+            prop_assert_eq!(FlowKey6::of_standing(&key.standing()), key);
+        }
+    }
+}
