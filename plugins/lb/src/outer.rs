@@ -92,8 +92,8 @@ impl Outer {
     #[inline(always)]
     pub fn write<const N: usize>(&self, total: u16, class: u8, place: &mut [u8; N]) {
         const { assert!(N >= IP4 && N <= 24) }
-        self.write_ip4(total, class, place);
-        place[IP4..].copy_from_slice(&self.bytes[IP4..N]);
+        place.copy_from_slice(&self.bytes[..N]);
+        self.amend_ip4(total, class, place);
     }
 
     /// Writes an IPv4 header alone into the beginning of `place`.
@@ -101,6 +101,12 @@ impl Outer {
     pub fn write_ip4<const N: usize>(&self, total: u16, class: u8, place: &mut [u8; N]) {
         const { assert!(N >= IP4) }
         place[..IP4].copy_from_slice(&self.bytes[..IP4]);
+        self.amend_ip4(total, class, place);
+    }
+
+    /// What depends on the packet.
+    #[inline(always)]
+    fn amend_ip4<const N: usize>(&self, total: u16, class: u8, place: &mut [u8; N]) {
         place[1] = class;
         place[2..4].copy_from_slice(&total.to_be_bytes());
         let sum = add(add(self.sum, total.to_be()), u16::from_ne_bytes([0, class]));

@@ -154,15 +154,13 @@ impl Ip4Header {
     /// Takes one hop off and amends the checksum (RFC 1624): for a TTL of at least 1.
     #[inline(always)]
     pub fn decrement_ttl(&mut self) {
-        // TTL, protocol and checksum are four bytes in a row: one load and one store, with the TTL lowest. It is the upper
-        // half of its 16-bit word, so one less there is 0x100 more in the checksum: 1 with its bytes swapped, since a sum
-        // with carries that go round is the same in any order of bytes (RFC 1071 section 2). A sum of 0xffff, which no
-        // header but an empty one has, becomes 0.
-        let [_, _, four, ..] = self.as_mut_bytes().as_chunks_mut::<4>().0 else { return };
-        let word = u32::from_le_bytes(*four);
-        // The lower half comes to one less and carries one over; where the upper half then overflows or has all bits, one more.
-        let (round, carry) = word.overflowing_add(0x1_ffff);
-        *four = if carry { round } else { word.wrapping_add(0xffff) }.to_le_bytes();
+        self.ttl = self.ttl.wrapping_sub(1);
+        // The TTL is the upper half of its word, so one less there is 0x100 more in the checksum: 1 with its bytes swapped,
+        // since a sum with carries that go round is the same in any order of bytes (RFC 1071 section 2). A sum of 0xffff,
+        // which no header but an empty one has, becomes 0.
+        let field = u16::from_le_bytes(self.checksum.to_bytes());
+        let short = u16::from(field < 0xfffe);
+        self.checksum = field.wrapping_add(2).wrapping_sub(short).to_le_bytes().into();
     }
 
     /// Computes the checksum of a header without options. [`write_checksum`] takes them into account.
