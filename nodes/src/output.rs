@@ -35,8 +35,11 @@ node_errors! {
 
 /// The node `NAME-output` of an interface.
 pub fn spec(name: &str, interface: IfIndex) -> NodeSpec {
-    let way = || Way { up: false, caps: Caps::empty(), tx: NodeId(0), features: None };
-    NodeSpec::packet(format!("{name}-output"), move |_| Output { interface, way: way(), bytes: 0, others: 0 })
+    NodeSpec::packet(format!("{name}-output"), move |_| {
+        let way =
+            Way { up: false, caps: Caps::empty(), todo: Offload::empty(), mixed: false, tx: NodeId(0), features: None };
+        Output { interface, way, bytes: 0, others: 0 }
+    })
 }
 
 struct Output {
@@ -52,13 +55,18 @@ struct Output {
 struct Way {
     up: bool,
     caps: Caps,
+    /// Work that the device leaves to us.
+    todo: Offload,
+    /// Some of the packets need that.
+    mixed: bool,
     tx: NodeId,
     features: Option<ArcStart>,
 }
 
 impl Way {
     fn new(interface: &Interface, features: Option<ArcStart>) -> Way {
-        Way { up: interface.is_up(), caps: interface.caps, tx: interface.tx, features }
+        let (caps, tx) = (interface.caps, interface.tx);
+        Way { up: interface.is_up(), caps, todo: left_to_us(caps), mixed: false, tx, features }
     }
 }
 
@@ -94,7 +102,7 @@ impl PacketNode for Output {
     #[inline(always)]
     fn at_once(&mut self, _: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next) {
         let to = Next::To(self.way.tx);
-        if !self.way.up || self.way.features.is_some() {
+        if !self.way.up || self.way.features.is_some() || self.way.mixed {
             return (0, to);
         }
         let (mut bytes, mut offload) = (0, Offload::empty());
@@ -103,7 +111,9 @@ impl PacketNode for Output {
             offload |= packet.meta().offload;
             packet.meta_mut().tx = self.interface;
         }
-        if offload.intersects(Offload::UNFINISHED) {
+        if offload.intersects(self.way.todo) {
+            // Looked through once, and not again from each place on.
+            self.way.mixed = true;
             return (0, to);
         }
         self.bytes += bytes;
@@ -116,7 +126,7 @@ impl PacketNode for Output {
             self.others += 1;
             return cx.drop(packet, Error::Down);
         }
-        if packet.meta().offload.intersects(Offload::UNFINISHED)
+        if packet.meta().offload.intersects(self.way.todo)
             && let Some(next) = unfinished(&mut packet.again(), self.way.caps, cx.this_node())
         {
             self.others += 1;
@@ -142,6 +152,14 @@ impl PacketNode for Output {
     }
 }
 
+/// What a device with these abilities does not do.
+fn left_to_us(caps: Caps) -> Offload {
+    let mut todo = Offload::UNFINISHED;
+    todo.set(Offload::GSO, !caps.contains(Caps::GSO));
+    todo.set(Offload::CHECKSUM, !caps.contains(Caps::CHECKSUM));
+    todo
+}
+
 /// Does what the device will not do, or sends the packet where it is done.
 #[cold]
 fn unfinished(packet: &mut Packet<'_>, caps: Caps, this: NodeId) -> Option<Next> {
@@ -154,4 +172,16 @@ fn unfinished(packet: &mut Packet<'_>, caps: Caps, this: NodeId) -> Option<Next>
         crate::checksum::complete(packet);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_left_what_it_can() {
+        assert_eq!(left_to_us(Caps::empty()), Offload::UNFINISHED);
+        assert_eq!(left_to_us(Caps::CHECKSUM), Offload::UNFINISHED - Offload::CHECKSUM);
+        assert!(left_to_us(Caps::CHECKSUM | Caps::GSO).is_empty());
+    }
 }
