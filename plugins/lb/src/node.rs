@@ -326,17 +326,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     /// way at once, and the buckets' way from memory is the longest of all.
     #[inline(always)]
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
-        let now = cx.now().seconds;
-        let LbLocal { flows, vips, .. } = &mut *cx.local;
-        let (mut finder, mut others) = (flows.finder(), 0);
-        for staged in staged.iter_mut() {
-            if staged.identity == 0 {
-                others += 1;
-                continue;
-            }
-            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
-            staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
-        }
+        let (now, local) = (cx.now().seconds, &mut *cx.local);
+        let far = local.servers.len() > NEAR;
+        let others = if far { find::<true>(local, staged, now) } else { find::<false>(local, staged, now) };
+        let vips = &mut local.vips;
         // As packets of flows that are known; `rare::find` takes the others off again.
         let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip);
         self.run.count(vips, staged.len() - others, known);
@@ -382,6 +375,29 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
         fragments::hold(cx, packet);
     }
+}
+
+/// So many servers' lines are in a first-level cache, or soon are.
+const NEAR: usize = 256;
+
+/// Finds the flows of a vector; gives how many packets have none. `FAR`: what is kept of their servers has a way to come, too.
+#[inline(always)]
+fn find<const FAR: bool>(local: &mut LbLocal, staged: &mut [Staged], now: u32) -> usize {
+    let LbLocal { flows, servers, .. } = local;
+    let (mut finder, mut others) = (flows.finder(), 0);
+    for staged in staged {
+        if staged.identity == 0 {
+            others += 1;
+            continue;
+        }
+        let hash = FlowHash { identity: staged.identity, bucket: staged.found };
+        let found = finder.known(hash, now).unwrap_or(ServerHandle::NONE);
+        staged.found = found.bits();
+        if FAR && let Some(own) = servers.get(found.slot()) {
+            vnet::mem::prefetch(own);
+        }
+    }
+    others
 }
 
 /// What the worker keeps of a server, where that is all there is to know for this packet.
