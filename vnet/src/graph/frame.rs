@@ -1,4 +1,6 @@
 //! Vectors of packets on their way between nodes.
+// Frames are handed on in their boxes, also those that nobody uses now.
+#![allow(clippy::vec_box)]
 
 use std::collections::VecDeque;
 
