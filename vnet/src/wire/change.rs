@@ -90,11 +90,11 @@ impl Kept {
     /// UDP's field after the change: 0 says that there is no checksum, and stays; one that comes to 0 is sent as all ones (RFC 768).
     #[inline(always)]
     pub fn of_udp_field(self, field: [u8; 2]) -> [u8; 2] {
-        match self.of_field(field) {
-            _ if field == [0; 2] => field,
-            [0, 0] => [0xff; 2],
-            field => field,
-        }
+        // As numbers: pairs of bytes are taken apart.
+        let before = u16::from_ne_bytes(field);
+        let after = !self.on(!before);
+        let after = if after == 0 { u16::MAX } else { after };
+        if before == 0 { field } else { after.to_ne_bytes() }
     }
 }
 

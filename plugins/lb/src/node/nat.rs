@@ -142,6 +142,20 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         Some(Staged { identity: hash.identity, vip, found: hash.bucket })
     }
 
+    /// What is staged of packets whose headers stand as usual.
+    #[inline(always)]
+    fn usual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Option<NatStaged> {
+        let words = I::usual(packet.data())?;
+        let staged = self.known(scope, packet, words)?;
+        let chain = if !FULL && scope.shared.workers > 1 && is_anothers(words, scope) {
+            // Not to be looked for here.
+            Chain::NONE
+        } else {
+            I::sessions_of(scope.local).present().chain(words)
+        };
+        Some(NatStaged { staged, chain })
+    }
+
     /// What is staged of packets whose headers do not stand as usual. Two numbers, because a structure would have to lie in memory for
     /// each packet.
     #[cold]
@@ -186,15 +200,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> NatStaged {
-        let usual = I::usual(packet.data()).and_then(|words| {
-            let staged = self.known(scope, packet, words)?;
-            // What belongs to another worker is not looked for here.
-            let mine = FULL
-                || scope.shared.workers < 2
-                || owner_of_source(words, scope.shared.workers) as usize == scope.worker;
-            let chain = if mine { I::sessions_of(scope.local).present().chain(words) } else { Chain::NONE };
-            Some(NatStaged { staged, chain })
-        });
+        let usual = self.usual(scope, packet);
         usual.unwrap_or_else(|| NatStaged { staged: Staged::of(self.unusual(scope, packet)), chain: Chain::NONE })
     }
 
@@ -323,6 +329,12 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         let server = scope.shared.server(self.server).map(ServerEntry::line);
         LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
     }
+}
+
+/// Whether a flow is another worker's.
+#[inline(never)]
+fn is_anothers(words: impl FlowWords, scope: &Scope<'_, LbTables, LbLocal>) -> bool {
+    owner_of_source(words, scope.shared.workers) as usize != scope.worker
 }
 
 /// Counts a packet of so many bytes for its server, and sends it there.
