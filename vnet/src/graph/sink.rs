@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Dispatch, TRACING};
 use super::frame::{Frame, VECTOR};
 use super::node::ErrorCodes;
 use super::parts::{Locals, Notice, Now, Parts};
+use super::{Dispatch, TRACING};
 use crate::ids::IfIndex;
 use crate::interface::IfStats;
 use crate::mem::{Buffer, Lendable, Lending, Loan, Memory, Packet, lend_some};
