@@ -86,7 +86,7 @@ struct Rings {
 }
 
 impl Port {
-    unsafe fn new(name: &str) -> Port {
+    fn new(name: &str) -> Port {
         let name = std::ffi::CString::new(name).unwrap();
         // SAFETY: a string that ends with zero.
         let device = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -125,7 +125,7 @@ impl Port {
         }
     }
 
-    unsafe fn bind(&self, share: Option<c_int>) {
+    fn bind(&self, share: Option<c_int>) {
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,
             sxdp_flags: if share.is_some() {
@@ -148,6 +148,9 @@ impl Port {
 }
 
 /// A ring of which this program is the writer or the reader.
+///
+/// Invariant: the pointers lead into a mapping of the ring's own that lasts as long as the program, with [`RING`] entries from
+/// `entries` on.
 struct Ring<T> {
     producer: *const AtomicU32,
     consumer: *const AtomicU32,
@@ -156,6 +159,8 @@ struct Ring<T> {
 }
 
 impl<T: Copy> Ring<T> {
+    /// # Safety
+    /// The offsets must be the kernel's for this socket's ring of [`RING`] entries of `T` at this place.
     unsafe fn new(socket: c_int, offsets: &libc::xdp_ring_offset, place: i64) -> Ring<T> {
         let len = offsets.desc as usize + RING as usize * size_of::<T>();
         // SAFETY: the offsets are the kernel's for this mapping.
