@@ -59,8 +59,9 @@ pub struct Table {
     commands: Vec<Command>,
 }
 
-/// Commands that come by the hundred thousand in scripts, and show nothing: what they change is published together.
-const GATHERED: [&str; 1] = ["ip route"];
+/// Commands that come by the hundred thousand in scripts, and show nothing of workers that go by their changes already: what
+/// they change is published together.
+const GATHERED: [&str; 3] = ["ip route", "lb as", "lb vip"];
 
 /// Where the words of a line lead.
 enum Found<'t, 'l> {
@@ -95,7 +96,7 @@ impl Table {
         self.run_line(router, line, false)
     }
 
-    /// Runs a line of a script. What its routes change reaches the packet threads before the next other command, with the
+    /// Runs a line of a script. What routes, VIPs and servers change reaches the packet threads before the next other command, with the
     /// script's end, or with the next [`Router::poll`].
     pub(crate) fn run_in_script(&self, router: &mut Router, line: &str) -> Outcome {
         self.run_line(router, line, true)
@@ -123,7 +124,9 @@ impl Table {
                 if in_script && !gathered {
                     router.publish();
                 }
+                router.gather(gathered);
                 let result = (command.run)(router, &mut Args::new(rest));
+                router.gather(false);
                 if !gathered || result.is_err() {
                     router.publish();
                 }

@@ -12,6 +12,7 @@
 
 pub mod arcs;
 pub mod builder;
+pub mod chunked;
 pub mod counters;
 pub mod fib;
 pub mod graph;

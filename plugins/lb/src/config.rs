@@ -6,11 +6,15 @@
 //! VIPs and servers that are deleted stay, as removed, until no flow remembers them ([`LbConfig::collect`]). Their
 //! numbers are free for others only then, and a server's number comes back with another generation.
 
+mod before;
 mod change;
 mod check;
+mod conf;
 mod encap;
 mod error;
 mod family;
+mod index;
+mod places;
 mod prefix;
 mod quic;
 mod scheduler;
@@ -18,9 +22,12 @@ mod scheduler;
 mod tests;
 mod vip;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+pub use before::{Before, Touched};
 pub use change::{Change, Step};
+pub use conf::{Conf, ConfUpdate};
 pub use encap::{Encap, EncapWords};
 pub use error::LbError;
 pub use family::Family;
@@ -29,102 +36,16 @@ pub use scheduler::Scheduler;
 pub use vip::{MssClamp, Ping, Protocol, RouteTarget, Server, ServerSpec, Service, State, Vip, VipKey, VipOptions};
 
 use check::{check_options, check_pool, check_room, checked_weight, nobody_has, nobody4, nobody6};
+use index::Index;
+use places::Places;
 
-use crate::flow_table::{self, Timeouts};
+use crate::flow_table;
 use crate::handle::ServerHandle;
 use crate::maglev::{self, Member};
-use crate::nat::PoolRange;
 use crate::quic_lb::Configs;
 
 /// The highest index of a VIP: flow hashes have 24 bits for it.
 pub const MAX_VIP: u32 = (1 << 24) - 1;
-
-/// What `lb conf` sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Conf {
-    /// The source of packets that are sent to servers over IPv4.
-    pub ip4_src: Ipv4Addr,
-    /// The same over IPv6.
-    pub ip6_src: Ipv6Addr,
-    /// What servers see instead of clients with full NAT over IPv4; `None`: `ip4_src`.
-    pub snat4: Option<PoolRange<Ipv4Addr>>,
-    /// The same over IPv6.
-    pub snat6: Option<PoolRange<Ipv6Addr>>,
-    /// Buckets of each worker's flow table.
-    pub buckets: u32,
-    /// Seconds after which a silent flow is forgotten, where nothing else is set for its state.
-    pub timeout: u32,
-    /// The same for TCP flows of which one packet came,
-    pub half_open: Option<u32>,
-    /// for those of which more came,
-    pub established: Option<u32>,
-    /// for those that are closing,
-    pub closing: Option<u32>,
-    /// and for all others.
-    pub udp: Option<u32>,
-}
-
-impl Conf {
-    /// The addresses that servers see with full NAT over IPv4; none where nothing is set.
-    pub fn sources4(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let own =
-            (self.ip4_src != Ipv4Addr::BROADCAST).then_some(PoolRange { first: self.ip4_src, last: self.ip4_src });
-        let pool = self.snat4.or(own);
-        pool.into_iter().flat_map(|pool| (pool.first.to_bits()..=pool.last.to_bits()).map(Ipv4Addr::from_bits))
-    }
-
-    /// The same over IPv6.
-    pub fn sources6(&self) -> impl Iterator<Item = Ipv6Addr> {
-        let own =
-            (self.ip6_src.to_bits() != u128::MAX).then_some(PoolRange { first: self.ip6_src, last: self.ip6_src });
-        let pool = self.snat6.or(own);
-        pool.into_iter().flat_map(|pool| (pool.first.to_bits()..=pool.last.to_bits()).map(Ipv6Addr::from_bits))
-    }
-
-    /// How long flows may be silent.
-    pub fn timeouts(&self) -> Timeouts {
-        let or = |one: Option<u32>| one.unwrap_or(self.timeout);
-        Timeouts {
-            plain: or(self.udp),
-            half_open: or(self.half_open),
-            established: or(self.established),
-            closing: or(self.closing),
-        }
-    }
-}
-
-impl Default for Conf {
-    fn default() -> Self {
-        Self {
-            ip4_src: Ipv4Addr::BROADCAST,
-            ip6_src: Ipv6Addr::from_bits(u128::MAX),
-            snat4: None,
-            snat6: None,
-            buckets: 1024,
-            timeout: 40,
-            half_open: None,
-            established: None,
-            closing: None,
-            udp: None,
-        }
-    }
-}
-
-/// The parts of [`Conf`] to change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields of `Conf`")]
-pub struct ConfUpdate {
-    pub ip4_src: Option<Ipv4Addr>,
-    pub ip6_src: Option<Ipv6Addr>,
-    pub snat4: Option<PoolRange<Ipv4Addr>>,
-    pub snat6: Option<PoolRange<Ipv6Addr>>,
-    pub buckets: Option<u32>,
-    pub timeout: Option<u32>,
-    pub half_open: Option<u32>,
-    pub established: Option<u32>,
-    pub closing: Option<u32>,
-    pub udp: Option<u32>,
-}
 
 /// The parts of [`VipOptions`] that can change while packets flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,23 +63,27 @@ pub struct VipUpdate {
 pub struct LbConfig {
     conf: Conf,
     /// By index; 0 stays free, as in VPP, where it is the default VIP.
-    vips: Vec<Option<Vip>>,
+    vips: Places<Vip>,
     /// By slot; 0 is no server.
-    servers: Vec<Option<Server>>,
+    servers: Places<Server>,
     /// The present handle of each slot, also of free ones.
     handles: Vec<ServerHandle>,
     /// Prefixes with VIPs of single ports, by the index that their route carries.
-    groups: Vec<Option<IpPrefix>>,
+    groups: Places<IpPrefix>,
+    index: Index,
+    before: Before,
 }
 
 impl Default for LbConfig {
     fn default() -> Self {
         Self {
             conf: Conf::default(),
-            vips: vec![None],
-            servers: vec![None],
+            vips: Places::from(1),
+            servers: Places::from(1),
             handles: vec![ServerHandle::NONE],
-            groups: Vec::new(),
+            groups: Places::from(0),
+            index: Index::default(),
+            before: Before::default(),
         }
     }
 }
@@ -171,22 +96,22 @@ impl LbConfig {
 
     /// All VIPs with their indices, removed ones too.
     pub fn vips(&self) -> impl Iterator<Item = (u32, &Vip)> {
-        (0..).zip(&self.vips).filter_map(|(index, vip)| Some((index, vip.as_ref()?)))
+        self.vips.iter()
     }
 
     /// The VIP with this index.
     pub fn vip(&self, index: u32) -> Option<&Vip> {
-        self.vips.get(index as usize)?.as_ref()
+        self.vips.get(index)
     }
 
     /// All servers with their slots, removed ones too.
     pub fn servers(&self) -> impl Iterator<Item = (u32, &Server)> {
-        (0..).zip(&self.servers).filter_map(|(slot, server)| Some((slot, server.as_ref()?)))
+        self.servers.iter()
     }
 
     /// The server in this slot.
     pub fn server(&self, slot: u32) -> Option<&Server> {
-        self.servers.get(slot as usize)?.as_ref()
+        self.servers.get(slot)
     }
 
     /// The present handle of every slot, for [`crate::handle::Live`].
@@ -199,12 +124,53 @@ impl LbConfig {
     /// # Errors
     /// If there is none of this key.
     pub fn find(&self, key: &VipKey) -> Result<u32, LbError> {
-        let there = || self.vips().filter(|(_, vip)| vip.state == State::Used && vip.key.prefix == key.prefix);
-        if let Some((index, _)) = there().find(|(_, vip)| vip.key == *key) {
+        if let Some(index) = self.index.vip(key) {
             return Ok(index);
         }
-        let others: Vec<_> = there().map(|(_, vip)| vip.key).collect();
+        let mut others: Vec<_> = self.index.vips_of(key.prefix).collect();
+        others.sort_unstable();
+        let others: Vec<_> = others.into_iter().filter_map(|index| Some(self.vip(index)?.key)).collect();
         Err(if others.is_empty() { LbError::NoVip(*key) } else { LbError::OtherVips { vip: *key, others } })
+    }
+
+    /// The configured VIPs of a prefix, in the order of their protocols and ports.
+    pub fn vips_of(&self, prefix: IpPrefix) -> impl Iterator<Item = u32> {
+        self.index.vips_of(prefix)
+    }
+
+    /// The prefix of a configured VIP that has this address.
+    pub fn covering(&self, address: IpAddr) -> Option<IpPrefix> {
+        self.index.covering(address)
+    }
+
+    /// All servers with this address, removed ones too.
+    pub fn servers_at(&self, address: IpAddr) -> impl Iterator<Item = &Server> {
+        self.index.servers_at(address).filter_map(|slot| self.server(slot))
+    }
+
+    /// Whether a VIP, be it a removed one, has this encapsulation.
+    pub fn has_encap(&self, encap: Encap) -> bool {
+        self.index.has_encap(encap)
+    }
+
+    /// The encapsulations and families of VIPs that have servers.
+    pub fn kinds(&self) -> impl Iterator<Item = (Encap, Family)> {
+        self.index.kinds()
+    }
+
+    /// The VIPs that our own addresses serve, too.
+    pub fn node_ports(&self) -> impl Iterator<Item = (u32, &Vip)> {
+        self.index.node_ports().filter_map(|index| Some((index, self.vip(index)?)))
+    }
+
+    /// Removed servers, which may still have flows.
+    pub fn leaving(&self) -> impl Iterator<Item = ServerHandle> {
+        self.index.leaving_servers.iter().map(|slot| self.handles[*slot as usize])
+    }
+
+    /// Whether there are removed VIPs or servers.
+    pub fn has_removed(&self) -> bool {
+        !self.index.leaving_vips.is_empty() || !self.index.leaving_servers.is_empty()
     }
 
     /// The configured servers of a VIP, as its scheduler sees them.
@@ -259,7 +225,10 @@ impl LbConfig {
         if next.timeouts() != self.conf.timeouts() {
             change.push(Step::Timeouts(next.timeouts()));
         }
-        self.conf = next;
+        if next != self.conf {
+            self.before.conf.get_or_insert(self.conf);
+            self.conf = next;
+        }
         Ok(change)
     }
 
@@ -278,24 +247,24 @@ impl LbConfig {
             return Err(LbError::NewLen(options.new_len));
         }
         let beside = self.check_beside(&key, &options)?;
-        if let Some((_, server)) = self.servers().find(|(_, server)| key.prefix.contains(server.address)) {
+        if let Some(server) = self.index.servers_in(key.prefix).next().and_then(|slot| self.server(slot)) {
             return Err(LbError::Loop { server: server.address, vip: key.prefix });
         }
-        let index = first_free(&self.vips, 1, MAX_VIP, "VIPs")?;
+        let index = free(&self.vips, MAX_VIP, "VIPs")?;
         let mut change = Change::default();
         let target = match (beside, key.service) {
             (Some(target), _) => target,
             (None, Service::All) => RouteTarget::Vip(options.encap, index),
             (None, Service::Port { .. }) => {
-                let group = first_free(&self.groups, 0, MAX_VIP, "prefixes")?;
-                put(&mut self.groups, group, key.prefix);
+                let group = free(&self.groups, MAX_VIP, "prefixes")?;
+                self.write_group(group, Some(key.prefix));
                 RouteTarget::Ports(options.encap, group)
             }
         };
         if beside.is_none() {
             change.push(Step::AddRoute { prefix: key.prefix, target });
         }
-        put(&mut self.vips, index, Vip { key, options, state: State::Used, servers: Vec::new(), target });
+        self.write_vip(index, Some(Vip { key, options, state: State::Used, servers: Vec::new(), target }));
         Ok((index, change))
     }
 
@@ -322,15 +291,14 @@ impl LbConfig {
             vip.options.quic_lb = configs;
         }
         check_room(&vip, &self.members(&vip))?;
-        self.vips[index as usize] = Some(vip);
+        self.write_vip(index, Some(vip));
         Ok((index, Change::default()))
     }
 
     /// Whether the VIP can stand beside those of the same prefix, and the route that it shares with them.
     fn check_beside(&self, key: &VipKey, options: &VipOptions) -> Result<Option<RouteTarget>, LbError> {
         let mut target = None;
-        let same = |vip: &&Vip| vip.state == State::Used && vip.key.prefix == key.prefix;
-        for vip in self.vips.iter().flatten().filter(same) {
+        for vip in self.index.vips_of(key.prefix).filter_map(|index| self.vip(index)) {
             if vip.key == *key {
                 return Err(LbError::VipExists(*key));
             }
@@ -353,19 +321,18 @@ impl LbConfig {
     pub fn del_vip(&mut self, key: &VipKey) -> Result<Change, LbError> {
         let index = self.find(key)?;
         let mut change = Change::default();
-        let Some(vip) = self.vips[index as usize].as_mut() else { return Ok(change) };
+        let Some(mut vip) = self.vip(index).cloned() else { return Ok(change) };
         vip.state = State::Removed;
         let target = vip.target;
         for &slot in &vip.servers {
-            if let Some(server) = &mut self.servers[slot as usize] {
-                server.state = State::Removed;
-            }
+            let server = self.server(slot).map(|server| Server { state: State::Removed, ..*server });
+            self.write_server(slot, server);
         }
-        let shared = |vip: &Vip| vip.state == State::Used && vip.target == target;
-        if !self.vips.iter().flatten().any(shared) {
+        self.write_vip(index, Some(vip));
+        if self.index.vips_of(key.prefix).next().is_none() {
             change.push(Step::DelRoute { prefix: key.prefix, target });
             if let RouteTarget::Ports(_, group) = target {
-                self.groups[group as usize] = None;
+                self.write_group(group, None);
             }
         }
         Ok(change)
@@ -388,7 +355,7 @@ impl LbConfig {
         let index = self.find(key)?;
         let servers = named(servers, self.vip(index))?;
         let new_weight = checked_weight(weight.unwrap_or(100))?;
-        let vip = self.vips[index as usize].as_ref().ok_or(LbError::NoVip(*key))?;
+        let vip = self.vip(index).ok_or(LbError::NoVip(*key))?;
         let mut members = self.members(vip);
         let (mut fresh, mut weights) = (0, Vec::with_capacity(servers.len()));
         for server in &servers {
@@ -408,8 +375,7 @@ impl LbConfig {
             fresh += usize::from(slot.is_none());
         }
         check_room(vip, &members)?;
-        let free = self.servers[1..].iter().filter(|server| server.is_none()).count();
-        if self.servers.len() + fresh.saturating_sub(free) > ServerHandle::MAX_SLOT as usize + 1 {
+        if self.servers.last_of(fresh) > ServerHandle::MAX_SLOT as usize {
             return Err(LbError::TooMany { what: "servers", most: ServerHandle::MAX_SLOT });
         }
         let mut change = Change::default();
@@ -467,11 +433,10 @@ impl LbConfig {
             self.members(vip).into_iter().filter(|member| !slots.contains(&member.slot)).collect();
         check_room(vip, &members)?;
         for slot in slots {
-            if let Some(server) = &mut self.servers[slot as usize] {
-                server.state = State::Removed;
-                // Flushed, it has no connections any more.
-                server.server_id = server.server_id.filter(|_| !flush);
-            }
+            // Flushed, it has no connections any more.
+            let server_id = |server: &Server| server.server_id.filter(|_| !flush);
+            let removed = |server: &Server| Server { state: State::Removed, server_id: server_id(server), ..*server };
+            self.write_server(slot, self.server(slot).map(removed));
             if flush {
                 self.forget(slot);
             }
@@ -500,22 +465,26 @@ impl LbConfig {
     /// over all workers; ask them only after tables without the removed servers were published, or a worker may still
     /// be giving them flows.
     pub fn collect(&mut self, flows: impl Fn(ServerHandle) -> u64) -> Change {
-        let mut change = Change::default();
-        for slot in 1..self.servers.len() {
-            let Some(server) = self.servers[slot].filter(|server| server.state == State::Removed) else { continue };
-            if flows(self.handles[slot]) > 0 {
+        let (mut change, mut lost) = (Change::default(), BTreeSet::new());
+        for slot in self.index.leaving_servers.iter().copied().collect::<Vec<_>>() {
+            let Some(&server) = self.server(slot) else { continue };
+            if flows(self.handles[slot as usize]) > 0 {
                 continue;
             }
-            self.servers[slot] = None;
-            self.forget(slot as u32);
-            change.push(Step::Untrack { server: slot as u32, address: server.address });
-            if let Some(vip) = &mut self.vips[server.vip as usize] {
-                vip.servers.retain(|&other| other != slot as u32);
+            self.write_server(slot, None);
+            self.forget(slot);
+            change.push(Step::Untrack { server: slot, address: server.address });
+            lost.insert(server.vip);
+        }
+        for index in lost {
+            if let Some(mut vip) = self.vip(index).cloned() {
+                vip.servers.retain(|slot| self.server(*slot).is_some());
+                self.write_vip(index, Some(vip));
             }
         }
-        for vip in &mut self.vips {
-            if vip.as_ref().is_some_and(|vip| vip.state == State::Removed && vip.servers.is_empty()) {
-                *vip = None;
+        for index in self.index.leaving_vips.iter().copied().collect::<Vec<_>>() {
+            if self.vip(index).is_some_and(|vip| vip.servers.is_empty()) {
+                self.write_vip(index, None);
             }
         }
         change
@@ -535,16 +504,14 @@ impl LbConfig {
             let before = self.server(slot).map(|server| (server.mac, server.server_id));
             let (mac_before, id_before) = before.unwrap_or_default();
             let (mac, server_id) = (mac.or(mac_before), server_id.or(id_before));
-            self.servers[slot as usize] = Some(Server { mac, server_id, ..server });
+            self.write_server(slot, Some(Server { mac, server_id, ..server }));
             return Ok(slot);
         }
-        let slot = first_free(&self.servers, 1, ServerHandle::MAX_SLOT, "servers")?;
-        put(&mut self.servers, slot, server);
-        if self.handles.len() < self.servers.len() {
-            self.handles.push(ServerHandle::first(slot));
-        }
-        if let Some(vip) = &mut self.vips[vip as usize] {
-            vip.servers.push(slot);
+        let slot = free(&self.servers, ServerHandle::MAX_SLOT, "servers")?;
+        self.write_server(slot, Some(server));
+        if let Some(mut with) = self.vip(vip).cloned() {
+            with.servers.push(slot);
+            self.write_vip(vip, Some(with));
         }
         change.push(Step::Track { server: slot, address });
         Ok(slot)
@@ -552,7 +519,40 @@ impl LbConfig {
 
     fn forget(&mut self, slot: u32) {
         let handle = &mut self.handles[slot as usize];
+        self.before.handles.entry(slot).or_insert(*handle);
         *handle = handle.next();
+    }
+
+    /// All that is known of VIPs and servers is written by these, so that it can be found, and undone.
+    fn write_vip(&mut self, index: u32, vip: Option<Vip>) {
+        if let Some(old) = self.vips.get(index) {
+            self.index.note_vip(index, old, false);
+        }
+        if let Some(vip) = &vip {
+            self.index.note_vip(index, vip, true);
+        }
+        let old = self.vips.put(index, vip);
+        self.before.vips.entry(index).or_insert(old);
+    }
+
+    fn write_server(&mut self, slot: u32, server: Option<Server>) {
+        let kind = |server: &Server| self.vips.get(server.vip).map(|vip| (vip.options.encap, vip.family()));
+        if let Some(old) = self.servers.get(slot) {
+            self.index.note_server(slot, old, kind(old), false);
+        }
+        if let Some(server) = &server {
+            self.index.note_server(slot, server, kind(server), true);
+        }
+        let old = self.servers.put(slot, server);
+        self.before.servers.entry(slot).or_insert(old);
+        for fresh in self.handles.len() as u32..=slot {
+            self.handles.push(ServerHandle::first(fresh));
+        }
+    }
+
+    fn write_group(&mut self, group: u32, prefix: Option<IpPrefix>) {
+        let old = self.groups.put(group, prefix);
+        self.before.groups.entry(group).or_insert(old);
     }
 }
 
@@ -569,18 +569,7 @@ fn named(servers: &[impl Into<ServerSpec> + Copy], vip: Option<&Vip>) -> Result<
     if once.is_empty() { Err(LbError::NoAddress) } else { Ok(once) }
 }
 
-fn first_free<T>(places: &[Option<T>], from: u32, last: u32, what: &'static str) -> Result<u32, LbError> {
-    let free = places.iter().skip(from as usize).position(Option::is_none);
-    let index = free.map_or(places.len().max(from as usize), |free| free + from as usize);
-    if index <= last as usize { Ok(index as u32) } else { Err(LbError::TooMany { what, most: last }) }
-}
-
-fn put<T>(places: &mut Vec<Option<T>>, index: u32, value: T) {
-    let index = index as usize;
-    if index < places.len() {
-        places[index] = Some(value);
-    } else {
-        debug_assert_eq!(index, places.len());
-        places.push(Some(value));
-    }
+fn free<T>(places: &Places<T>, last: u32, what: &'static str) -> Result<u32, LbError> {
+    let next = places.next();
+    if next <= last { Ok(next) } else { Err(LbError::TooMany { what, most: last }) }
 }

@@ -1,9 +1,10 @@
 //! The load balancer's control side: carries a change of the configuration into routes, tables and workers.
 
+mod ask;
 mod listed;
 mod translation;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -12,13 +13,14 @@ use vnet::path_mtu::TunnelEnd;
 use vnet::router::{Family, InterfaceRecord};
 use vnet::{NodeId, Router};
 
-use crate::config::{Change, IpPrefix, LbConfig, RouteTarget, State, Step, Vip};
+use crate::config::{Change, IpPrefix, LbConfig, RouteTarget, State, Step, Touched, Vip};
 use crate::flow_table::{FlowMemory, MAX_OLD};
 use crate::format::{CoreReport, LbReport, ServerFacts, VipCounters, VipReport, vip_reports};
 use crate::handle::ServerHandle;
 use crate::local::{LbLocal, Rooms, ServerCounters, Way};
-use crate::moves::{Moves, Stage, affected, moves};
+use crate::moves::{Moves, Stage};
 use crate::tables::{Engine, LbTables};
+use ask::{flows_of, from_worker};
 pub(crate) use listed::{Listed, ListedServer};
 use translation::Translation;
 
@@ -34,9 +36,6 @@ pub enum Mode {
     Try,
 }
 
-/// Numbers of servers or VIPs.
-type Numbers = BTreeSet<u32>;
-
 /// The load balancer's control side; state of the control thread.
 #[derive(Default)]
 pub struct LbControl {
@@ -44,8 +43,10 @@ pub struct LbControl {
     /// The ways to servers that are followed: how often, and where they stand.
     tracks: HashMap<IpAddr, TrackIndex>,
     tables: Arc<LbTables>,
-    /// Slots of servers and indices of VIPs at the last change, to know which are new.
-    known: (Numbers, Numbers),
+    /// For how many VIPs and slots of servers the workers have room.
+    rooms: (usize, usize),
+    /// Whether servers have come or gone, or the sources of tunnels have changed, since the ends of tunnels were named.
+    tunnels_changed: bool,
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
     translation: Translation,
@@ -88,48 +89,43 @@ impl LbControl {
         mode: Mode,
         change: impl FnOnce(&mut LbConfig) -> Result<(R, Change), crate::config::LbError>,
     ) -> Result<(R, Vec<Moves>), String> {
-        let mut next = self.config.clone();
-        let (result, change) = change(&mut next).map_err(|error| error.to_string())?;
+        let (result, change) = match change(&mut self.config) {
+            Ok(done) => done,
+            Err(error) => {
+                self.config.undo();
+                return Err(error.to_string());
+            }
+        };
         if let Err(error) = self.prepare(router, &change, mode) {
+            self.config.undo();
             self.translation.follow(router, &self.config);
             return Err(error);
         }
-        let tables = LbTables::build(&next, &self.tables, &Ways { tracks: &self.tracks, router });
-        let moves = self.moves(router, Stage { config: &next, tables: &tables });
+        if mode == Mode::Change {
+            self.track(router, &change);
+        }
+        let touched = self.config.touched();
+        let tables = self.tables.next(&self.config, &touched, &Ways { tracks: &self.tracks, router });
+        let moves = self.moves(router, &tables, &touched);
         if mode == Mode::Try {
+            self.config.undo();
             // What gave way to a VIP's route has it again, before anybody has seen that.
             self.translation.follow(router, &self.config);
             return Ok((result, moves));
         }
-        self.config = next;
-        // What takes long to build is taken over when they are built again, with the ways to new servers.
-        self.tables = Arc::new(tables);
         self.carry_out(router, &change);
-        // Who answers reads the new tables before the next packet: from here on, none goes by the old ones.
-        router.ask_all(|_| ());
+        self.publish(router, tables, &touched);
         Ok((result, moves))
     }
 
-    /// What moves if the configuration is to be another.
-    fn moves(&self, router: &mut Router, after: Stage<'_>) -> Vec<Moves> {
-        let before = Stage { config: &self.config, tables: &self.tables };
-        let vips = affected(before, after);
-        let servers = vips.iter().filter_map(|index| self.config.vip(*index)).flat_map(|vip| &vip.servers).copied();
-        let servers: Vec<u32> = servers.collect();
-        if servers.is_empty() {
-            return vips.into_iter().map(|vip| moves(before, after, vip, |_| 0)).collect();
-        }
-        let handles: Arc<[ServerHandle]> = servers.iter().map(|slot| self.config.handles()[*slot as usize]).collect();
-        let workers = router.ask_all(move |worker| {
-            let flows = worker.local::<LbLocal>().map(|local| &local.flows);
-            handles.iter().map(|handle| flows.map_or(0, |flows| flows.flows(*handle))).collect::<Vec<_>>()
-        });
-        let counts: HashMap<u32, u64> = servers
-            .iter()
-            .enumerate()
-            .map(|(at, slot)| (*slot, workers.iter().map(|counts| u64::from(counts[at])).sum()))
-            .collect();
-        vips.into_iter().map(|vip| moves(before, after, vip, |slot| counts.get(&slot).copied().unwrap_or(0))).collect()
+    /// What moves if the present change is kept.
+    fn moves(&self, router: &mut Router, tables: &LbTables, touched: &Touched) -> Vec<Moves> {
+        let stage = Stage { config: &self.config, old: &self.tables, new: tables };
+        let vips = stage.affected(touched);
+        let servers: Vec<u32> = vips.iter().flat_map(|index| stage.servers(*index)).collect();
+        let handles = servers.iter().map(|slot| self.config.handle_before(*slot)).collect();
+        let counts: HashMap<u32, u64> = servers.into_iter().zip(flows_of(router, handles)).collect();
+        vips.into_iter().map(|vip| stage.moves(vip, |slot| counts.get(&slot).copied().unwrap_or(0))).collect()
     }
 
     /// What the engine knows the way to a server's address by.
@@ -138,25 +134,42 @@ impl LbControl {
     }
 
     /// Does what may fail of a change: a route, which nobody else may have for himself, or larger tables of flows. New
-    /// servers must be other hosts. Nothing of it remains after a trial.
+    /// servers must be other hosts. Nothing of it remains after a trial, or where it fails.
     fn prepare(&mut self, router: &mut Router, change: &Change, mode: Mode) -> Result<(), String> {
-        for step in &change.steps {
-            match step {
+        for (done, step) in change.steps.iter().enumerate() {
+            let result = match step {
                 Step::AddRoute { prefix, target } => {
                     self.translation.give_way(router, *prefix);
-                    let (node, index) = node_of(router, *prefix, *target)?;
-                    match prefix.address() {
-                        IpAddr::V4(address) => add_route(router, address, prefix.len(), node, index, mode)?,
-                        IpAddr::V6(address) => add_route(router, address, prefix.len(), node, index, mode)?,
+                    add_route(router, *prefix, *target, mode)
+                }
+                Step::Buckets(buckets) if mode == Mode::Change => self.resize(router, *buckets),
+                Step::Track { address: IpAddr::V4(server), .. } => check_elsewhere(router, *server),
+                Step::Track { address: IpAddr::V6(server), .. } => check_elsewhere(router, *server),
+                _ => Ok(()),
+            };
+            if let Err(error) = result {
+                for step in change.steps[..done].iter().filter(|_| mode == Mode::Change) {
+                    if let Step::AddRoute { prefix, .. } = step {
+                        del_route(router, *prefix);
                     }
                 }
-                Step::Buckets(buckets) if mode == Mode::Change => self.resize(router, *buckets)?,
-                Step::Track { address: IpAddr::V4(server), .. } => check_elsewhere(router, *server)?,
-                Step::Track { address: IpAddr::V6(server), .. } => check_elsewhere(router, *server)?,
-                _ => (),
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Follows the ways to new servers.
+    fn track(&mut self, router: &mut Router, change: &Change) {
+        for step in &change.steps {
+            if let Step::Track { address, .. } = step {
+                let track = match *address {
+                    IpAddr::V4(address) => router.track(address),
+                    IpAddr::V6(address) => router.track(address),
+                };
+                self.tracks.insert(*address, track);
+            }
+        }
     }
 
     /// Gives every worker a table of so many buckets, or none of them. The flows follow by themselves.
@@ -179,25 +192,13 @@ impl LbControl {
         Ok(())
     }
 
+    /// Does the rest of a change but for the tables.
     fn carry_out(&mut self, router: &mut Router, change: &Change) {
         for step in &change.steps {
             match step {
                 // Done already, to see whether it can be.
-                Step::AddRoute { .. } | Step::Buckets(_) => (),
-                Step::DelRoute { prefix, .. } => {
-                    // The configuration knows which routes there are.
-                    let _ = match prefix.address() {
-                        IpAddr::V4(address) => del_route(router, address, prefix.len()),
-                        IpAddr::V6(address) => del_route(router, address, prefix.len()),
-                    };
-                }
-                Step::Track { address, .. } => {
-                    let track = match *address {
-                        IpAddr::V4(address) => router.track(address),
-                        IpAddr::V6(address) => router.track(address),
-                    };
-                    self.tracks.insert(*address, track);
-                }
+                Step::AddRoute { .. } | Step::Buckets(_) | Step::Track { .. } => (),
+                Step::DelRoute { prefix, .. } => del_route(router, *prefix),
                 Step::Untrack { address, .. } => {
                     if let Some(track) = self.tracks.get(address) {
                         match address {
@@ -205,12 +206,11 @@ impl LbControl {
                             IpAddr::V6(_) => router.untrack_of::<Ipv6Addr>(*track),
                         }
                     }
-                    let servers =
-                        || self.config.servers().map(|(_, server)| server).filter(|one| one.address == *address);
-                    if servers().next().is_none() {
+                    if self.config.servers_at(*address).next().is_none() {
                         self.tracks.remove(address);
                     }
-                    self.listed.release(router, *address, |vip| servers().any(|server| server.vip == vip));
+                    let has = |vip| self.config.servers_at(*address).any(|server| server.vip == vip);
+                    self.listed.release(router, *address, has);
                 }
                 Step::Timeouts(timeouts) => {
                     let timeouts = *timeouts;
@@ -221,65 +221,75 @@ impl LbControl {
                 }
             }
         }
-        self.publish(router);
     }
 
-    /// Gives the workers tables of the present configuration.
-    fn publish(&mut self, router: &mut Router) {
+    /// Gives the workers the tables of the present configuration, and settles it. In a script, what can wait for the other
+    /// commands does.
+    fn publish(&mut self, router: &mut Router, tables: LbTables, touched: &Touched) {
         self.translation.follow(router, &self.config);
-        let ways = Ways { tracks: &self.tracks, router };
-        let tables = Arc::new(LbTables::build(&self.config, &self.tables, &ways));
-        let servers: Numbers = self.config.servers().map(|(slot, _)| slot).collect();
-        let vips: Numbers = self.config.vips().map(|(index, _)| index).collect();
-        let new_servers: Vec<u32> = servers.difference(&self.known.0).copied().collect();
-        let new_vips: Vec<u32> = vips.difference(&self.known.1).copied().collect();
-        let rooms = (vips.last().map_or(1, |last| *last as usize + 1), self.config.handles().len());
-        self.known = (servers, vips);
-        make_room(router, rooms.0, rooms.1);
-        router.ask_all(move |worker| {
-            let Some(local) = worker.local::<LbLocal>() else { return };
-            new_vips.iter().for_each(|index| local.reset_vip(*index as usize));
-            new_servers.iter().for_each(|slot| local.reset_server(*slot as usize));
-        });
-        self.tables = tables.clone();
-        router.set_extension(tables);
-        router.set_tunnel_ends::<LbControl>(tunnel_ends(&self.config));
-        let own = self.translation.own(&self.config);
-        router.set_own_addresses_of::<LbControl, _>(own.ip4);
-        router.set_own_addresses_of::<LbControl, _>(own.ip6);
-        router.publish();
+        let rooms = (tables.indices().max(1), self.config.handles().len());
+        if rooms.0 > self.rooms.0 || rooms.1 > self.rooms.1 {
+            self.rooms = make_room(router, rooms.0, rooms.1);
+        }
+        if !touched.new_vips.is_empty() || !touched.new_servers.is_empty() {
+            let (vips, servers) = (touched.new_vips.clone(), touched.new_servers.clone());
+            router.ask_all(move |worker| {
+                let Some(local) = worker.local::<LbLocal>() else { return };
+                vips.iter().for_each(|index| local.reset_vip(*index as usize));
+                servers.iter().for_each(|slot| local.reset_server(*slot as usize));
+            });
+        }
+        self.tunnels_changed |= touched.conf || self.config.before().changes_servers(&self.config);
+        self.config.settle();
+        self.tables = Arc::new(tables);
+        router.set_extension(self.tables.clone());
+        if !router.gathers() {
+            self.before_publish(router);
+            router.publish();
+            // Who answers reads the new tables before the next packet: from here on, none goes by the old ones.
+            router.ask_all(|_| ());
+        }
+    }
+
+    /// What follows from all changes together since tables were published last.
+    pub fn before_publish(&mut self, router: &mut Router) {
+        if std::mem::take(&mut self.tunnels_changed) {
+            router.set_tunnel_ends::<LbControl>(tunnel_ends(&self.config));
+        }
+        self.translation.name_own(router, &self.config);
+    }
+
+    /// Builds and publishes what is `touched` of the present configuration.
+    fn refresh(&mut self, router: &mut Router, touched: &Touched) {
+        let tables = self.tables.next(&self.config, touched, &Ways { tracks: &self.tracks, router });
+        self.publish(router, tables, touched);
     }
 
     /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
-        if self.translation.let_go(router) {
-            self.publish(router);
-        }
+        let let_go = self.translation.let_go(router);
         // Interfaces may have other addresses than before.
-        if self.translation.follow(router, &self.config) {
-            router.publish();
+        if self.translation.follow(router, &self.config) || let_go {
+            self.before_publish(router);
         }
         if self.resized {
             self.resized = give_back_spent(router);
         }
-        let removed = |(_, server): (u32, &crate::config::Server)| server.state == State::Removed;
-        let leaving =
-            self.config.servers().any(removed) || self.config.vips().any(|(_, vip)| vip.state == State::Removed);
-        if !leaving {
-            return;
+        if !self.config.has_removed() {
+            return router.publish();
         }
-        let slots: Vec<ServerHandle> = self.config.handles().to_vec();
-        let counts = router.ask_all(move |worker| {
-            let flows = worker.local::<LbLocal>().map(|local| &local.flows);
-            slots.iter().map(|handle| flows.map_or(0, |flows| flows.flows(*handle))).collect::<Vec<_>>()
-        });
-        let change = self.config.collect(|handle| {
-            counts.iter().map(|worker| u64::from(worker.get(handle.slot()).copied().unwrap_or(0))).sum()
-        });
-        if change.steps.is_empty() && !self.config_shrank() {
-            return;
+        // Workers that have older tables may still give flows to servers that were removed.
+        router.gather(false);
+        router.publish();
+        let leaving: Vec<ServerHandle> = self.config.leaving().collect();
+        let flows: HashMap<ServerHandle, u64> =
+            leaving.iter().copied().zip(flows_of(router, leaving.clone())).collect();
+        let change = self.config.collect(|handle| flows.get(&handle).copied().unwrap_or(0));
+        let touched = self.config.touched();
+        if touched != Touched::default() {
+            self.carry_out(router, &change);
+            self.refresh(router, &touched);
         }
-        self.carry_out(router, &change);
     }
 
     /// Tells every worker how many flows servers have on all of them together, where a scheduler goes by that. A worker
@@ -317,18 +327,13 @@ impl LbControl {
         }
     }
 
-    /// Whether a VIP has gone since the last publication.
-    fn config_shrank(&self) -> bool {
-        self.config.vips().count() != self.known.1.len()
-    }
-
     /// Forgets all flows.
     pub fn flush_flows(&mut self, router: &mut Router) {
         for worker in 0..router.workers() {
             let Ok(memory) = FlowMemory::new(self.config.conf().buckets) else {
                 // No memory for a second table: entries that nobody may use any more are taken back by and by.
                 self.config.forget_flows();
-                self.publish(router);
+                self.refresh(router, &self.config.touched());
                 return;
             };
             // The memory of before comes back and goes on this thread.
@@ -366,15 +371,19 @@ impl LbControl {
 
     /// `show lb vips`, with counters summed over the workers.
     pub fn vips(&self, router: &mut Router) -> Vec<VipReport> {
-        let handles: Vec<ServerHandle> = self.config.handles().to_vec();
-        let workers: Vec<(Vec<VipCounters>, Vec<ServerCounters>, Vec<u32>)> = router
-            .ask_all(move |worker| {
-                let local = worker.local::<LbLocal>()?;
-                let flows = handles.iter().map(|handle| local.flows.flows(*handle)).collect();
-                Some((local.vips.clone(), local.counters(), flows))
+        let handles: Arc<[ServerHandle]> = self.config.handles().into();
+        let vips = self.tables.indices();
+        let workers: Vec<(Vec<VipCounters>, Vec<ServerCounters>, Vec<u32>)> = (0..router.workers())
+            .map(|worker| {
+                let handles = handles.clone();
+                (
+                    from_worker(router, worker, vips, |local, index| local.vips.get(index).copied()),
+                    from_worker(router, worker, handles.len(), |local, slot| local.counters(slot)),
+                    from_worker(router, worker, handles.len(), move |local, slot| {
+                        Some(local.flows.flows(handles[slot]))
+                    }),
+                )
             })
-            .into_iter()
-            .flatten()
             .collect();
         let slots = self.tables.slot_counts();
         let tables = router.tables();
@@ -446,14 +455,17 @@ impl Engine for Ways<'_> {
     }
 }
 
-/// Sees to it that the workers have room for VIPs and slots of servers with numbers below these.
-fn make_room(router: &mut Router, vips: usize, servers: usize) {
+/// Sees to it that the workers have room for VIPs and slots of servers with numbers below these; says for how many they have.
+fn make_room(router: &mut Router, vips: usize, servers: usize) -> (usize, usize) {
+    let mut least = (usize::MAX, usize::MAX);
     for worker in 0..router.workers() {
         let Some((had, had_servers)) = router.ask(worker, |worker| Some(worker.local::<LbLocal>()?.room())) else {
             continue;
         };
+        let rooms = Rooms::new(vips.max(had), servers.max(had_servers));
+        let (vips, servers) = rooms.room();
+        least = (least.0.min(vips), least.1.min(servers));
         if vips > had || servers > had_servers {
-            let rooms = Rooms::new(vips.max(had), servers.max(had_servers));
             // Those of before come back and go on this thread.
             router.ask(worker, move |worker| match worker.local::<LbLocal>() {
                 Some(local) => local.move_to(rooms),
@@ -461,6 +473,7 @@ fn make_room(router: &mut Router, vips: usize, servers: usize) {
             });
         }
     }
+    least
 }
 
 /// Unmaps what workers need no more. Whether some of them have flows to move yet.
@@ -486,32 +499,32 @@ fn check_elsewhere<A: Family>(router: &Router, server: A) -> Result<(), String> 
     }
 }
 
-/// The node for a route's target, and the number that the route carries.
-fn node_of(router: &Router, prefix: IpPrefix, target: RouteTarget) -> Result<(NodeId, u32), String> {
+/// Leads packets for a prefix to its node; in a trial only finds out whether that could be.
+fn add_route(router: &mut Router, prefix: IpPrefix, target: RouteTarget, mode: Mode) -> Result<(), String> {
     let (encap, at, index) = match target {
         RouteTarget::Vip(encap, index) => (encap, 0, index),
         RouteTarget::Ports(encap, group) => (encap, 1, group),
     };
     let names = encap.nodes(prefix.family()).ok_or("no node for this family and encap")?;
-    Ok((router.node(names[at]).ok_or_else(|| format!("node {} is not there", names[at]))?, index))
-}
-
-fn add_route<A: Family>(
-    router: &mut Router,
-    address: A,
-    length: u8,
-    node: NodeId,
-    index: u32,
-    mode: Mode,
-) -> Result<(), String> {
-    let prefix = Prefix::new(address, length).ok_or("prefix too long")?;
-    router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())?;
+    let node = router.node(names[at]).ok_or_else(|| format!("node {} is not there", names[at]))?;
+    fn add<A: Family>(router: &mut Router, address: A, len: u8, node: NodeId, index: u32) -> Result<(), String> {
+        let prefix = Prefix::new(address, len).ok_or("prefix too long")?;
+        router.add_plugin_route(prefix, SOURCE, node, index).map_err(|error| error.to_string())
+    }
+    match prefix.address() {
+        IpAddr::V4(address) => add(router, address, prefix.len(), node, index)?,
+        IpAddr::V6(address) => add(router, address, prefix.len(), node, index)?,
+    }
     if mode == Mode::Try {
-        router.del_plugin_route(prefix, SOURCE).map_err(|error| error.to_string())?;
+        del_route(router, prefix);
     }
     Ok(())
 }
 
-fn del_route<A: Family>(router: &mut Router, address: A, length: u8) -> Option<()> {
-    router.del_plugin_route(Prefix::new(address, length)?, SOURCE).ok()
+/// The configuration knows which routes there are.
+fn del_route(router: &mut Router, prefix: IpPrefix) {
+    let _ = match prefix.address() {
+        IpAddr::V4(address) => Prefix::new(address, prefix.len()).map(|prefix| router.del_plugin_route(prefix, SOURCE)),
+        IpAddr::V6(address) => Prefix::new(address, prefix.len()).map(|prefix| router.del_plugin_route(prefix, SOURCE)),
+    };
 }

@@ -50,7 +50,7 @@ impl ServerHandle {
 
     /// The same slot, one generation on.
     #[must_use]
-    pub fn next(self) -> Self {
+    pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1 << Self::SLOT_BITS))
     }
 

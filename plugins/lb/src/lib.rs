@@ -70,6 +70,10 @@ pub fn register(app: &mut cli::App) {
         .local(move |worker| local::LbLocal::new(worker, conf.buckets, conf.timeout, keys, in_pieces.clone()))
         .state(control::LbControl::default())
         .on_start(|router| {
+            router.observe(|router| {
+                // Not while a change is on its way, which does this by itself.
+                router.with_state(control::LbControl::before_publish);
+            });
             router.every(COLLECT, |router| {
                 router.with_state(control::LbControl::collect);
             });
@@ -107,7 +111,7 @@ fn describe(tables: &vnet::Tables, index: u32) -> Option<String> {
 /// The VIPs of single ports that share a prefix, where its route leads.
 fn describe_ports(tables: &vnet::Tables, index: u32) -> Option<String> {
     let own = tables.extension::<tables::LbTables>()?.downcast_ref::<tables::LbTables>()?;
-    let lines: Vec<_> = own.port_vips(index).iter().map(|vip| vip.line.to_string().trim_end().to_string()).collect();
+    let lines: Vec<_> = own.port_vips(index).map(|vip| vip.line.to_string().trim_end().to_string()).collect();
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 

@@ -188,6 +188,11 @@ impl Rooms {
             picks: PicksMemory::new(vips, servers),
         }
     }
+
+    /// For how many VIPs and slots of servers there is room.
+    pub fn room(&self) -> (usize, usize) {
+        (self.vips.len(), self.servers.len())
+    }
 }
 
 /// A worker's part of the load balancer.
@@ -269,10 +274,10 @@ impl LbLocal {
         }
     }
 
-    /// What went to each server, by slot.
-    pub fn counters(&self) -> Vec<ServerCounters> {
-        let both = self.servers.iter().zip(&self.begun);
-        both.map(|(server, &flows)| ServerCounters { packets: server.packets, bytes: server.bytes, flows }).collect()
+    /// What went to the server of a slot.
+    pub fn counters(&self, slot: usize) -> Option<ServerCounters> {
+        let (server, begun) = (self.servers.get(slot)?, self.begun.get(slot)?);
+        Some(ServerCounters { packets: server.packets, bytes: server.bytes, flows: *begun })
     }
 
     /// Counts of a VIP that comes to an index begin at 0.
@@ -341,7 +346,7 @@ mod tests {
         assert_eq!((before.vips.len(), before.servers.len()), (vips, servers));
         assert_eq!(local.room(), (vips, servers * 2));
         assert_eq!((local.vips[3].new, local.servers[5].packets, local.begun[5]), (7, 8, 9));
-        assert_eq!(local.counters().len(), servers * 2);
+        assert!(local.counters(servers * 2 - 1).is_some() && local.counters(servers * 2).is_none());
         let _ = local.move_to(Rooms::new(vips * 4, 1));
         assert_eq!(local.room(), (vips, servers * 2));
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{LbConfig, Scheduler, State};
+use crate::config::{LbConfig, Scheduler, State, Touched};
 use crate::tables::{LbTables, VipEntry};
 
 /// Hashes that are tried where tables have no slots in common.
@@ -60,52 +60,59 @@ fn flows(count: u64) -> &'static str {
     if count == 1 { "flow" } else { "flows" }
 }
 
-/// A configuration and the tables that were built from it.
+/// A change that is not settled: the configuration, which knows what was before, and the tables before and after.
 #[derive(Clone, Copy)]
 pub struct Stage<'s> {
     /// The configuration.
     pub config: &'s LbConfig,
-    /// Its tables.
-    pub tables: &'s LbTables,
+    /// The tables before.
+    pub old: &'s LbTables,
+    /// The tables after.
+    pub new: &'s LbTables,
 }
 
-/// The indices of VIPs whose flows a change may move.
-pub fn affected(before: Stage<'_>, after: Stage<'_>) -> Vec<u32> {
-    let changed = |index: u32| {
-        let (Some(old), Some(new)) = (before.tables.vip(index), after.tables.vip(index)) else { return false };
-        let removed = after.config.vip(index).is_some_and(|vip| vip.state == State::Removed);
-        let flushed = |&slot: &u32| before.config.handles()[slot as usize] != after.config.handles()[slot as usize];
-        let servers = before.config.vip(index).map(|vip| &vip.servers[..]).unwrap_or_default();
-        old.version != new.version || removed || servers.iter().any(flushed)
-    };
-    before
-        .config
-        .vips()
-        .filter(|(_, vip)| vip.state == State::Used)
-        .map(|(index, _)| index)
-        .filter(|&i| changed(i))
-        .collect()
-}
-
-/// What a change moves at a VIP; `flows` says how many flows a slot's server has.
-pub fn moves(before: Stage<'_>, after: Stage<'_>, index: u32, flows: impl Fn(u32) -> u64) -> Moves {
-    let (Some(old), Some(new), Some(vip)) =
-        (before.tables.vip(index), after.tables.vip(index), before.config.vip(index))
-    else {
-        return Moves::default();
-    };
-    let removed = after.config.vip(index).is_none_or(|vip| vip.state == State::Removed);
-    let compared = if removed { Compared::All } else { Compared::of(old, new) };
-    let mut moves = Moves { shares: compared.shares(), ..Moves::default() };
-    for &slot in &vip.servers {
-        let count = flows(slot);
-        if before.config.handles()[slot as usize] != after.config.handles()[slot as usize] {
-            moves.forgotten += count;
-        } else {
-            moves.at_risk += compared.at_risk(slot, count);
-        }
+impl Stage<'_> {
+    /// The indices of VIPs whose flows the change may move, of those that it touches.
+    pub fn affected(self, touched: &Touched) -> Vec<u32> {
+        let changed = |index: &u32| {
+            let used = self.config.vip_before(*index).is_some_and(|vip| vip.state == State::Used);
+            let (Some(old), Some(new)) = (self.old.vip(*index), self.new.vip(*index)) else { return false };
+            used && (old.version != new.version
+                || self.is_removed(*index)
+                || self.servers(*index).any(|s| self.forgets(s)))
+        };
+        touched.vips.iter().copied().filter(changed).collect()
     }
-    moves
+
+    /// The slots of the servers that a VIP had.
+    pub fn servers(self, index: u32) -> impl Iterator<Item = u32> {
+        self.config.vip_before(index).map(|vip| &vip.servers[..]).unwrap_or_default().iter().copied()
+    }
+
+    /// What the change moves at a VIP; `flows` says how many flows a slot's server has.
+    pub fn moves(self, index: u32, flows: impl Fn(u32) -> u64) -> Moves {
+        let (Some(old), Some(new)) = (self.old.vip(index), self.new.vip(index)) else { return Moves::default() };
+        let compared = if self.is_removed(index) { Compared::All } else { Compared::of(old, new) };
+        let mut moves = Moves { shares: compared.shares(), ..Moves::default() };
+        for slot in self.servers(index) {
+            let count = flows(slot);
+            if self.forgets(slot) {
+                moves.forgotten += count;
+            } else {
+                moves.at_risk += compared.at_risk(slot, count);
+            }
+        }
+        moves
+    }
+
+    fn is_removed(self, index: u32) -> bool {
+        self.config.vip(index).is_none_or(|vip| vip.state == State::Removed)
+    }
+
+    /// Whether the flows of a slot's server are forgotten.
+    fn forgets(self, slot: u32) -> bool {
+        self.config.handle_before(slot) != self.config.handles()[slot as usize]
+    }
 }
 
 /// The lists of a scheduler before and after.

@@ -1,12 +1,18 @@
 //! What workers read: VIPs and servers as packets need them, immutable, built from the configuration.
+//!
+//! A change makes other tables, which share with those before whatever it does not touch: with ten thousand VIPs it takes as
+//! long as with ten.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use vnet::NodeId;
+use vnet::chunked::Chunked;
 
-use crate::config::{Encap, Family, LbConfig, MssClamp, Ping, RouteTarget, Scheduler, Server, Service, State, Vip};
+use crate::config::{
+    Encap, Family, LbConfig, MssClamp, Ping, RouteTarget, Scheduler, Server, Service, State, Touched, Vip,
+};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
@@ -68,16 +74,16 @@ pub struct ServerEntry {
 /// See the head of this module.
 #[derive(Clone, Debug, Default)]
 pub struct LbTables {
-    vips: Vec<Option<VipEntry>>,
+    vips: Chunked<Option<VipEntry>, 64>,
     /// What of a flow counts, by VIP, without the rest: all that a packet of a known flow needs of its VIP. Of VIPs whose
     /// connection IDs name servers nothing stands here: there is more to look at in each packet.
     masks: Vec<KeyMask>,
     /// By slot; a slot without a server has an entry whose handle is that of another slot.
-    servers: Vec<ServerEntry>,
+    servers: Chunked<ServerEntry, 64>,
     handles: Vec<ServerHandle>,
-    ports: HashMap<PortKey, u32, ahash::RandomState>,
-    /// The VIP that echo requests to a prefix with VIPs of single ports belong to, by the index that its route carries: the first.
-    firsts: Vec<u32>,
+    ports: Arc<HashMap<PortKey, u32, ahash::RandomState>>,
+    /// The VIPs of single ports of a prefix, by the index that its route carries, in the order of their own indices.
+    groups: Chunked<Option<Arc<[u32]>>, 64>,
     /// What the outer IPv6 headers have in common.
     pub ip6: Ip6Outer,
     /// The addresses that servers see instead of clients', with full NAT.
@@ -87,9 +93,9 @@ pub struct LbTables {
     /// How many workers there are.
     pub workers: u32,
     /// Addresses and ports of servers behind NAT.
-    nat_servers: HashSet<(IpAddr, u16), ahash::RandomState>,
+    nat_servers: Arc<HashSet<(IpAddr, u16), ahash::RandomState>>,
     /// By family, protocol and port: the nodes of VIPs that our own addresses serve, too, and the numbers for them.
-    node_ports: HashMap<(Family, u8, u16), (NodeId, u32), ahash::RandomState>,
+    node_ports: Arc<NodePorts>,
     /// Counts these tables and those before.
     version: u32,
 }
@@ -115,60 +121,93 @@ impl<F: Fn(IpAddr) -> u32> Engine for F {
     }
 }
 
+/// Ports of our own addresses, and the nodes and numbers that they lead to.
+type NodePorts = HashMap<(Family, u8, u16), (NodeId, u32), ahash::RandomState>;
+
 /// The index that a route carries, protocol and port.
 type PortKey = (u32, u8, u16);
 
 impl LbTables {
-    /// Builds the tables of a configuration for an engine.
-    ///
-    /// Slots that would come out the same are shared with the tables `before`. The others are filled here, which takes
-    /// milliseconds for many slots: not for a packet thread.
-    pub fn build(config: &LbConfig, before: &Self, engine: &impl Engine) -> Self {
-        let version = before.version.wrapping_add(1).max(1);
-        let ip6 = Ip6Outer::new(config.conf().ip6_src);
-        let conf = config.conf();
-        let mut tables = Self {
-            handles: config.handles().to_vec(),
-            version,
-            ip6,
-            snat4: conf.sources4().map(u32::from).collect(),
-            snat6: conf.sources6().map(|address| address.octets()).collect(),
-            workers: engine.workers(),
-            ..Self::default()
-        };
-        for (index, vip) in config.vips() {
-            let entry = VipEntry::build(config, vip, before.vip(index), version);
-            tables.masks.resize(tables.masks.len().max(index as usize + 1), KeyMask::NONE);
-            tables.masks[index as usize] = if entry.names.is_none() { entry.mask } else { KeyMask::NONE };
-            put(&mut tables.vips, index, entry);
-            if let (State::Used, RouteTarget::Ports(_, group), Service::Port { protocol, port }) =
-                (vip.state, vip.target, vip.key.service)
-            {
-                tables.ports.insert((group, protocol.number(), port), index);
-                tables.firsts.resize(tables.firsts.len().max(group as usize + 1), 0);
-                if vip.options.node_port
-                    && let Some(node) = engine.node(vip)
-                {
-                    tables.node_ports.insert((vip.family(), protocol.number(), port), (node, group));
+    /// The tables of a configuration, with nothing to share.
+    pub fn of(config: &LbConfig, engine: &impl Engine) -> Self {
+        Self::default().next(config, &config.all(), engine)
+    }
+
+    /// The tables of a configuration for an engine. What was `touched` since these tables here were built is built again;
+    /// the rest is shared, and so are slots that come out the same. The others are filled here, which takes milliseconds
+    /// for many slots: not for a packet thread.
+    pub fn next(&self, config: &LbConfig, touched: &Touched, engine: &impl Engine) -> Self {
+        let mut next = self.clone();
+        next.version = self.version.wrapping_add(1).max(1);
+        next.workers = engine.workers();
+        next.handles.clear();
+        next.handles.extend_from_slice(config.handles());
+        if touched.conf {
+            let conf = config.conf();
+            next.ip6 = Ip6Outer::new(conf.ip6_src);
+            next.snat4 = conf.sources4().map(u32::from).collect();
+            next.snat6 = conf.sources6().map(|address| address.octets()).collect();
+        }
+        for &index in &touched.vips {
+            next.build_vip(config, index);
+        }
+        let node_port = |vip: &Vip| vip.options.node_port;
+        let both = |&index: &u32| [config.vip(index), config.vip_before(index)];
+        if touched.vips.iter().flat_map(both).flatten().any(node_port) {
+            next.node_ports = Arc::new(node_ports(config, engine));
+        }
+        for &slot in &touched.servers {
+            next.build_server(config, slot, engine);
+        }
+        next
+    }
+
+    fn build_vip(&mut self, config: &LbConfig, index: u32) {
+        let (vip, before) = (config.vip(index), config.vip_before(index));
+        let entry = vip.map(|vip| VipEntry::build(config, vip, self.vip(index), self.version));
+        self.masks.resize(self.masks.len().max(index as usize + 1), KeyMask::NONE);
+        let mask = entry.as_ref().filter(|entry| entry.names.is_none()).map(|entry| entry.mask);
+        self.masks[index as usize] = mask.unwrap_or(KeyMask::NONE);
+        *self.vips.slot(index as usize, &None) = entry;
+        let (old, new) = (before.and_then(port_key), vip.and_then(port_key));
+        if let Some(old) = old.filter(|old| Some(*old) != new && self.ports.get(old) == Some(&index)) {
+            Arc::make_mut(&mut self.ports).remove(&old);
+        }
+        if let Some(new) = new.filter(|new| self.ports.get(new) != Some(&index)) {
+            Arc::make_mut(&mut self.ports).insert(new, index);
+        }
+        for (vip, (group, ..)) in [before.zip(old), vip.zip(new)].into_iter().flatten() {
+            let same = |index: &u32| config.vip(*index).is_some_and(|other| other.target == vip.target);
+            let mut all: Vec<u32> = config.vips_of(vip.key.prefix).filter(same).collect();
+            all.sort_unstable();
+            *self.groups.slot(group as usize, &None) = (!all.is_empty()).then(|| all.into());
+        }
+    }
+
+    fn build_server(&mut self, config: &LbConfig, slot: u32, engine: &impl Engine) {
+        let server = config.server(slot).and_then(|server| Some((server, config.vip(server.vip)?)));
+        let track = |server: &Server| engine.track(server.address);
+        let handle = config.handles()[slot as usize];
+        let new = server.map(|(server, vip)| ServerEntry::new(config, vip, server, track(server), handle));
+        let place = self.servers.slot(slot as usize, &ServerEntry::VACANT);
+        let old = std::mem::replace(place, new.unwrap_or(ServerEntry::VACANT));
+        for (address, port) in [Some(old), new].into_iter().flatten().filter_map(|entry| entry.behind_nat()) {
+            // With port 0: whatever the port.
+            for port in [port, 0] {
+                let there = config.servers_at(address).any(|server| {
+                    let vip = config.vip(server.vip).filter(|vip| vip.options.encap.is_nat());
+                    vip.is_some_and(|vip| port == 0 || port_of(vip, server) == port)
+                });
+                if there != self.nat_servers.contains(&(address, port)) {
+                    let all = Arc::make_mut(&mut self.nat_servers);
+                    if there {
+                        all.insert((address, port))
+                    } else {
+                        all.remove(&(address, port))
+                    };
                 }
-                let first = &mut tables.firsts[group as usize];
-                *first = if *first == 0 { index } else { index.min(*first) };
             }
         }
-        for (slot, server) in config.servers() {
-            let Some(vip) = config.vip(server.vip) else { continue };
-            let handle = config.handles()[slot as usize];
-            let entry = ServerEntry::new(config, vip, server, engine.track(server.address), handle);
-            if vip.options.encap.is_nat() {
-                // With port 0: whatever the port.
-                tables.nat_servers.extend([(entry.address, entry.port), (entry.address, 0)]);
-            }
-            for vacant in tables.servers.len() as u32..=slot {
-                tables.servers.push(ServerEntry::vacant(vacant));
-            }
-            tables.servers[slot as usize] = entry;
-        }
-        tables
     }
 
     /// The VIP with this index, if there is one.
@@ -190,16 +229,17 @@ impl LbTables {
     }
 
     /// The VIPs of single ports that share a prefix, whose route carries this index; by their own indices.
-    pub fn port_vips(&self, group: u32) -> Vec<&VipEntry> {
-        let of_group = self.ports.iter().filter(|((other, ..), _)| *other == group);
-        let mut indices: Vec<u32> = of_group.map(|(_, index)| *index).collect();
-        indices.sort_unstable();
-        indices.into_iter().filter_map(|index| self.vip(index)).collect()
+    pub fn port_vips(&self, group: u32) -> impl Iterator<Item = &VipEntry> {
+        self.group(group).iter().filter_map(|index| self.vip(*index))
     }
 
-    /// The VIP that stands for all VIPs of single ports of a prefix where no port decides.
+    /// The VIP that stands for all VIPs of single ports of a prefix where no port decides: the first.
     pub fn first_of(&self, group: u32) -> Option<u32> {
-        self.firsts.get(group as usize).copied().filter(|&index| index != 0)
+        self.group(group).first().copied()
+    }
+
+    fn group(&self, group: u32) -> &[u32] {
+        self.groups.get(group as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 
     /// Whether a server behind NAT has this address and port.
@@ -239,15 +279,24 @@ impl LbTables {
         self.handles.get(slot as usize).copied().filter(|server| !server.is_none())
     }
 
+    fn entries(&self) -> impl Iterator<Item = &VipEntry> {
+        (0..self.masks.len() as u32).filter_map(|index| self.vip(index))
+    }
+
+    /// The indices of VIPs are below this.
+    pub fn indices(&self) -> usize {
+        self.masks.len()
+    }
+
     /// The prefixes of the VIPs, as they are typed.
     pub fn prefixes(&self) -> Vec<String> {
-        self.vips.iter().flatten().map(|vip| vip.line.prefix.to_string()).collect()
+        self.entries().map(|vip| vip.line.prefix.to_string()).collect()
     }
 
     /// How many slots each server has, by slot; one pass over all tables.
     pub fn slot_counts(&self) -> Vec<u32> {
         let mut counts = vec![0; self.handles.len()];
-        for &slot in self.vips.iter().flatten().flat_map(|vip| vip.slots.iter()) {
+        for &slot in self.entries().flat_map(|vip| vip.slots.iter()) {
             counts[slot as usize] += 1;
         }
         counts
@@ -278,26 +327,29 @@ impl VipEntry {
 }
 
 impl ServerEntry {
-    /// What stands for no server: no handle of this slot equals its handle.
-    fn vacant(slot: u32) -> Self {
-        Self {
-            outer: Outer::NONE,
-            encap: Encap::Gre4,
-            address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-            port: 0,
-            own_port: None,
-            vip: Family::Ip4,
-            vip_index: 0,
-            track: 0,
-            handle: ServerHandle::first(slot ^ 1),
-            weight: 0,
-            state: State::Removed,
-        }
+    /// What stands for no server: no slot's server has its handle. It is of slot 0, and not what stands for none there.
+    const VACANT: Self = Self {
+        outer: Outer::NONE,
+        encap: Encap::Gre4,
+        address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        port: 0,
+        own_port: None,
+        vip: Family::Ip4,
+        vip_index: 0,
+        track: 0,
+        handle: ServerHandle::NONE.next(),
+        weight: 0,
+        state: State::Removed,
+    };
+
+    /// Its address and port, where there is NAT.
+    fn behind_nat(&self) -> Option<(IpAddr, u16)> {
+        self.encap.is_nat().then_some((self.address, self.port))
     }
 
     fn new(config: &LbConfig, vip: &Vip, server: &Server, track: u32, handle: ServerHandle) -> Self {
         let (encap, source, family) = (vip.options.encap, config.conf().ip4_src, vip.family());
-        let port = server.port.or(vip.options.target_port).unwrap_or(0);
+        let port = port_of(vip, server);
         Self {
             outer: Outer::new(encap, family, source, server.address, port, server.mac),
             encap,
@@ -319,96 +371,32 @@ impl ServerEntry {
     }
 }
 
-fn put<T>(places: &mut Vec<Option<T>>, index: u32, value: T) {
-    let index = index as usize;
-    if index >= places.len() {
-        places.resize_with(index + 1, || None);
+/// What a VIP of a single port is found by, while it is configured.
+fn port_key(vip: &Vip) -> Option<PortKey> {
+    match (vip.state, vip.target, vip.key.service) {
+        (State::Used, RouteTarget::Ports(_, group), Service::Port { protocol, port }) => {
+            Some((group, protocol.number(), port))
+        }
+        _ => None,
     }
-    places[index] = Some(value);
+}
+
+/// The port that NAT sends a server's packets to; 0: theirs.
+fn port_of(vip: &Vip, server: &Server) -> u16 {
+    server.port.or(vip.options.target_port).unwrap_or(0)
+}
+
+/// By family, protocol and port: where packets for ports of our own addresses go.
+fn node_ports(
+    config: &LbConfig,
+    engine: &impl Engine,
+) -> NodePorts {
+    let of = |(_, vip): (u32, &Vip)| {
+        let (group, protocol, port) = port_key(vip)?;
+        Some(((vip.family(), protocol, port), (engine.node(vip)?, group)))
+    };
+    config.node_ports().filter_map(of).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Protocol, VipKey, VipOptions};
-
-    fn key(text: &str, service: Service) -> VipKey {
-        VipKey { prefix: text.parse().unwrap(), service }
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn two_vips() -> (LbConfig, VipKey, VipKey) {
-        let (one, other) = (key("90.0.0.1/32", Service::All), key("91.0.0.1/32", Service::All));
-        let mut config = LbConfig::default();
-        for key in [one, other] {
-            let _ = config.add_vip(key, VipOptions::default()).unwrap();
-            let _ = config.add_servers(&key, &[ip("10.0.2.2"), ip("10.0.2.3")], None, false).unwrap();
-        }
-        (config, one, other)
-    }
-
-    fn build(config: &LbConfig, before: &LbTables) -> LbTables {
-        LbTables::build(config, before, &|address| u32::from(address == ip("10.0.2.3")) + 7)
-    }
-
-    #[test]
-    fn unchanged_slots_are_shared() {
-        let (mut config, one, _) = two_vips();
-        let before = build(&config, &LbTables::default());
-        let _ = config.add_servers(&one, &[ip("10.0.2.4")], None, false).unwrap();
-        let after = build(&config, &before);
-        let slots = |tables: &LbTables, vip| tables.vip(vip).unwrap().slots.clone();
-        assert!(!Arc::ptr_eq(&slots(&before, 1), &slots(&after, 1)));
-        assert!(Arc::ptr_eq(&slots(&before, 2), &slots(&after, 2)));
-        // A flush changes handles, not slots.
-        let _ = config.flush_vip(&one).unwrap();
-        let flushed = build(&config, &after);
-        assert!(Arc::ptr_eq(&slots(&after, 1), &slots(&flushed, 1)));
-        let old = after.choose(after.vip(1).unwrap(), [1u64, 2]).unwrap();
-        assert!(after.live().holds(old) && !flushed.live().holds(old) && flushed.server(old).is_none());
-        let new = flushed.choose(flushed.vip(1).unwrap(), [1u64, 2]).unwrap();
-        assert_eq!((new.slot(), new.generation()), (old.slot(), 1));
-    }
-
-    #[test]
-    fn servers_carry_what_a_packet_needs() {
-        let (config, ..) = two_vips();
-        let tables = build(&config, &LbTables::default());
-        let server = tables.server(ServerHandle::first(2)).unwrap();
-        assert_eq!((server.track, server.address), (8, ip("10.0.2.3")));
-        assert_eq!(server.line().to_string(), "10.0.2.3 weight:100 used");
-        assert_eq!(tables.slot_counts(), [0, 512, 512, 512, 512]);
-        assert!(tables.vip(0).is_none() && tables.vip(3).is_none() && tables.server(ServerHandle::NONE).is_none());
-    }
-
-    #[test]
-    fn removed_servers_get_no_new_flows_and_keep_their_old() {
-        let (mut config, one, _) = two_vips();
-        let before = build(&config, &LbTables::default());
-        let _ = config.del_servers(&one, &[ip("10.0.2.2")], false).unwrap();
-        let tables = build(&config, &before);
-        assert!(tables.vip(1).unwrap().slots.iter().all(|&slot| slot == 2));
-        assert_eq!(tables.server(ServerHandle::first(1)).unwrap().state, State::Removed);
-        let _ = config.del_servers(&one, &[ip("10.0.2.3")], true).unwrap();
-        let tables = build(&config, &tables);
-        assert_eq!(tables.choose(tables.vip(1).unwrap(), [1u64, 2]), None);
-    }
-
-    #[test]
-    fn ports_lead_to_their_vips() {
-        let mut config = LbConfig::default();
-        for port in [80, 443] {
-            let service = Service::Port { protocol: Protocol::Tcp, port };
-            let _ = config.add_vip(key("90.0.0.1/32", service), VipOptions::default()).unwrap();
-        }
-        let tables = build(&config, &LbTables::default());
-        assert_eq!((tables.port_vip(0, 6, 80), tables.port_vip(0, 6, 443)), (Some(1), Some(2)));
-        assert_eq!((tables.port_vip(0, 17, 80), tables.port_vip(1, 6, 80)), (None, None));
-        let service = Service::Port { protocol: Protocol::Tcp, port: 80 };
-        let _ = config.del_vip(&key("90.0.0.1/32", service)).unwrap();
-        assert_eq!(build(&config, &tables).port_vip(0, 6, 80), None);
-    }
-}
+mod tests;

@@ -14,7 +14,6 @@ mod address6;
 mod adjacency;
 mod attach;
 mod balance;
-mod chunked;
 mod counts;
 mod error;
 mod format;

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::address::{Address, PrefixTrie};
 use super::adjacency::Adjacency;
 use super::balance::LoadBalance;
-use super::chunked::Chunked;
 use super::counts::Counters;
 use super::forward::Forward;
+use crate::chunked::Chunked;
 use crate::ids::{AdjIndex, ForwardIndex, NodeId};
 
 pub(crate) type Forwards = Chunked<Forward, 1024>;

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::address::{Prefix, PrefixTrie};
-use super::chunked::Chunked;
+use crate::chunked::Chunked;
 use crate::ids::ForwardIndex;
 
 /// Marks a leaf that is the number of a block.

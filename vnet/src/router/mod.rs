@@ -87,6 +87,8 @@ pub struct Router {
     retired: VecDeque<Arc<Tables>>,
     outbox: Arc<Outbox>,
     states: AHashMap<TypeId, Box<dyn Any>>,
+    /// Whether changes wait for each other.
+    gathering: bool,
     observers: Vec<Observer>,
     describers: AHashMap<NodeId, Describer>,
     completers: Vec<Completer>,
@@ -116,6 +118,7 @@ impl Router {
             retired: VecDeque::new(),
             outbox: parts.outbox,
             states: parts.states,
+            gathering: false,
             observers: Vec::new(),
             describers: AHashMap::new(),
             completers: Vec::new(),

@@ -21,9 +21,19 @@ impl Router {
         self.dirty = true;
     }
 
+    /// From here on changes wait for each other, or not any more: while they do, [`publish`](Self::publish) does nothing.
+    pub fn gather(&mut self, on: bool) {
+        self.gathering = on;
+    }
+
+    /// Whether changes wait for each other.
+    pub fn gathers(&self) -> bool {
+        self.gathering
+    }
+
     /// Gives all changes since the last call to the workers, as one. Commands end with this.
     pub fn publish(&mut self) {
-        if !self.dirty {
+        if !self.dirty || self.gathering {
             return;
         }
         // Observers may change routes themselves; that belongs to the same version.
@@ -67,7 +77,9 @@ impl Router {
     /// Publishes and waits until every worker uses the newest version, so that what the old one named may go.
     pub(super) fn publish_and_settle(&mut self) {
         self.touch();
+        let gathering = std::mem::take(&mut self.gathering);
         self.publish();
+        self.gathering = gathering;
         // Mail is read before the tables are looked at, so the answer to a second letter proves the pass between.
         self.ask_all(|_| ());
         self.ask_all(|_| ());

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
-    Conf, Encap, Family, IpPrefix, LbConfig, LbError, Ping, Scheduler, ServerSpec, Service, State, Vip, VipKey,
-    VipOptions,
+    Conf, Encap, Family, IpPrefix, LbConfig, LbError, Ping, Scheduler, ServerSpec, Service, Vip, VipKey, VipOptions,
 };
 use crate::maglev::{self, Member};
 
@@ -92,8 +91,7 @@ impl LbConfig {
         if [IpAddr::V4(self.conf.ip4_src), IpAddr::V6(self.conf.ip6_src)].contains(&server) {
             return Err(LbError::OwnServer(server));
         }
-        let used = self.vips.iter().flatten().filter(|vip| vip.state == State::Used);
-        match used.map(|vip| vip.key.prefix).find(|prefix| prefix.contains(server)) {
+        match self.covering(server) {
             Some(vip) => Err(LbError::Loop { server, vip }),
             None => Ok(()),
         }

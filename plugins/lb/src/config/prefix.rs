@@ -37,6 +37,11 @@ impl IpPrefix {
         Ok(Self { address: truncated(address, len), len })
     }
 
+    /// That of one address.
+    pub fn host(address: IpAddr) -> Self {
+        Self { address, len: bits(address) }
+    }
+
     /// The first address.
     pub fn address(self) -> IpAddr {
         self.address

@@ -1,6 +1,7 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+use crate::nat::PoolRange;
 
 fn vip(text: &str) -> VipKey {
     VipKey { prefix: text.parse().unwrap(), service: Service::All }

@@ -8,6 +8,7 @@ use vnet::Router;
 use vnet::fib::Prefix;
 use vnet::router::Family as RouterFamily;
 
+use super::LbControl;
 use crate::config::{Encap, Family, IpPrefix, LbConfig};
 use crate::flow_table::HashKeys;
 use crate::format::NatReport;
@@ -28,6 +29,8 @@ pub(super) struct Translation {
     routes6: BTreeSet<Ipv6Addr>,
     sources4: Sources<Ipv4Addr>,
     sources6: Sources<Ipv6Addr>,
+    /// Those that the router was told of.
+    named: Own,
 }
 
 /// The addresses that servers see with full NAT.
@@ -57,9 +60,10 @@ impl<A: Ord> Sources<A> {
 }
 
 /// Our own addresses that the load balancer answers for.
-pub(super) struct Own {
-    pub(super) ip4: Vec<Ipv4Addr>,
-    pub(super) ip6: Vec<Ipv6Addr>,
+#[derive(Default)]
+struct Own {
+    ip4: Vec<Ipv4Addr>,
+    ip6: Vec<Ipv6Addr>,
 }
 
 impl Translation {
@@ -67,38 +71,35 @@ impl Translation {
     /// routes have changed.
     pub(super) fn follow(&mut self, router: &mut Router, config: &LbConfig) -> bool {
         let conf = config.conf();
-        let has = |wanted| has(config, wanted);
-        let node_port = |family: Family| config.vips().any(|(_, vip)| vip.options.node_port && vip.family() == family);
+        let has = |wanted| config.has_encap(wanted);
         let (mut ip4, mut ip6) = (BTreeSet::new(), BTreeSet::new());
         self.sources4.follow(if has(Encap::Fullnat4) { conf.sources4().collect() } else { BTreeSet::new() });
         self.sources6.follow(if has(Encap::Fullnat6) { conf.sources6().collect() } else { BTreeSet::new() });
         ip4.extend(self.sources4.present.iter().chain(&self.sources4.leaving));
         ip6.extend(self.sources6.present.iter().chain(&self.sources6.leaving));
         // Errors about tunnel packets come to the address that these are from.
-        let tunnels = |ip4: bool| {
-            let mut servers = config.servers().filter(|(_, server)| server.address.is_ipv4() == ip4);
-            servers.any(|(_, server)| {
-                config.vip(server.vip).is_some_and(|vip| vip.options.encap.outside(vip.family()).is_some())
-            })
-        };
-        if conf.ip4_src != Ipv4Addr::BROADCAST && !router.rib().is_own_address(conf.ip4_src) && tunnels(true) {
+        let tunnels =
+            |to: Family| config.kinds().any(|(encap, vip)| encap.server(vip) == to && encap.outside(vip).is_some());
+        if conf.ip4_src != Ipv4Addr::BROADCAST && !router.rib().is_own_address(conf.ip4_src) && tunnels(Family::Ip4) {
             ip4.insert(conf.ip4_src);
         }
-        if conf.ip6_src.to_bits() != u128::MAX && !router.rib6().is_own_address(conf.ip6_src) && tunnels(false) {
+        if conf.ip6_src.to_bits() != u128::MAX && !router.rib6().is_own_address(conf.ip6_src) && tunnels(Family::Ip6) {
             ip6.insert(conf.ip6_src);
         }
-        for record in router.records() {
-            if node_port(Family::Ip4) {
+        let node_port = |family: Family| config.node_ports().any(|(_, vip)| vip.family() == family);
+        let (node_port4, node_port6) = (node_port(Family::Ip4), node_port(Family::Ip6));
+        for record in router.records().filter(|_| node_port4 || node_port6) {
+            if node_port4 {
                 ip4.extend(record.addresses().iter().map(|own| own.address));
             }
-            if node_port(Family::Ip6) {
+            if node_port6 {
                 ip6.extend(record.addresses6().iter().map(|own| own.address));
             }
         }
         // What is a VIP is one already.
-        let vips: Vec<_> = config.vips().map(|(_, vip)| vip.key.prefix).collect();
-        ip4.retain(|address| !vips.iter().any(|vip| vip.len() == 32 && vip.contains((*address).into())));
-        ip6.retain(|address| !vips.iter().any(|vip| vip.len() == 128 && vip.contains((*address).into())));
+        let is_vip = |address: IpAddr| config.vips_of(IpPrefix::host(address)).next().is_some();
+        ip4.retain(|address| !is_vip((*address).into()));
+        ip6.retain(|address| !is_vip((*address).into()));
         let changed = self.routes4 != ip4 || self.routes6 != ip6;
         self.routes4 = set_routes(router, std::mem::take(&mut self.routes4), ip4, OWN[0]);
         self.routes6 = set_routes(router, std::mem::take(&mut self.routes6), ip6, OWN[1]);
@@ -128,7 +129,7 @@ impl Translation {
     /// What `show lb` says of NAT.
     pub(super) fn reports(&self, router: &mut Router, config: &LbConfig) -> Vec<NatReport> {
         let conf = config.conf();
-        let has = |wanted| has(config, wanted);
+        let has = |wanted| config.has_encap(wanted);
         let ends = |mut pool: Vec<IpAddr>| Some((*pool.first()?, pool.pop()?));
         let pool4 = ends(conf.sources4().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat4));
         let pool6 = ends(conf.sources6().map(IpAddr::from).collect()).filter(|_| has(Encap::Fullnat6));
@@ -155,15 +156,26 @@ impl Translation {
         self.sources4.leaving.len() + self.sources6.leaving.len() < before
     }
 
-    /// The addresses that neighbours must find here.
-    pub(super) fn own(&self, config: &LbConfig) -> Own {
+    /// Tells the router which addresses neighbours must find here.
+    pub(super) fn name_own(&mut self, router: &mut Router, config: &LbConfig) {
+        let own = self.own(config);
+        if own.ip4 != self.named.ip4 {
+            router.set_own_addresses_of::<LbControl, _>(own.ip4.iter().copied());
+        }
+        if own.ip6 != self.named.ip6 {
+            router.set_own_addresses_of::<LbControl, _>(own.ip6.iter().copied());
+        }
+        self.named = own;
+    }
+
+    fn own(&self, config: &LbConfig) -> Own {
         let conf = config.conf();
         let mut ip4: Vec<_> = (conf.ip4_src != Ipv4Addr::BROADCAST).then_some(conf.ip4_src).into_iter().collect();
         let mut ip6: Vec<_> = (conf.ip6_src.to_bits() != u128::MAX).then_some(conf.ip6_src).into_iter().collect();
-        if has(config, Encap::Fullnat4) {
+        if config.has_encap(Encap::Fullnat4) {
             ip4.extend(conf.sources4().filter(|address| *address != conf.ip4_src));
         }
-        if has(config, Encap::Fullnat6) {
+        if config.has_encap(Encap::Fullnat6) {
             ip6.extend(conf.sources6().filter(|address| *address != conf.ip6_src));
         }
         // What a VIP has taken over is the VIP's.
@@ -212,11 +224,6 @@ fn count_sources<K: Translated>(
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count as usize);
     }
     sums
-}
-
-/// Whether a VIP, be it a removed one, has an encapsulation.
-fn has(config: &LbConfig, wanted: Encap) -> bool {
-    config.vips().any(|(_, vip)| vip.options.encap == wanted)
 }
 
 /// Takes routes to addresses away and adds others; gives those that there are.

@@ -26,7 +26,7 @@ fn session() -> (LbConfig, VipKey) {
 }
 
 fn verbose(config: &LbConfig) -> String {
-    let counts = LbTables::build(config, &LbTables::default(), &|_| 0).slot_counts();
+    let counts = LbTables::of(config, &|_| 0).slot_counts();
     let counters = |_| VipCounters { new: 3, ..Default::default() };
     let facts = |slot| ServerFacts {
         buckets: counts[slot as usize],

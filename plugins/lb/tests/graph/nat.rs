@@ -436,7 +436,8 @@ fn a_pool_that_runs_out_is_said() {
     for chunk in 0..33 {
         left += bed.send((0..2000).map(|n| frame(chunk * 2000 + n))).len();
     }
-    assert!((63_000..=64_512).contains(&left), "{left}");
+    // Some hundred lose their place in a full bucket to younger ones, and their ports within a second or more.
+    assert!((63_000..=65_000).contains(&left), "{left}");
     let shown = bed.vppctl("show lb");
     assert!(shown.contains(" nat4 snat:10.0.2.100-10.0.2.100 sessions: 6"), "{shown}");
     let refused = format!(" no source address and port left for NAT: {}\n", 66_000 - left);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use lb::config::{
-    Change, ConfUpdate, IpPrefix, LbConfig, LbError, RouteTarget, Scheduler, Service, State, Step, VipOptions,
+    Change, ConfUpdate, IpPrefix, LbConfig, LbError, RouteTarget, Scheduler, Service, State, Step, Touched, VipOptions,
     VipUpdate,
 };
 use lb::flow_table::{FlowMemory, FlowTable, HashKeys, MAX_OLD, Verdict};
@@ -104,8 +104,17 @@ impl World {
     fn change(&mut self, change: impl FnOnce(&mut LbConfig) -> Result<Change, LbError>) -> Result<(), LbError> {
         let before = format!("{:?}", self.config);
         let change = change(&mut self.config).inspect_err(|_| assert_eq!(format!("{:?}", self.config), before))?;
+        self.check_undo();
         self.carry_out(change);
         Ok(())
+    }
+
+    /// A change that is undone leaves what was there before, as the tables have it still.
+    fn check_undo(&self) {
+        let mut undone = self.config.clone();
+        undone.undo();
+        assert_eq!(undone.touched(), Touched::default());
+        agree(&undone, &self.tables, &LbTables::of(&undone, &|_| 0));
     }
 
     fn carry_out(&mut self, change: Change) {
@@ -122,7 +131,9 @@ impl World {
                 }
             }
         }
-        self.tables = LbTables::build(&self.config, &self.tables, &|_| 0);
+        self.tables = self.tables.next(&self.config, &self.config.touched(), &|_| 0);
+        self.config.settle();
+        agree(&self.config, &self.tables, &LbTables::of(&self.config, &|_| 0));
     }
 
     /// The index of a configured VIP.
@@ -376,5 +387,40 @@ impl World {
         self.happens(Event::Collect);
         assert!(self.tracked.is_empty() && self.config.servers().count() + self.config.vips().count() == 0);
         assert!(self.workers.iter().all(|worker| worker.used() == 0 && worker.old_tables() == 0));
+    }
+}
+
+/// Tables that were built step by step are those of the whole configuration.
+fn agree(config: &LbConfig, tables: &LbTables, whole: &LbTables) {
+    for index in 0..config.vips().last().map_or(0, |(index, _)| index) + 2 {
+        let (one, other) = (tables.vip(index), whole.vip(index));
+        assert_eq!(
+            one.map(|vip| (vip.line.to_string(), &vip.slots)),
+            other.map(|vip| (vip.line.to_string(), &vip.slots))
+        );
+        assert_eq!(tables.mask(index), whole.mask(index), "VIP {index}");
+        assert_eq!(tables.first_of(index), whole.first_of(index), "ports {index}");
+        let lines = |tables: &LbTables| tables.port_vips(index).map(|vip| vip.line.to_string()).collect::<Vec<_>>();
+        assert_eq!(lines(tables), lines(whole));
+    }
+    for (_, vip) in config.vips() {
+        if let (RouteTarget::Ports(_, group), Service::Port { protocol, port }) = (vip.target, vip.key.service) {
+            let found = |tables: &LbTables| tables.port_vip(group, protocol.number(), port);
+            assert_eq!(found(tables), found(whole), "{}", vip.key);
+        }
+    }
+    for (slot, _) in config.servers() {
+        let handle = config.handles()[slot as usize];
+        assert_eq!((tables.present(slot), whole.present(slot)), (Some(handle), Some(handle)));
+        assert_eq!(format!("{:?}", tables.server(handle)), format!("{:?}", whole.server(handle)), "slot {slot}");
+    }
+    for (slot, handle) in config.handles().iter().enumerate() {
+        assert_eq!(tables.server(*handle).is_some(), config.server(slot as u32).is_some());
+    }
+    for (_, server) in config.servers() {
+        for port in [0, server.port.unwrap_or(0), 80, 8080] {
+            let behind = |tables: &LbTables| tables.is_nat_server(server.address, port);
+            assert_eq!(behind(tables), behind(whole), "{}:{port}", server.address);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// An array in chunks of `N` (a power of two). A clone shares all chunks; a write copies the chunk it is in if, and
 /// only if, a clone still has it. A chunk that nobody needs is given back by pointing to one that all such share.
 #[derive(Debug)]
-pub(crate) struct Chunked<T, const N: usize> {
+pub struct Chunked<T, const N: usize> {
     chunks: Vec<Arc<[T; N]>>,
     /// What stands for chunks that were given back, once there was one.
     blank: Option<Arc<[T; N]>>,
@@ -27,20 +27,20 @@ impl<T, const N: usize> Default for Chunked<T, N> {
 impl<T: Clone, const N: usize> Chunked<T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
-    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+    pub fn get(&self, index: usize) -> Option<&T> {
         self.view().get(index)
     }
 
     /// All values, for a loop: what is read here stays the same while the loop writes to other memory.
     #[inline(always)]
-    pub(crate) fn view(&self) -> View<'_, T, N> {
+    pub fn view(&self) -> View<'_, T, N> {
         View(&self.chunks)
     }
 
     /// The value at `index`, or `other` where there is no such chunk. Without the detour over an `Option`, which costs a
     /// comparison more.
     #[inline(always)]
-    pub(crate) fn get_or<'a>(&'a self, index: usize, other: &'a T) -> &'a T {
+    pub fn get_or<'a>(&'a self, index: usize, other: &'a T) -> &'a T {
         match self.chunks.get(index / N) {
             Some(chunk) => &chunk[index % N],
             None => other,
@@ -48,7 +48,7 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     }
 
     /// The place of `index`; chunks up to it are made, full of `fill`, which is the same at every call.
-    pub(crate) fn slot(&mut self, index: usize, fill: &T) -> &mut T {
+    pub fn slot(&mut self, index: usize, fill: &T) -> &mut T {
         while self.chunks.len() <= index / N {
             let chunk = self.blank.clone().unwrap_or_else(|| Arc::new(std::array::from_fn(|_| fill.clone())));
             self.chunks.push(chunk);
@@ -58,7 +58,7 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
 
     /// Gives back the memory of the chunk that has `index`, and of pointers at the end to chunks that were given back. Its
     /// values are `fill` from now on.
-    pub(crate) fn give_back(&mut self, index: usize, fill: &T) {
+    pub fn give_back(&mut self, index: usize, fill: &T) {
         let Some(chunk) = self.chunks.get_mut(index / N) else { return };
         let blank = self.blank.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| fill.clone())));
         *chunk = blank.clone();
@@ -80,12 +80,12 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
 
 /// The values of a [`Chunked`].
 #[derive(Clone, Copy)]
-pub(crate) struct View<'c, T, const N: usize>(&'c [Arc<[T; N]>]);
+pub struct View<'c, T, const N: usize>(&'c [Arc<[T; N]>]);
 
 impl<'c, T, const N: usize> View<'c, T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
-    pub(crate) fn get(self, index: usize) -> Option<&'c T> {
+    pub fn get(self, index: usize) -> Option<&'c T> {
         // The remainder is below N by construction: only the chunk is checked for.
         self.0.get(index / N).map(|chunk| &chunk[index % N])
     }
