@@ -25,6 +25,7 @@ pub const ALL: [Table; 12] = [
     Table { name: "flow-table", make: flow_table },
     Table { name: "fib", make: fib },
     Table { name: "maglev", make: maglev },
+    Table { name: "changes", make: changes },
     Table { name: "devices", make: devices },
     Table { name: "instructions", make: instructions },
 ];
@@ -234,6 +235,18 @@ fn maglev(lines: &Lines) -> Option<String> {
     let moved = table(&["slots", "servers leave", "had to move, %", "moved besides, %"], &moved.collect::<Vec<_>>());
     let tables: Vec<String> = built.into_iter().chain(moved).collect();
     (!tables.is_empty()).then(|| tables.join("\n"))
+}
+
+fn changes(lines: &Lines) -> Option<String> {
+    let rows: Vec<Vec<String>> = lines
+        .of("changes", &[])
+        .iter()
+        .filter_map(|line| {
+            let figures = texts(line, &["pass_quartile_us", "pass_median_us", "command_median_us"]);
+            Some([vec![line["change"].as_str()?.to_string()], figures].concat())
+        })
+        .collect();
+    table(&["change", "longest pass, µs: lower quartile", "median", "command, µs: median"], &rows)
 }
 
 fn devices(lines: &Lines) -> Option<String> {

@@ -204,6 +204,7 @@ impl Builder {
         ip6.rib.set_workers(workers);
         let tables = Tables {
             version: 0,
+            forwarding: 0,
             fib4: ip4.rib.publish(),
             fib6: ip6.rib.publish(),
             interfaces: vec![local0()],

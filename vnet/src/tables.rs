@@ -18,6 +18,9 @@ use crate::path_mtu::PathMtus;
 pub struct Tables {
     /// Counts publications.
     pub version: u64,
+    /// The last publication in which more has changed than parts of plugins: what was looked up of routes, neighbours and
+    /// interfaces holds as long as this does.
+    pub forwarding: u64,
     /// IPv4 forwarding.
     pub fib4: Fib4Snapshot,
     /// IPv6 forwarding.

@@ -402,7 +402,7 @@ impl LbControl {
             let dpo = address.map_or(0, |address| self.track_of(address));
             let buckets = slots.get(slot as usize).copied().unwrap_or(0);
             let handle = self.config.handles().get(slot as usize).copied().unwrap_or(ServerHandle::NONE);
-            let room = self.tables.server(handle).map_or(0, |server| Way::new(tables, server).room);
+            let room = self.tables.server(handle).map_or(0, |server| Way::new(tables, &self.tables, server).room);
             let mut facts = ServerFacts { buckets, dpo, room, ..ServerFacts::default() };
             for (_, servers, flows) in &workers {
                 facts.flows += u64::from(flows.get(slot as usize).copied().unwrap_or(0));

@@ -17,7 +17,7 @@ use crate::nat::{Session, Sessions, Usual};
 use crate::node::fragments::Follow;
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
-use crate::tables::ServerEntry;
+use crate::tables::{LbTables, ServerEntry};
 
 /// Buckets looked through in one pass, of those that are due: so few that no packet waits for it noticeably.
 const PER_PASS: usize = 256;
@@ -33,8 +33,8 @@ pub struct ServerCounters {
     pub flows: u64,
 }
 
-/// The way to a server, as the tables of one version say. Looked up once for each version: half a dozen loads in a row
-/// less for a packet.
+/// The way to a server, as the tables say. Looked up once, until routes, neighbours or interfaces change, or what leads to
+/// servers does: half a dozen loads in a row less for a packet.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Way {
@@ -52,8 +52,8 @@ pub struct Way {
     pub room: u16,
 }
 
-/// A version of the tables, as [`Way`]s note it: its lower half. A way would have to be left alone for 2^32 versions to
-/// be taken for a present one.
+/// A version of what ways are made of, as [`Way`]s note it: its lower half. A way would have to be left alone for 2^32
+/// versions to be taken for a present one.
 #[derive(Clone, Copy)]
 pub struct Epoch(u64);
 
@@ -63,8 +63,9 @@ impl Epoch {
 
     /// That of these tables.
     #[inline(always)]
-    pub fn of(tables: &Tables) -> Epoch {
-        Epoch(tables.version << 32)
+    pub fn of(tables: &Tables, own: &LbTables) -> Epoch {
+        // Neither ever goes back: where one has changed, so has the sum.
+        Epoch((tables.forwarding + own.ways()) << 32)
     }
 
     /// What a way is good for: one server's handle in one version.
@@ -81,24 +82,24 @@ impl Way {
     /// The tables' way to a server. One that leads nowhere is good for no packet.
     #[cold]
     #[inline(never)]
-    pub fn new(tables: &Tables, server: &ServerEntry) -> Way {
+    pub fn new(tables: &Tables, own: &LbTables, server: &ServerEntry) -> Way {
         match (server.encap, server.address) {
-            (Encap::L2dsr, IpAddr::V4(_)) => Self::of_link::<Ipv4Addr>(tables, server),
-            (Encap::L2dsr, IpAddr::V6(_)) => Self::of_link::<Ipv6Addr>(tables, server),
-            (_, IpAddr::V4(_)) => Self::of::<Ipv4Addr>(tables, server),
-            (_, IpAddr::V6(_)) => Self::of::<Ipv6Addr>(tables, server),
+            (Encap::L2dsr, IpAddr::V4(_)) => Self::of_link::<Ipv4Addr>(tables, own, server),
+            (Encap::L2dsr, IpAddr::V6(_)) => Self::of_link::<Ipv6Addr>(tables, own, server),
+            (_, IpAddr::V4(_)) => Self::of::<Ipv4Addr>(tables, own, server),
+            (_, IpAddr::V6(_)) => Self::of::<Ipv6Addr>(tables, own, server),
         }
     }
 
     /// By the forwarding table.
-    fn of<A: Ip>(tables: &Tables, server: &ServerEntry) -> Way {
+    fn of<A: Ip>(tables: &Tables, own: &LbTables, server: &ServerEntry) -> Way {
         let (track, fib) = (server.track, A::fib(tables));
         let forward = fib.tracked(TrackIndex(track));
         let mtu = mtu_of(fib, forward);
         // And no more gets through, errors say.
         let path = server.encap.outside(server.vip).and_then(|_| tables.path_mtus.get(server.address));
         let mtu = mtu.map(|mtu| path.map_or(mtu, |path| mtu.min(path.into())));
-        let key = if forward.is_drop() { NO_KEY } else { Epoch::of(tables).key(server.handle) };
+        let key = if forward.is_drop() { NO_KEY } else { Epoch::of(tables, own).key(server.handle) };
         // RFC 791: no packet is longer.
         let mtu = mtu.unwrap_or(u32::MAX).min(u32::from(u16::MAX)) as u16;
         let room = mtu.saturating_sub(server.encap.overhead());
@@ -106,7 +107,7 @@ impl Way {
     }
 
     /// Out of the interface that the server is on, with its MAC. One that is behind a router cannot be reached so.
-    fn of_link<A: Ip>(tables: &Tables, server: &ServerEntry) -> Way {
+    fn of_link<A: Ip>(tables: &Tables, own: &LbTables, server: &ServerEntry) -> Way {
         let (track, fib, mac) = (server.track, A::fib(tables), server.outer.mac());
         let forward = fib.tracked(TrackIndex(track));
         let adjacency = forward.adjacency().map(|index| *fib.adjacency(index));
@@ -115,7 +116,7 @@ impl Way {
         else {
             return Way::none();
         };
-        let (key, room) = (Epoch::of(tables).key(server.handle), adjacency.mtu.min(u32::from(u16::MAX)) as u16);
+        let (key, room) = (Epoch::of(tables, own).key(server.handle), adjacency.mtu.min(u32::from(u16::MAX)) as u16);
         let way = Way { key, index: forward.index, track, outer: Outer::NONE, node: forward.node, room };
         if mac == [0; 6] && forward.kind != ForwardKind::Rewrite {
             // Its MAC is asked for first.

@@ -334,7 +334,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
         let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip);
         self.run.count(vips, staged.len() - others, known);
         // The next vector may find other tables.
-        (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables));
+        (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables, cx.shared));
     }
 
     #[inline(always)]
@@ -366,7 +366,11 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
         let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
         let found = ServerHandle::from_bits(staged.found);
-        let common = scope.local.servers.get(found.slot()).is_some_and(|own| own.knows(found, Epoch::of(scope.tables)));
+        let common = scope
+            .local
+            .servers
+            .get(found.slot())
+            .is_some_and(|own| own.knows(found, Epoch::of(scope.tables, scope.shared)));
         let server = if common { found } else { self.rare };
         let line = scope.shared.server(server).map(ServerEntry::line);
         LbTrace { index: staged.vip, vip, slot: server.slot(), server: line }

@@ -98,6 +98,8 @@ pub struct LbTables {
     node_ports: Arc<NodePorts>,
     /// Counts these tables and those before.
     version: u32,
+    /// Counts changes of what leads to servers, and of their handles.
+    ways: u64,
 }
 
 /// What the tables need to know of the engine.
@@ -191,6 +193,10 @@ impl LbTables {
         let new = server.map(|(server, vip)| ServerEntry::new(config, vip, server, track(server), handle));
         let place = self.servers.slot(slot as usize, &ServerEntry::VACANT);
         let old = std::mem::replace(place, new.unwrap_or(ServerEntry::VACANT));
+        // A way that is known says that its server's handle is the present one, too.
+        if old.handle != ServerEntry::VACANT.handle && new.is_none_or(|new| new.way() != old.way()) {
+            self.ways += 1;
+        }
         for (address, port) in [Some(old), new].into_iter().flatten().filter_map(|entry| entry.behind_nat()) {
             // With port 0: whatever the port.
             for port in [port, 0] {
@@ -256,6 +262,12 @@ impl LbTables {
     #[inline(always)]
     pub fn server(&self, handle: ServerHandle) -> Option<&ServerEntry> {
         self.servers.get(handle.slot()).filter(|server| server.handle == handle)
+    }
+
+    /// Counts changes of what leads to servers, as far as these tables have it, and of their handles.
+    #[inline(always)]
+    pub fn ways(&self) -> u64 {
+        self.ways
     }
 
     /// The present handles.
@@ -342,6 +354,11 @@ impl ServerEntry {
         state: State::Removed,
     };
 
+    /// What a way to it is made of.
+    fn way(&self) -> (ServerHandle, Outer, Encap, IpAddr, u32) {
+        (self.handle, self.outer, self.encap, self.address, self.track)
+    }
+
     /// Its address and port, where there is NAT.
     fn behind_nat(&self) -> Option<(IpAddr, u16)> {
         self.encap.is_nat().then_some((self.address, self.port))
@@ -387,10 +404,7 @@ fn port_of(vip: &Vip, server: &Server) -> u16 {
 }
 
 /// By family, protocol and port: where packets for ports of our own addresses go.
-fn node_ports(
-    config: &LbConfig,
-    engine: &impl Engine,
-) -> NodePorts {
+fn node_ports(config: &LbConfig, engine: &impl Engine) -> NodePorts {
     let of = |(_, vip): (u32, &Vip)| {
         let (group, protocol, port) = port_key(vip)?;
         Some(((vip.family(), protocol, port), (engine.node(vip)?, group)))

@@ -87,6 +87,8 @@ pub struct Router {
     retired: VecDeque<Arc<Tables>>,
     outbox: Arc<Outbox>,
     states: AHashMap<TypeId, Box<dyn Any>>,
+    /// Whether more than parts of plugins has changed.
+    forwards_anew: bool,
     /// Whether changes wait for each other.
     gathering: bool,
     observers: Vec<Observer>,
@@ -118,6 +120,7 @@ impl Router {
             retired: VecDeque::new(),
             outbox: parts.outbox,
             states: parts.states,
+            forwards_anew: false,
             gathering: false,
             observers: Vec::new(),
             describers: AHashMap::new(),

@@ -18,7 +18,7 @@ impl Router {
 
     /// Notes that the tables have changed.
     pub(super) fn touch(&mut self) {
-        self.dirty = true;
+        (self.dirty, self.forwards_anew) = (true, true);
     }
 
     /// From here on changes wait for each other, or not any more: while they do, [`publish`](Self::publish) does nothing.
@@ -51,6 +51,9 @@ impl Router {
             self.dirty = false;
         }
         self.tables.version += 1;
+        if std::mem::take(&mut self.forwards_anew) {
+            self.tables.forwarding = self.tables.version;
+        }
         let old = self.published.replace(Arc::new(self.tables.clone()));
         self.retired.push_back(old);
         for thread in &self.threads {
@@ -62,6 +65,9 @@ impl Router {
     }
 
     fn publish_routes(&mut self) {
+        if !self.forwards_anew {
+            return;
+        }
         self.tables.fib4 = self.ip4.rib.publish();
         self.tables.fib6 = self.ip6.rib.publish();
     }
@@ -98,7 +104,7 @@ impl Router {
             .position(|(id, _)| *id == TypeId::of::<T>())
             .expect("an extension is registered before the router is built");
         self.tables.extensions[slot].1 = value;
-        self.touch();
+        self.dirty = true;
     }
 
     /// Adds our own IPv4 addresses beyond those of interfaces (sources of tunnels), in host order: packets that claim to come

@@ -53,7 +53,7 @@ pub(super) fn answer<I: Inner>(
 ) {
     let Some(server) = shared.server(server) else { return };
     let Some(clamp) = shared.vip(server.vip_index).and_then(|entry| entry.mss_clamp) else { return };
-    let room = || Way::new(tables, server).room.min(room_to(tables, Some(client)));
+    let room = || Way::new(tables, shared, server).room.min(room_to(tables, Some(client)));
     lower::<I>(packet, most::<I>(clamp, room));
 }
 

@@ -224,7 +224,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
-        let epoch = Epoch::of(cx.tables);
+        let epoch = Epoch::of(cx.tables, cx.shared);
         let (sessions, servers) = I::with_servers(cx.local);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
@@ -245,7 +245,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             packet.hand_over(owner, cx.this_node());
             return Next::HandOver;
         }
-        let epoch = Epoch::of(cx.tables);
+        let epoch = Epoch::of(cx.tables, cx.shared);
         let mut before = *rare::counters(cx.local, staged.vip);
         before.known = before.known.saturating_sub((staged.identity != 0).into());
         self.server = ServerHandle::NONE;
@@ -281,7 +281,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             let done = session.is_some_and(|(quote, session)| to_server(packet.data_mut(), &quote, &session, FULL));
             let Some(to) = to.filter(|_| done) else { return cx.drop(packet, Error::Quote) };
             // Several connections of one client may have different servers.
-            let way = if to.handle == found { way } else { Way::new(cx.tables, to) };
+            let way = if to.handle == found { way } else { Way::new(cx.tables, cx.shared, to) };
             let meta = packet.meta_mut();
             (meta.forward, meta.dpo) = (way.index, way.track);
             return Next::To(way.node);

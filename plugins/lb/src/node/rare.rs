@@ -136,17 +136,17 @@ pub(super) fn find<B: Balancing>(
     let Some(own) = cx.local.servers.get_mut(server.handle.slot()) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
-    if !own.knows(server.handle, Epoch::of(tables)) {
-        own.way = Way::new(tables, server);
+    if !own.knows(server.handle, Epoch::of(tables, shared)) {
+        own.way = Way::new(tables, shared, server);
     }
     let room = own.way.room;
-    if control == Some(Control::Syn) && own.knows(server.handle, Epoch::of(tables)) {
+    if control == Some(Control::Syn) && own.knows(server.handle, Epoch::of(tables, shared)) {
         clamp::question::<B>(tables, shared, packet, vip, room);
     }
     let Some(own) = cx.local.servers.get(server.handle.slot()) else {
         return Err(cx.drop(packet, Error::NoServer));
     };
-    if own.knows(server.handle, Epoch::of(tables)) {
+    if own.knows(server.handle, Epoch::of(tables, shared)) {
         Ok(Found { server: server.handle, identity, fragment })
     } else {
         Err(cx.drop(packet, Error::Unreachable))
@@ -391,7 +391,7 @@ fn cut<B: Balancing>(cx: &mut Cx<'_, '_, B>, packet: &mut Packet<'_>, vip: u32) 
         counters(cx.local, vip).no_server += 1;
         return cx.drop(packet, Error::NoServer);
     };
-    let room = Way::new(cx.tables, server).room;
+    let room = Way::new(cx.tables, cx.shared, server).room;
     if let Some(piece) = nodes::ip4::gso_piece_len(packet)
         && piece > usize::from(room)
         && let Some(next) = too_long(cx, packet, room)

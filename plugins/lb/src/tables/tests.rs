@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Protocol, VipKey, VipOptions};
+use crate::config::{ConfUpdate, Protocol, VipKey, VipOptions};
 
 fn key(text: &str, service: Service) -> VipKey {
     VipKey { prefix: text.parse().unwrap(), service }
@@ -81,4 +81,21 @@ fn ports_lead_to_their_vips() {
     let service = Service::Port { protocol: Protocol::Tcp, port: 80 };
     let _ = config.del_vip(&key("90.0.0.1/32", service)).unwrap();
     assert_eq!(build(&mut config, &tables).port_vip(0, 6, 80), None);
+}
+
+#[test]
+fn ways_are_others_where_what_leads_to_servers_is() {
+    let (mut config, one, _) = two_vips();
+    let first = build(&mut config, &LbTables::default());
+    let _ = config.set_weight(&one, &[ip("10.0.2.2")], 50, false).unwrap();
+    let second = build(&mut config, &first);
+    let _ = config.add_servers(&one, &[ip("10.0.2.4")], None, false).unwrap();
+    let third = build(&mut config, &second);
+    assert_eq!((second.ways(), third.ways()), (first.ways(), first.ways()), "weights, and others, are not of the way");
+    let _ = config.flush_vip(&one).unwrap();
+    let flushed = build(&mut config, &third);
+    assert!(flushed.ways() > third.ways(), "known ways stand for present handles");
+    let source = ConfUpdate { ip4_src: Some([10, 0, 2, 9].into()), ..ConfUpdate::default() };
+    let _ = config.set_conf(source).unwrap();
+    assert!(build(&mut config, &flushed).ways() > flushed.ways());
 }
