@@ -77,10 +77,10 @@ pub struct LbTables {
     vips: Chunked<Option<VipEntry>, 64>,
     /// What of a flow counts, by VIP, without the rest: all that a packet of a known flow needs of its VIP. Of VIPs whose
     /// connection IDs name servers nothing stands here: there is more to look at in each packet.
-    masks: Vec<KeyMask>,
+    masks: Arc<[KeyMask]>,
     /// By slot; a slot without a server has an entry whose handle is that of another slot.
     servers: Chunked<ServerEntry, 64>,
-    handles: Vec<ServerHandle>,
+    handles: Arc<[ServerHandle]>,
     ports: Arc<HashMap<PortKey, u32, ahash::RandomState>>,
     /// The VIPs of single ports of a prefix, by the index that its route carries, in the order of their own indices.
     groups: Chunked<Option<Arc<[u32]>>, 64>,
@@ -142,16 +142,24 @@ impl LbTables {
         let mut next = self.clone();
         next.version = self.version.wrapping_add(1).max(1);
         next.workers = engine.workers();
-        next.handles.clear();
-        next.handles.extend_from_slice(config.handles());
+        // What stays the same stays in workers' caches, too.
+        if *next.handles != *config.handles() {
+            next.handles = config.handles().into();
+        }
         if touched.conf {
             let conf = config.conf();
             next.ip6 = Ip6Outer::new(conf.ip6_src);
             next.snat4 = conf.sources4().map(u32::from).collect();
             next.snat6 = conf.sources6().map(|address| address.octets()).collect();
         }
+        let last = touched.vips.last().map_or(0, |last| *last as usize + 1);
+        let mut masks = self.masks.to_vec();
+        masks.resize(masks.len().max(last), KeyMask::NONE);
         for &index in &touched.vips {
-            next.build_vip(config, index);
+            masks[index as usize] = next.build_vip(config, index);
+        }
+        if *masks != *self.masks {
+            next.masks = masks.into();
         }
         let node_port = |vip: &Vip| vip.options.node_port;
         let both = |&index: &u32| [config.vip(index), config.vip_before(index)];
@@ -164,12 +172,11 @@ impl LbTables {
         next
     }
 
-    fn build_vip(&mut self, config: &LbConfig, index: u32) {
+    /// Builds all of a VIP but its mask, which it gives.
+    fn build_vip(&mut self, config: &LbConfig, index: u32) -> KeyMask {
         let (vip, before) = (config.vip(index), config.vip_before(index));
         let entry = vip.map(|vip| VipEntry::build(config, vip, self.vip(index), self.version));
-        self.masks.resize(self.masks.len().max(index as usize + 1), KeyMask::NONE);
         let mask = entry.as_ref().filter(|entry| entry.names.is_none()).map(|entry| entry.mask);
-        self.masks[index as usize] = mask.unwrap_or(KeyMask::NONE);
         *self.vips.slot(index as usize, &None) = entry;
         let (old, new) = (before.and_then(port_key), vip.and_then(port_key));
         if let Some(old) = old.filter(|old| Some(*old) != new && self.ports.get(old) == Some(&index)) {
@@ -184,6 +191,7 @@ impl LbTables {
             all.sort_unstable();
             *self.groups.slot(group as usize, &None) = (!all.is_empty()).then(|| all.into());
         }
+        mask.unwrap_or(KeyMask::NONE)
     }
 
     fn build_server(&mut self, config: &LbConfig, slot: u32, engine: &impl Engine) {

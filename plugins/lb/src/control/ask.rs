@@ -9,7 +9,7 @@ use crate::handle::ServerHandle;
 use crate::local::LbLocal;
 
 /// Values that a worker gives in one pass.
-const AT_ONCE: usize = 1024;
+const AT_ONCE: usize = 256;
 
 /// What a worker has under the numbers below `len`; defaults where it has nothing. The memory for it comes from here.
 pub(super) fn from_worker<T: Clone + Default + Send + 'static>(
