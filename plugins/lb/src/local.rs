@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, Snapshot, TrackIndex};
+use vnet::mem::HugeArray;
 use vnet::wire::{FlowKey4, FlowKey6};
 use vnet::{Held, NodeId, Tables};
 
@@ -35,7 +36,7 @@ pub struct ServerCounters {
 
 /// The way to a server, as the tables say. Looked up once, until routes, neighbours or interfaces change, or what leads to
 /// servers does: half a dozen loads in a row less for a packet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, zerocopy::FromZeros)]
 #[repr(C)]
 pub struct Way {
     /// Handle and version, see [`Epoch`].
@@ -148,7 +149,7 @@ pub fn mtu_of<A: Ip>(fib: &Snapshot<A>, forward: Forward) -> Option<u32> {
 }
 
 /// What a worker keeps of a server for its packets: one cache line.
-#[derive(Clone)]
+#[derive(Clone, zerocopy::FromZeros)]
 #[repr(C, align(64))]
 pub struct ServerLocal {
     /// Packets sent to it.
@@ -173,7 +174,7 @@ impl ServerLocal {
 /// time, too.
 pub struct Rooms {
     vips: Vec<VipCounters>,
-    servers: Vec<ServerLocal>,
+    servers: HugeArray<ServerLocal>,
     begun: Vec<u64>,
     picks: PicksMemory,
 }
@@ -181,12 +182,14 @@ pub struct Rooms {
 impl Rooms {
     /// For so many VIPs and slots of servers, or some more.
     pub fn new(vips: usize, servers: usize) -> Rooms {
-        let (vips, servers) = (vips.next_power_of_two(), servers.next_power_of_two());
+        let (vips, places) = (vips.next_power_of_two(), servers.next_power_of_two());
+        let mut servers = HugeArray::new(places).expect("memory for what workers keep of servers");
+        servers.fill(ServerLocal { packets: 0, bytes: 0, way: Way::none() });
         Rooms {
             vips: vec![VipCounters::default(); vips],
-            servers: vec![ServerLocal { packets: 0, bytes: 0, way: Way::none() }; servers],
-            begun: vec![0; servers],
-            picks: PicksMemory::new(vips, servers),
+            servers,
+            begun: vec![0; places],
+            picks: PicksMemory::new(vips, places),
         }
     }
 
@@ -202,8 +205,9 @@ pub struct LbLocal {
     pub flows: FlowTable,
     /// By the VIP's index.
     pub vips: Vec<VipCounters>,
-    /// By the server's slot; a server's counts begin when it comes to the slot.
-    pub servers: Vec<ServerLocal>,
+    /// By the server's slot; a server's counts begin when it comes to the slot. Of a hundred thousand servers on pages of 4 KB
+    /// hardly any would be where the processor knows the page.
+    pub servers: HugeArray<ServerLocal>,
     /// By the server's slot: the flows that it was given.
     pub begun: Vec<u64>,
     /// Which servers new flows get.

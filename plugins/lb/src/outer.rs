@@ -17,7 +17,7 @@ use crate::config::{Encap, Family};
 /// IPv4 headers are as VPP sends them: identification 0, "don't fragment" clear, time to live 128. All but the type of
 /// service, the length and the checksum that depends on both are there beforehand. IPv6 headers are written from the address and the source
 /// that all of them have ([`Ip6Outer`]): they would not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, zerocopy::FromZeros)]
 #[repr(C)]
 pub struct Outer {
     bytes: [u8; 24],
