@@ -2,9 +2,11 @@
 //!
 //! `cargo bench --bench fib [-- [--json] [--most N]]`: for 1,000 routes, 100,000, and 1,000,000 of each family. Look-ups
 //! are cycles of the time-stamp counter per address, 256 addresses at a time that each fall into a route picked at
-//! random. Most routes of IPv4 are /24s, of IPv6 /48s, as in the Internet; many lie inside of others. Memory is what
-//! the process has more than before, all that the control side keeps included. Each measurement is a process of its own,
-//! so that none gets the memory of another one.
+//! random: those of a vector together, as the nodes do it, and one by one. Most routes of IPv4 are /24s, of IPv6 /48s,
+//! as in the Internet; many lie inside of others. `ip6` has routes anywhere, `ip6-public` such as they are given out:
+//! networks side by side, each with routes of its own inside. Memory is what the process has more than before, all that
+//! the control side keeps included. Each measurement is a process of its own, so that none gets the memory of another
+//! one.
 
 #[path = "common/memory.rs"]
 mod memory;
@@ -18,12 +20,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use vnet::fib::{Address, FibNodes, Forward, InterfaceFacts, LinkKind, Path, Prefix, Rib, Snapshot, Source};
-use vnet::{IfIndex, NodeId};
+use vnet::{ForwardIndex, IfIndex, NodeId};
 
 const NEXT_HOPS: u32 = 16;
 const LINK: IfIndex = IfIndex(1);
 const LOOKUPS: usize = 1 << 22;
 const CHANGES: u32 = 1000;
+/// IPv6 as in the Internet.
+const PUBLIC: &str = "ip6-public";
 
 fn main() {
     let own: Vec<String> = std::env::args().skip(1).collect();
@@ -32,14 +36,14 @@ fn main() {
     if let ["measure", family, routes, json] = own[..] {
         let routes = routes.parse().unwrap_or(0);
         return if family == "ip4" {
-            measure::<Ipv4Addr>(routes, json == "true")
+            measure::<Ipv4Addr>(family, routes, json == "true")
         } else {
-            measure::<Ipv6Addr>(routes, json == "true")
+            measure::<Ipv6Addr>(family, routes, json == "true")
         };
     }
     let (json, [most]) = words::read([("most", 1_000_000)]);
     let program = std::env::current_exe().unwrap_or_else(|error| words::fail(&error.to_string()));
-    for family in ["ip4", "ip6"] {
+    for family in ["ip4", "ip6", PUBLIC] {
         for routes in [1_000, 100_000, 1_000_000].into_iter().filter(|routes| *routes <= most) {
             let status =
                 Command::new(&program).args(["measure", family, &routes.to_string(), &json.to_string()]).status();
@@ -52,17 +56,16 @@ fn main() {
 
 /// What differs between the families.
 trait Family: Address {
-    /// The length of a prefix, by a number below 100.
-    fn length(percent: u64) -> u8;
-    /// An address where nothing is reserved, by random bits.
-    fn anywhere(random: [u64; 2]) -> Self;
+    /// Prefix `n` of a table of about `count`; some come twice.
+    fn prefix(family: &str, n: u64, count: u32) -> Option<Prefix<Self>>;
     /// Our own address, and next hop `n`, on the same link.
     fn on_link(n: u32) -> Self;
 }
 
 impl Family for Ipv4Addr {
-    fn length(percent: u64) -> u8 {
-        match percent {
+    /// Where nothing is reserved.
+    fn prefix(_: &str, n: u64, _: u32) -> Option<Prefix<Self>> {
+        let len = match random((n, 3)) % 100 {
             0..60 => 24,
             60..72 => 22,
             72..80 => 23,
@@ -71,12 +74,10 @@ impl Family for Ipv4Addr {
             94..98 => 19,
             98 => 16,
             _ => 28,
-        }
-    }
-
-    fn anywhere([random, _]: [u64; 2]) -> Self {
+        };
+        let random = random((n, 1));
         let first = 11 + (random >> 32) % 100;
-        Ipv4Addr::from_bits((first as u32) << 24 | random as u32 & 0x00ff_ffff)
+        Prefix::new(Ipv4Addr::from_bits((first as u32) << 24 | random as u32 & 0x00ff_ffff), len)
     }
 
     fn on_link(n: u32) -> Self {
@@ -85,8 +86,11 @@ impl Family for Ipv4Addr {
 }
 
 impl Family for Ipv6Addr {
-    fn length(percent: u64) -> u8 {
-        match percent {
+    fn prefix(family: &str, n: u64, count: u32) -> Option<Prefix<Self>> {
+        if family == PUBLIC {
+            return public(n, count.into());
+        }
+        let len = match random((n, 3)) % 100 {
             0..50 => 48,
             50..65 => 44,
             65..75 => 40,
@@ -94,18 +98,46 @@ impl Family for Ipv6Addr {
             85..90 => 36,
             90..95 => 56,
             _ => 64,
-        }
-    }
-
-    /// In 2400::/8 to 2bff::/8.
-    fn anywhere([high, low]: [u64; 2]) -> Self {
+        };
+        // In 2400::/8 to 2bff::/8.
+        let (high, low) = (random((n, 1)), random((n, 2)));
         let first = 0x24 + (high >> 56) % 8;
-        Ipv6Addr::from_bits(u128::from(high & 0x00ff_ffff_ffff_ffff | first << 56) << 64 | u128::from(low))
+        let bits = u128::from(high & 0x00ff_ffff_ffff_ffff | first << 56) << 64 | u128::from(low);
+        Prefix::new(Ipv6Addr::from_bits(bits), len)
     }
 
     fn on_link(n: u32) -> Self {
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1 + n as u16)
     }
+}
+
+/// A prefix such as the registries give out, or of a part of one. A fourth as many networks as prefixes stand close to
+/// each other in the space of their registry; some announce many parts of theirs, most of them few, and half of those
+/// parts are the first ones.
+fn public(n: u64, count: u64) -> Option<Prefix<Ipv6Addr>> {
+    const REGISTRIES: [u64; 6] = [0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];
+    let networks = (count / 4).max(1);
+    let network = random((n, 1)) % networks * (random((n, 2)) % 1000) / 1000;
+    let registry = REGISTRIES[random((network, 3)) as usize % REGISTRIES.len()] << 16;
+    let place = (random((network, 4)) % networks.max(8)) & 0xf_ffff;
+    let part = random((n, 5)) as u32;
+    let part = if random((n, 6)).is_multiple_of(2) { part << 28 } else { part };
+    let len = match random((n, 7)) % 100 {
+        0..47 => 48,
+        47..58 => 32,
+        58..68 => 44,
+        68..76 => 40,
+        76..83 => 36,
+        83..87 => 29,
+        87..90 => 46,
+        90..92 => 47,
+        92..94 => 45,
+        94..96 => 42,
+        96..98 => 38,
+        98 => 33,
+        _ => 34,
+    };
+    Prefix::new(Ipv6Addr::from_bits(u128::from((registry + place) << 32 | u64::from(part)) << 64), len)
 }
 
 /// Bits that look random, the same in every run.
@@ -116,8 +148,8 @@ fn random(of: impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn measure<A: Family>(count: u32, json: bool) {
-    let routes = routes::<A>(count);
+fn measure<A: Family>(family: &str, count: u32, json: bool) {
+    let routes = routes::<A>(family, count);
     let before = memory::in_use();
     let mut rib = rib::<A>();
     let begun = Instant::now();
@@ -145,18 +177,17 @@ fn measure<A: Family>(count: u32, json: bool) {
 
     judge(&routes, &snapshot);
     judge(&routes, &kept);
-    let lookup = look_up(&routes, &snapshot);
+    let (lookup, alone) = look_up(&routes, &snapshot);
     let bits = A::BITS;
-    let family = A::SHORT;
     if json {
         let line = serde_json::json!({
-            "bench": "fib", "family": family, "routes": count, "lookup": lookup, "add_us": added * 1e6 / f64::from(count),
-            "change_us": change * 1e6, "bytes_per_route": bytes, "bits": bits,
+            "bench": "fib", "family": family, "routes": count, "lookup": lookup, "lookup_alone": alone,
+            "add_us": added * 1e6 / f64::from(count), "change_us": change * 1e6, "bytes_per_route": bytes, "bits": bits,
         });
         println!("{line}");
     } else {
         println!(
-            "{family} {count:>8} routes  look-up {lookup:.1} cycles  added and published in {:.1} ms ({:.2} us each)  \
+            "{family:10} {count:>8} routes  look-up {lookup:.1} cycles, alone {alone:.1}  added and published in {:.1} ms ({:.2} us each)  \
              one change published {:.1} us  {bytes:.0} bytes each",
             added * 1e3,
             added * 1e6 / f64::from(count),
@@ -166,13 +197,9 @@ fn measure<A: Family>(count: u32, json: bool) {
 }
 
 /// Prefixes, none twice.
-fn routes<A: Family>(count: u32) -> Vec<Prefix<A>> {
+fn routes<A: Family>(family: &str, count: u32) -> Vec<Prefix<A>> {
     let mut seen = HashSet::new();
-    let made = (0u64..).filter_map(|n| {
-        let address = A::anywhere([random((n, 1)), random((n, 2))]);
-        let len = A::length(random((n, 3)) % 100);
-        Prefix::new(address.masked(len), len)
-    });
+    let made = (0u64..).filter_map(|n| A::prefix(family, n, count));
     made.filter(|prefix| seen.insert(*prefix)).take(count as usize).collect()
 }
 
@@ -221,17 +248,22 @@ fn judge<A: Family>(routes: &[Prefix<A>], snapshot: &Snapshot<A>) {
     }
 }
 
-/// Cycles per look-up.
-fn look_up<A: Family>(routes: &[Prefix<A>], snapshot: &Snapshot<A>) -> f64 {
+/// Cycles per look-up: of a vector together, and one by one.
+fn look_up<A: Family>(routes: &[Prefix<A>], snapshot: &Snapshot<A>) -> (f64, f64) {
     let addresses: Vec<A> = (0..LOOKUPS).map(|n| inside(routes, n)).collect();
     let clock = quanta::Clock::new();
-    let begun = clock.raw();
-    for addresses in addresses.chunks(vnet::VECTOR) {
-        let mut all = 0u32;
-        for address in addresses {
-            all |= snapshot.find(*address).0;
+    let cycles = |each: &dyn Fn(&[A]) -> u32| {
+        let begun = clock.raw();
+        for addresses in addresses.chunks(vnet::VECTOR) {
+            assert_ne!(std::hint::black_box(each(addresses)), 0, "no route");
         }
-        assert_ne!(std::hint::black_box(all), 0, "no route");
-    }
-    (clock.raw() - begun) as f64 / LOOKUPS as f64
+        (clock.raw() - begun) as f64 / LOOKUPS as f64
+    };
+    let together = cycles(&|addresses| {
+        let mut entries = [ForwardIndex(0); vnet::VECTOR];
+        snapshot.find_many(addresses, &mut entries);
+        entries.iter().fold(0, |all, entry| all | entry.0)
+    });
+    let alone = cycles(&|addresses| addresses.iter().fold(0, |all, address| all | snapshot.find(*address).0));
+    (together, alone)
 }

@@ -215,7 +215,7 @@ fn fib(lines: &Lines, file: &Path) -> Result<bool, String> {
         series(name, points(&lines.of("fib", &[("family", family.into())]), "routes", "lookup"))
     };
     let frame = Frame { title: "Look-ups of random addresses", x: "routes", y: "cycles per look-up" };
-    draw(file, &frame, vec![of("IPv4", "ip4"), of("IPv6", "ip6")])
+    draw(file, &frame, vec![of("IPv4", "ip4"), of("IPv6", "ip6"), of("IPv6 as in the Internet", "ip6-public")])
 }
 
 fn disruption(lines: &Lines, file: &Path) -> Result<bool, String> {

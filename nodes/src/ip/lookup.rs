@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use trace::{Record, Text};
-use vnet::fib::ForwardKind;
-use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Reason, Scope, Vector, node_errors};
+use vnet::fib::{Forward, ForwardKind, Snapshot};
+use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Scope, Vector, node_errors};
 
 use super::{Ip, next_nodes_of};
 use crate::ip4::HeaderTrace;
@@ -44,61 +44,105 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
     ]
 }
 
-/// Remembers, within a vector, the last destination and what was found: what comes in together often goes to the same
-/// place, above all to a balancer. Where it does not, this is one comparison more.
-struct Lookup<A: Ip> {
-    last: Found<A>,
-    /// What went there since it was last counted.
-    packets: u64,
-    bytes: u64,
+/// What comes in together often goes to the same place, above all to a balancer: such packets are looked up once. Others are
+/// looked up together, where that takes less time than one by one ([`vnet::fib::Address::TOGETHER`]).
+struct Lookup<A> {
+    ahead: Ahead,
+    family: PhantomData<A>,
 }
 
 impl<A: Ip> Lookup<A> {
     fn new() -> Self {
-        Lookup { last: Found::NOTHING, packets: 0, bytes: 0 }
+        Lookup { ahead: Ahead::default(), family: PhantomData }
     }
 
-    /// Counts what went to the last destination, once for a run of packets.
+    /// Looks up where the packets from here on go, as many as are best done together.
     #[inline(always)]
-    fn settle(&mut self, cx: &Cx<'_, '_, Lookup<A>>) {
-        A::fib(cx.tables).count(cx.worker(), ForwardIndex(self.last.dpo), self.packets, self.bytes);
-        (self.packets, self.bytes) = (0, 0);
+    fn look_ahead(&mut self, fib: &Snapshot<A>, vector: &mut Vector<'_>) {
+        let mut destinations = [A::UNSPECIFIED; AHEAD];
+        let room = &mut destinations[..A::TOGETHER.min(AHEAD)];
+        let mut places = room.iter_mut();
+        let read = vector.head(|packet| match (A::destination(packet.data()), places.as_slice().is_empty()) {
+            (Some(destination), false) => places.next().map(|place| *place = destination).is_some(),
+            _ => false,
+        });
+        fib.find_many(&destinations[..read], &mut self.ahead.entries[..read]);
+        (self.ahead.at, self.ahead.end) = (0, read);
     }
-}
 
-/// What the tables say of a destination.
-#[derive(Clone, Copy)]
-struct Found<A: Ip> {
-    destination: A::Word,
-    index: u32,
-    dpo: u32,
-    node: NodeId,
-    /// For packets that go nowhere.
-    why: Reason,
-}
-
-impl<A: Ip> Found<A> {
-    /// Before the first packet.
-    const NOTHING: Self = Found { destination: A::NOTHING, index: 0, dpo: 0, node: NodeId(0), why: Reason::NONE };
-
+    /// Sends packets on as long as they go to this node; gives how many.
     #[inline(always)]
-    fn new(cx: &Cx<'_, '_, Lookup<A>>, destination: A) -> Self {
+    fn go_on(&mut self, cx: &Cx<'_, '_, Self>, mut vector: Vector<'_>, node: NodeId) -> usize {
         let fib = A::fib(cx.tables);
-        let entry = fib.find(destination);
-        let forward = fib.forward(entry);
-        let why = match forward.kind {
-            ForwardKind::Drop => cx.reason(Error::NoRoute),
-            ForwardKind::DropRoute => cx.reason(Error::DropRoute),
-            _ => Reason::NONE,
+        let (forwards, count) = (fib.forwards(), fib.counting(cx.worker()));
+        let send = |packet: &mut Packet<'_>, entry: ForwardIndex| {
+            let forward = forwards(entry);
+            let same = forward.node == node;
+            if same {
+                note(packet, entry, forward);
+                count(entry, 1, packet.len() as u64);
+            }
+            same
         };
-        Found { destination: destination.word(), index: forward.index, dpo: entry.0, node: forward.node, why }
+        if A::TOGETHER == 1 {
+            return vector.head(|packet| {
+                A::destination(packet.data()).is_some_and(|destination| send(packet, fib.find(destination)))
+            });
+        }
+        let mut done = 0;
+        while done < vector.len() {
+            let mut rest = vector.rest(done);
+            if self.ahead.is_empty() {
+                self.look_ahead(fib, &mut rest);
+            }
+            let sent = rest.head_with(self.ahead.entries(), |packet, entry| send(packet, entry));
+            self.ahead.at += sent;
+            done += sent;
+            if sent == 0 || !self.ahead.is_empty() {
+                break;
+            }
+        }
+        done
+    }
+}
+
+/// Puts into a packet what was found for it.
+#[inline(always)]
+fn note(packet: &mut Packet<'_>, entry: ForwardIndex, forward: Forward) {
+    let meta = packet.meta_mut();
+    (meta.forward, meta.dpo) = (forward.index, entry.0);
+}
+
+/// Entries at most that are looked up ahead.
+const AHEAD: usize = 16;
+
+/// Packets of one destination that make it worth while to look for more of them.
+const RUN: usize = 4;
+
+/// What was found for the packets that come next. None of it is left after the vector.
+#[derive(Default)]
+struct Ahead {
+    entries: [ForwardIndex; AHEAD],
+    at: usize,
+    end: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.at >= self.end
     }
 
     #[inline(always)]
-    fn note_in(&self, packet: &mut Packet<'_>) {
-        let meta = packet.meta_mut();
-        (meta.forward, meta.dpo) = (self.index, self.dpo);
-        packet.note(self.why);
+    fn entries(&self) -> &[ForwardIndex] {
+        self.entries.get(self.at..self.end).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Option<ForwardIndex> {
+        let entry = self.entries().first().copied();
+        self.at += 1;
+        entry
     }
 }
 
@@ -133,15 +177,22 @@ impl<A: Ip> PacketNode for Lookup<A> {
     type Staged = ();
     type Trace = LookupTrace;
 
-    /// The packets for one destination, as a balancer's mostly are.
+    /// The packets for one destination, as a balancer's mostly are, or for many behind the same node.
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, Next<A>) {
+        let fib = A::fib(cx.tables);
+        if let Some(entry) = self.ahead.entries().first() {
+            let forward = fib.forward(*entry);
+            // Packets that go nowhere are dropped one by one.
+            let done = if forward.is_drop() { 0 } else { self.go_on(cx, vector.rest(0), forward.node) };
+            return (done, Next::To(forward.node));
+        }
         let Some(first) = A::destination(vector.packet(0).data()) else { return (0, Next::Drop) };
-        self.settle(cx);
-        let found = Found::new(cx, first);
-        if found.why != Reason::NONE {
-            // Packets that go nowhere, one by one.
-            self.last = found;
+        let entry = fib.find(first);
+        let forward = fib.forward(entry);
+        if forward.is_drop() {
+            self.ahead.entries[0] = entry;
+            (self.ahead.at, self.ahead.end) = (0, 1);
             return (0, Next::Drop);
         }
         // 32 bits are enough for a vector, and adding the packet's length in two parts is two instructions.
@@ -149,14 +200,14 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let same = vector.head(|packet| {
             let same = A::destination(packet.data()) == Some(first);
             if same {
-                let meta = packet.meta_mut();
-                (meta.forward, meta.dpo) = (found.index, found.dpo);
+                note(packet, entry, forward);
                 bytes = bytes.wrapping_add(packet.len() as u32);
             }
             same
         });
-        (self.last, self.packets, self.bytes) = (found, same as u64, bytes.into());
-        (same, Next::To(found.node))
+        fib.count(cx.worker(), entry, same as u64, bytes.into());
+        let more = if same < RUN && same < vector.len() { self.go_on(cx, vector.rest(same), forward.node) } else { 0 };
+        (same + more, Next::To(forward.node))
     }
 
     #[inline(always)]
@@ -164,20 +215,22 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let Some(destination) = A::destination(packet.data()) else {
             return cx.drop(packet, Error::Short);
         };
-        if destination.word() != self.last.destination {
-            self.settle(cx);
-            self.last = Found::new(cx, destination);
+        let fib = A::fib(cx.tables);
+        let entry = self.ahead.take().unwrap_or_else(|| fib.find(destination));
+        let forward = fib.forward(entry);
+        note(packet, entry, forward);
+        match forward.kind {
+            ForwardKind::Drop => cx.blame(packet, Error::NoRoute),
+            ForwardKind::DropRoute => cx.blame(packet, Error::DropRoute),
+            _ => {}
         }
-        self.last.note_in(packet);
-        self.packets += 1;
-        self.bytes += packet.len() as u64;
-        Next::To(self.last.node)
+        fib.count(cx.worker(), entry, 1, packet.len() as u64);
+        Next::To(forward.node)
     }
 
     #[inline(always)]
-    fn end(&mut self, cx: &mut Cx<'_, '_, Self>, _: usize) {
-        self.settle(cx);
-        self.last = Found::NOTHING;
+    fn end(&mut self, _: &mut Cx<'_, '_, Self>, _: usize) {
+        (self.ahead.at, self.ahead.end) = (0, 0);
     }
 
     fn trace(&self, _: &Scope<'_, (), ()>, packet: &Packet<'_>, (): ()) -> LookupTrace {

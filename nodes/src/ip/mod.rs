@@ -31,10 +31,6 @@ pub trait Ip: Family {
     const ICMP_ERROR: &'static str;
     /// The node that tells of packets to us of which pieces are missing.
     const EXPIRED: &'static str;
-    /// A destination as the look-up compares it with the one before.
-    type Word: Copy + PartialEq + Send;
-    /// Not the destination of any packet.
-    const NOTHING: Self::Word;
 
     /// Its forwarding.
     fn fib(tables: &Tables) -> &Snapshot<Self>;
@@ -42,8 +38,6 @@ pub trait Ip: Family {
     fn connected(tables: &Tables) -> &Connected<Self>;
     /// The destination of a packet that begins with the family's header.
     fn destination(bytes: &[u8]) -> Option<Self>;
-    /// The destination for comparing.
-    fn word(self) -> Self::Word;
     /// The hash that spreads flows over several paths.
     fn flow_hash(bytes: &[u8]) -> u32;
     /// Whether the address is one of ours.
@@ -60,9 +54,6 @@ impl Ip for Ipv4Addr {
     const RECEIVE: &'static str = "ip4-receive";
     const ICMP_ERROR: &'static str = "ip4-icmp-error";
     const EXPIRED: &'static str = "ip4-full-reassembly-expired";
-    /// As it stands in the packet, in more bits than it has.
-    type Word = u64;
-    const NOTHING: u64 = u64::MAX;
 
     #[inline(always)]
     fn fib(tables: &Tables) -> &Snapshot<Self> {
@@ -76,11 +67,6 @@ impl Ip for Ipv4Addr {
     #[inline(always)]
     fn destination(bytes: &[u8]) -> Option<Self> {
         ip4::destination(bytes).map(Ipv4Addr::from)
-    }
-
-    #[inline(always)]
-    fn word(self) -> u64 {
-        u32::from_ne_bytes(self.octets()).into()
     }
 
     fn flow_hash(bytes: &[u8]) -> u32 {
@@ -107,8 +93,6 @@ impl Ip for Ipv6Addr {
     const RECEIVE: &'static str = "ip6-receive";
     const ICMP_ERROR: &'static str = "ip6-icmp-error";
     const EXPIRED: &'static str = "ip6-full-reassembly-expired";
-    type Word = Option<Ipv6Addr>;
-    const NOTHING: Option<Ipv6Addr> = None;
 
     #[inline(always)]
     fn fib(tables: &Tables) -> &Snapshot<Self> {
@@ -122,11 +106,6 @@ impl Ip for Ipv6Addr {
     #[inline(always)]
     fn destination(bytes: &[u8]) -> Option<Self> {
         Ip6Header::ref_from_prefix(bytes).ok().map(|(header, _)| header.destination_address())
-    }
-
-    #[inline(always)]
-    fn word(self) -> Option<Ipv6Addr> {
-        Some(self)
     }
 
     fn flow_hash(bytes: &[u8]) -> u32 {

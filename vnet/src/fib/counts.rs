@@ -32,12 +32,20 @@ pub(super) struct Counters {
 impl Counters {
     /// Adds to what `worker` has sent by an entry; only that worker may call this.
     #[inline(always)]
-    pub(super) fn add(&self, worker: usize, entry: ForwardIndex, packets: u64, bytes: u64) {
-        let index = entry.index();
-        let chunk = self.chunks.get(index / CHUNK);
-        if let Some(counter) = chunk.and_then(|chunk| chunk.get(worker * CHUNK + index % CHUNK)) {
-            counter.add(packets, bytes);
+    pub(super) fn counting(&self, worker: usize) -> impl Fn(ForwardIndex, u64, u64) + Copy {
+        let (chunks, own) = (&self.chunks[..], worker * CHUNK);
+        move |entry, packets, bytes| {
+            let index = entry.index();
+            let chunk = chunks.get(index / CHUNK);
+            if let Some(counter) = chunk.and_then(|chunk| chunk.get(own + index % CHUNK)) {
+                counter.add(packets, bytes);
+            }
         }
+    }
+
+    #[cfg(test)]
+    fn add(&self, worker: usize, entry: ForwardIndex, packets: u64, bytes: u64) {
+        self.counting(worker)(entry, packets, bytes);
     }
 
     /// What all workers have sent by an entry since there are counters for it.

@@ -19,6 +19,7 @@ mod error;
 mod format;
 mod forward;
 mod interface;
+mod paged;
 mod path;
 mod resolve;
 mod rib;

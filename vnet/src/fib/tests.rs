@@ -5,6 +5,7 @@ mod model;
 mod routes;
 mod scale;
 mod texts;
+mod trie6;
 
 use std::net::Ipv4Addr;
 
@@ -26,6 +27,10 @@ const LO: IfIndex = IfIndex(4);
 const MAC: [u8; 6] = [0x2e, 0xf8, 0x32, 0x92, 0xa8, 0x32];
 
 fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+fn ip6(text: &str) -> std::net::Ipv6Addr {
     text.parse().unwrap()
 }
 

@@ -1,116 +1,182 @@
-//! Longest prefix match for IPv6: a trie that steps over six bits at a time and leaves out what has no branches.
+//! Longest prefix match for IPv6: a trie of cache lines below a table of the first 24 bits.
 //!
 //! The blocks of IPv4's trie would not do: 128 bits are 14 levels of them, and routes far from each other, which is the rule
-//! in so large a space, would each need a kilobyte per level. Here a node stands only where prefixes end or part, so that
-//! memory and depth depend on how many routes there are and not on how long they are: a million take about four
-//! steps. Nothing is painted over, so a change touches the nodes on the way to its prefix and no others; versions share
-//! all the rest.
+//! in so large a space, would each need a kilobyte per level. Here a look-up reads one cache line per level, and there
+//! are no more levels than routes ask for: three prefixes share a line, and a node, which steps over six bits at a
+//! time, stands only where more of them part. Nothing is painted over, so a change touches the lines on the way to its
+//! prefix and no others; versions share all the rest.
+//!
+//! The lines have numbers instead of pointers, which lets those of one node stand together, and lets a version share
+//! whole pages of them. Prefixes that are shorter than 24 bits, few as they are, stand in a trie of their own, which is
+//! asked where the other one knows nothing.
+
+mod change;
+mod line;
+mod room;
 
 use std::net::Ipv6Addr;
-use std::sync::Arc;
 
-use smallvec::SmallVec;
-
+use self::change::Change;
+use self::line::{Best, Leaf, Line, Words};
+use self::room::{PAGE, Room};
 use super::address::{Prefix, PrefixTrie};
+use super::paged::Paged;
 use crate::ids::ForwardIndex;
 
-/// Bits that a node looks at.
-const STRIDE: u8 = 6;
+/// Bits that lead to a slot.
+const SLOT_BITS: u8 = 24;
+/// Slots in a page: 2 KB.
+const SLOTS: usize = 512;
+/// Look-ups that go in step with one another, so that each waits for memory while the others do, too.
+pub(super) const TOGETHER: usize = 16;
 
 /// The trie as workers read it.
 #[derive(Clone, Debug)]
 pub struct Fib6 {
-    root: Arc<Node>,
-}
-
-/// The prefixes of [`depth`](Node::depth) to `depth + 5` bits that begin with the same `depth` bits, and the way to longer
-/// ones.
-///
-/// Both lists are dense: an entry's place is the number of bits set below its own.
-#[derive(Clone, Debug, Default)]
-struct Node {
-    /// The first `depth` bits of all addresses here; the others are 0.
-    bits: u128,
-    /// Bit `1 << n | p`: there is a prefix of `depth + n` bits, of which the last `n` are `p`.
-    ends: u64,
-    /// Bit `p`: longer prefixes go on with the six bits `p`.
-    branches: u64,
-    /// A multiple of [`STRIDE`].
-    depth: u8,
-    forwards: SmallVec<[ForwardIndex; 3]>,
-    nodes: Vec<Arc<Node>>,
+    /// By the first bits of an address, the line in which prefixes that have at least those begin; 0: there are none.
+    slots: Paged<u32, SLOTS, 128>,
+    lines: Paged<Line, PAGE, 32>,
+    /// The line in which shorter ones begin; 0: there are none.
+    short: u32,
+    /// The entry of the prefix of no bits.
+    default: ForwardIndex,
 }
 
 impl Fib6 {
     /// The entry of the longest prefix that has `address`.
     #[inline]
     pub fn lookup(&self, address: u128) -> ForwardIndex {
-        let mut node = &*self.root;
-        let mut best = ForwardIndex(0);
-        loop {
-            // Bits that were stepped over may differ.
-            if (address ^ node.bits) & top(node.depth) != 0 {
-                return best;
-            }
-            let step = step(address, node.depth);
-            let covers = node.ends & COVERS[step];
-            if covers != 0 {
-                // The longest prefix has the highest bit.
-                let longest = 63 - covers.leading_zeros();
-                best = node.forwards[place(node.ends, longest)];
-            }
-            if node.branches & (1 << step) == 0 {
-                return best;
-            }
-            node = &node.nodes[place(node.branches, step as u32)];
+        match self.walk(self.slot(address), address) {
+            Some(entry) => entry,
+            None => self.lookup_short(address),
         }
+    }
+
+    /// The entries of as many addresses, in less time than one by one.
+    pub fn lookup_many(&self, addresses: &[Ipv6Addr], entries: &mut [ForwardIndex]) {
+        for (addresses, entries) in addresses.chunks(TOGETHER).zip(entries.chunks_mut(TOGETHER)) {
+            self.lookup_together(addresses, entries);
+        }
+    }
+
+    /// [`TOGETHER`] at most.
+    #[inline(always)]
+    fn lookup_together(&self, addresses: &[Ipv6Addr], entries: &mut [ForwardIndex]) {
+        let mut words = [Words::default(); TOGETHER];
+        let mut lines = [self.lines.get(0); TOGETHER];
+        let mut best = [Best::NONE; TOGETHER];
+        // Those on their way, those of them that are at a node, and those that have come to where the trie ends.
+        let (mut going, mut nodes, mut last) = (List::default(), List::default(), List::default());
+        for (i, address) in addresses.iter().take(TOGETHER).enumerate() {
+            words[i] = Words::of(address.to_bits());
+            let line = self.slot(address.to_bits());
+            lines[i] = self.lines.get(line);
+            crate::mem::prefetch(lines[i]);
+            going.push_if(line != 0, i);
+        }
+        while going.len > 0 {
+            nodes.len = 0;
+            for i in going.iter() {
+                let is_few = lines[i].is_few();
+                last.push_if(is_few, i);
+                nodes.push_if(!is_few, i);
+            }
+            going.len = 0;
+            for i in nodes.iter() {
+                let line;
+                (line, best[i]) = lines[i].step(&words[i], best[i]);
+                lines[i] = self.lines.get(line);
+                crate::mem::prefetch(lines[i]);
+                going.push_if(line != 0, i);
+            }
+        }
+        for i in last.iter() {
+            best[i] = lines[i].last(&words[i], best[i]);
+        }
+        for ((entry, best), address) in entries.iter_mut().zip(best).zip(addresses) {
+            *entry = match self.entry(best) {
+                Some(entry) => entry,
+                None => self.lookup_short(address.to_bits()),
+            };
+        }
+    }
+
+    /// What no longer prefix has.
+    fn lookup_short(&self, address: u128) -> ForwardIndex {
+        self.walk(self.short, address).unwrap_or(self.default)
+    }
+
+    #[inline(always)]
+    fn slot(&self, address: u128) -> u32 {
+        *self.slots.get(slot_of(address))
+    }
+
+    /// Goes from line to line, as far as there are any.
+    #[inline(always)]
+    fn walk(&self, mut line: u32, address: u128) -> Option<ForwardIndex> {
+        let words = Words::of(address);
+        let mut best = Best::NONE;
+        while line != 0 {
+            let here = self.lines.get(line);
+            if here.is_few() {
+                best = here.last(&words, best);
+                break;
+            }
+            (line, best) = here.step(&words, best);
+        }
+        self.entry(best)
+    }
+
+    #[inline(always)]
+    fn entry(&self, best: Best) -> Option<ForwardIndex> {
+        best.entry(|line| self.lines.get(line)).map(ForwardIndex)
     }
 }
 
-/// For the next six bits of an address: the bits of [`Node::ends`] of all prefixes that have it.
-const COVERS: [u64; 64] = {
-    let mut covers = [0; 64];
-    let mut step = 0;
-    while step < 64 {
-        let mut len = 0;
-        while len < STRIDE {
-            covers[step] |= 1 << (1 << len | step >> (STRIDE - len));
-            len += 1;
-        }
-        step += 1;
+/// Which of some look-ups.
+#[derive(Default)]
+struct List {
+    places: [u8; TOGETHER],
+    len: usize,
+}
+
+impl List {
+    /// Without a branch, since it cannot be foreseen.
+    #[inline(always)]
+    fn push_if(&mut self, really: bool, place: usize) {
+        self.places[self.len % TOGETHER] = place as u8;
+        self.len += usize::from(really);
     }
-    covers
-};
 
-/// How many bits of a set stand below one.
-#[inline(always)]
-fn place(set: u64, bit: u32) -> usize {
-    (set & ((1 << bit) - 1)).count_ones() as usize
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().take(self.len).map(|place| usize::from(*place) % TOGETHER)
+    }
 }
 
-/// A mask of the first `len` bits.
-#[inline(always)]
-fn top(len: u8) -> u128 {
-    !u128::MAX.checked_shr(u32::from(len)).unwrap_or(0)
+#[cfg(test)]
+impl Fib6 {
+    /// Pages that only one of two versions has.
+    pub(super) fn pages_apart(&self, other: &Fib6) -> usize {
+        self.lines.apart(&other.lines) + self.slots.apart(&other.slots)
+    }
 }
 
-/// The six bits of an address behind the first `depth`, with zeros behind the last.
-#[inline(always)]
-fn step(address: u128, depth: u8) -> usize {
-    ((address << depth) >> (128 - STRIDE)) as usize
+fn slot_of(address: u128) -> u32 {
+    (address >> (128 - SLOT_BITS)) as u32
 }
 
 /// The trie as the control side writes it.
 #[derive(Debug)]
 pub struct Trie6 {
     fib: Fib6,
+    room: Room,
 }
 
 impl Default for Trie6 {
     fn default() -> Self {
-        // The default route is always there.
-        let root = Node { ends: 1 << 1, forwards: [ForwardIndex(0)].into_iter().collect(), ..Node::default() };
-        Trie6 { fib: Fib6 { root: Arc::new(root) } }
+        let (slots, lines) = (Paged::new(0), Paged::new(Line::Free));
+        Trie6 { fib: Fib6 { slots, lines, short: 0, default: ForwardIndex(0) }, room: Room::new() }
     }
 }
 
@@ -118,14 +184,21 @@ impl PrefixTrie<Ipv6Addr> for Trie6 {
     type Lookup = Fib6;
 
     fn insert(&mut self, prefix: Prefix<Ipv6Addr>, forward: ForwardIndex) {
-        Arc::make_mut(&mut self.fib.root).insert(prefix.address().to_bits(), prefix.len(), forward);
+        let leaf = Leaf { bits: prefix.address().to_bits(), len: prefix.len(), entry: forward.0 };
+        if leaf.len == 0 {
+            self.fib.default = forward;
+        } else {
+            self.change(leaf.bits, leaf.len, |mut change, root| change.put(root, leaf));
+        }
     }
 
     fn remove(&mut self, prefix: Prefix<Ipv6Addr>, cover: ForwardIndex, _: u8) {
-        if prefix.len() == 0 {
-            return self.insert(prefix, cover);
+        let (bits, len) = (prefix.address().to_bits(), prefix.len());
+        if len == 0 {
+            self.fib.default = cover;
+        } else {
+            self.change(bits, len, |mut change, root| change.take_away(root, bits, len));
         }
-        Arc::make_mut(&mut self.fib.root).remove(prefix.address().to_bits(), prefix.len());
     }
 
     fn get(&self, address: Ipv6Addr) -> ForwardIndex {
@@ -140,117 +213,41 @@ impl PrefixTrie<Ipv6Addr> for Trie6 {
     fn find(lookup: &Fib6, address: Ipv6Addr) -> ForwardIndex {
         lookup.lookup(address.to_bits())
     }
+
+    fn find_many(lookup: &Fib6, addresses: &[Ipv6Addr], entries: &mut [ForwardIndex]) {
+        lookup.lookup_many(addresses, entries);
+    }
 }
 
 impl Trie6 {
-    /// Nodes in use.
-    pub fn nodes(&self) -> usize {
-        fn count(node: &Node) -> usize {
-            1 + node.nodes.iter().map(|node| count(node)).sum::<usize>()
-        }
-        count(&self.fib.root)
-    }
-}
-
-impl Node {
-    /// A node for one prefix.
-    fn of(bits: u128, len: u8, forward: ForwardIndex) -> Node {
-        let mut node = Node { bits: bits & top(depth_of(len)), depth: depth_of(len), ..Node::default() };
-        node.end(bits, len, forward);
-        node
+    /// Lines of 64 bytes in use, the slots not counted.
+    pub fn lines(&self) -> usize {
+        self.room.lines()
     }
 
-    /// Puts a prefix that ends in this node.
-    fn end(&mut self, bits: u128, len: u8, forward: ForwardIndex) {
-        let bit = end_bit(bits, len);
-        let at = place(self.ends, bit);
-        if self.ends & (1 << bit) != 0 {
-            self.forwards[at] = forward;
-        } else {
-            self.ends |= 1 << bit;
-            self.forwards.insert(at, forward);
-        }
+    /// Pages that take up memory.
+    #[cfg(test)]
+    pub(super) fn pages(&self) -> usize {
+        self.fib.lines.made() + self.fib.slots.made()
     }
 
-    /// Puts a prefix that begins with this node's bits and is at least as long.
-    fn insert(&mut self, bits: u128, len: u8, forward: ForwardIndex) {
-        if len < self.depth + STRIDE {
-            return self.end(bits, len, forward);
-        }
-        let step = step(bits, self.depth) as u32;
-        let at = place(self.branches, step);
-        if self.branches & (1 << step) == 0 {
-            self.branches |= 1 << step;
-            self.nodes.insert(at, Arc::new(Node::of(bits, len, forward)));
+    /// Changes what is below the root for prefixes of this length.
+    fn change(&mut self, bits: u128, len: u8, change: impl FnOnce(Change<'_>, u32) -> u32) {
+        let Trie6 { fib, room } = self;
+        if len < SLOT_BITS {
+            let root = fib.short;
+            fib.short = change(Change { fib, room }, root);
             return;
         }
-        let child = Arc::make_mut(&mut self.nodes[at]);
-        let common = depth_of((bits ^ child.bits).leading_zeros().min(u32::from(len)) as u8);
-        if common < child.depth {
-            // They part before the child: a node goes in between.
-            let between = Node { bits: bits & top(common), depth: common, ..Node::default() };
-            let child = std::mem::replace(child, between);
-            self.adopt(at, child);
-        }
-        Arc::make_mut(&mut self.nodes[at]).insert(bits, len, forward);
-    }
-
-    /// Hangs a node below the child at place `at`.
-    fn adopt(&mut self, at: usize, node: Node) {
-        let parent = Arc::make_mut(&mut self.nodes[at]);
-        parent.branches |= 1 << step(node.bits, parent.depth);
-        parent.nodes.push(Arc::new(node));
-    }
-
-    /// Takes a prefix away, if it is there, and nodes that nothing needs any more.
-    fn remove(&mut self, bits: u128, len: u8) {
-        if len < self.depth + STRIDE {
-            let bit = end_bit(bits, len);
-            if self.ends & (1 << bit) != 0 {
-                self.forwards.remove(place(self.ends, bit));
-                self.ends &= !(1 << bit);
-                self.forwards.shrink_to_fit();
-            }
+        let slot = slot_of(bits);
+        let before = *fib.slots.get(slot);
+        let root = change(Change { fib, room }, before);
+        if root == before {
             return;
         }
-        let step = step(bits, self.depth) as u32;
-        let at = place(self.branches, step);
-        if self.branches & (1 << step) == 0 {
-            return;
-        }
-        let child = &self.nodes[at];
-        if child.depth > len || (bits ^ child.bits) & top(child.depth) != 0 {
-            return;
-        }
-        let child = Arc::make_mut(&mut self.nodes[at]);
-        child.remove(bits, len);
-        if child.ends != 0 {
-            return;
-        }
-        match child.nodes.len() {
-            0 => {
-                self.nodes.remove(at);
-                self.branches &= !(1 << step);
-                self.nodes.shrink_to_fit();
-            }
-            1 => {
-                if let Some(only) = child.nodes.pop() {
-                    self.nodes[at] = only;
-                }
-            }
-            _ => {}
+        *fib.slots.slot(slot) = root;
+        if root == 0 && fib.slots.page(slot).iter().all(|root| *root == 0) {
+            fib.slots.give_back(slot);
         }
     }
-}
-
-/// Of the node in which a prefix of `len` bits ends.
-fn depth_of(len: u8) -> u8 {
-    len / STRIDE * STRIDE
-}
-
-/// The bit of [`Node::ends`] for a prefix, in the node in which it ends.
-fn end_bit(bits: u128, len: u8) -> u32 {
-    let inside = len % STRIDE;
-    let last = (bits << depth_of(len)).checked_shr(128 - u32::from(inside)).unwrap_or(0) as u32;
-    1 << inside | last
 }

@@ -28,7 +28,8 @@ pub trait SinkNode: Send + Sized + 'static {
 /// Packets: a frame's, or those at its end.
 pub struct Vector<'v> {
     pub(super) memory: &'v Memory,
-    /// One at least, [`VECTOR`] at most; fewer than there were once some are lent ([`SinkCx::lend`]).
+    /// One at least, [`VECTOR`] at most; fewer than there were once some are lent ([`SinkCx::lend`]) or left out
+    /// ([`Vector::rest`]).
     pub(super) buffers: &'v mut [Buffer],
 }
 
@@ -54,6 +55,13 @@ impl Vector<'_> {
     pub fn packets(&mut self) -> impl Iterator<Item = Packet<'_>> {
         let memory = self.memory;
         self.buffers.iter_mut().map(|buffer| memory.packet(buffer))
+    }
+
+    /// Those from this place on; none if it is the end.
+    #[inline(always)]
+    pub fn rest(&mut self, from: usize) -> Vector<'_> {
+        let from = from.min(self.buffers.len());
+        Vector { memory: self.memory, buffers: &mut self.buffers[from..] }
     }
 
     /// Hands out the packets in order for as long as they are `taken`; gives how many were.

@@ -1,104 +1,11 @@
-//! IPv6: the trie against the obvious list of prefixes, and the table's own parts where the family matters.
+//! IPv6: the table's own parts where the family matters.
 
-use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use proptest::prelude::*;
-
 use super::*;
-use crate::fib::address::PrefixTrie;
-use crate::ids::ForwardIndex;
-
-type Model = BTreeMap<Prefix<Ipv6Addr>, u32>;
-
-fn ip6(text: &str) -> Ipv6Addr {
-    text.parse().unwrap()
-}
 
 fn net6(text: &str) -> Prefix<Ipv6Addr> {
     text.parse().unwrap()
-}
-
-/// Prefixes that meet: few distinct bits, all lengths.
-fn prefix() -> impl Strategy<Value = Prefix<Ipv6Addr>> {
-    let part = || prop_oneof![3 => Just(0u16), 1 => Just(1), 1 => Just(0x8000), 1 => Just(0xffff)];
-    let parts = prop::array::uniform8(part());
-    let len = prop_oneof![3 => 0..=128u8, 1 => Just(0), 1 => Just(48), 1 => Just(64), 1 => 126..=128u8];
-    (parts, len).prop_map(|(parts, len)| Prefix::new(Ipv6Addr::from(parts), len).unwrap())
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Put(Prefix<Ipv6Addr>, u32),
-    Take(usize),
-    TakeUnknown(Prefix<Ipv6Addr>),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    prop_oneof![
-        6 => (prefix(), 1..1000u32).prop_map(|(p, f)| Change::Put(p, f)),
-        4 => any::<usize>().prop_map(Change::Take),
-        1 => prefix().prop_map(Change::TakeUnknown),
-    ]
-}
-
-fn best(model: &Model, address: Ipv6Addr) -> u32 {
-    let covers = model.iter().filter(|(p, _)| p.contains(address));
-    covers.max_by_key(|(p, _)| p.len()).map_or(0, |(_, &f)| f)
-}
-
-fn remove(trie: &mut Trie6, model: &mut Model, prefix: Prefix<Ipv6Addr>) {
-    model.remove(&prefix);
-    let covers = model.iter().filter(|(p, _)| p.contains(prefix.address()) && p.len() < prefix.len());
-    let (f, len) = covers.max_by_key(|(p, _)| p.len()).map_or((0, 0), |(p, &f)| (f, p.len()));
-    trie.remove(prefix, ForwardIndex(f), len);
-}
-
-/// Addresses at and beside the edges of all prefixes.
-fn probes(model: &Model) -> Vec<Ipv6Addr> {
-    let edges = model.keys().flat_map(|p| [p.address().to_bits(), p.last().to_bits()]);
-    let around = edges.flat_map(|e| [e.wrapping_sub(1), e, e.wrapping_add(1), e ^ 1 << 64]);
-    around.chain([0, !0, 0x2001 << 112]).map(Ipv6Addr::from_bits).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_trie_is_longest_prefix_match(changes in prop::collection::vec(change(), 1..80)) {
-        let mut trie = Trie6::default();
-        let mut model = Model::new();
-        let mut kept = Vec::new();
-        for (i, change) in changes.iter().enumerate() {
-            match *change {
-                Change::Put(p, f) => {
-                    trie.insert(p, ForwardIndex(f));
-                    model.insert(p, f);
-                }
-                Change::Take(n) if !model.is_empty() => {
-                    let p = *model.keys().nth(n % model.len()).unwrap();
-                    remove(&mut trie, &mut model, p);
-                }
-                Change::TakeUnknown(p) if !model.contains_key(&p) => remove(&mut trie, &mut model, p),
-                Change::Take(_) | Change::TakeUnknown(_) => {}
-            }
-            if i % 16 == 0 {
-                kept.push((trie.publish(), model.clone()));
-            }
-        }
-        kept.push((trie.publish(), model.clone()));
-        // Every version answers as it did when it was published.
-        for (version, model) in &kept {
-            for address in probes(model) {
-                prop_assert_eq!(version.lookup(address.to_bits()).0, best(model, address), "{}", address);
-            }
-        }
-        prop_assert!(trie.nodes() <= 2 * model.len() + 1, "nodes stand where prefixes end or part");
-        while let Some(p) = model.keys().next().copied() {
-            remove(&mut trie, &mut model, p);
-        }
-        prop_assert_eq!(trie.nodes(), 1, "an empty trie has its root alone");
-    }
 }
 
 /// host-l0 2001:db8:1::1/64, host-l1 2001:db8:2::1/64.
@@ -162,7 +69,7 @@ fn link_local_addresses_are_of_their_links() {
     assert!(overlap.contains("conflicts with 2001:db8:1::1/64 for interface host-l0"), "{overlap}");
     rib.del_interface_address(L0, ip6("2001:db8:1::1"), 64).unwrap();
     rib.del_interface_address(L1, ip6("2001:db8:2::1"), 64).unwrap();
-    assert_eq!(rib.trie.nodes(), Rib6::new(NODES).trie.nodes());
+    assert_eq!(rib.trie.lines(), Rib6::new(NODES).trie.lines());
 }
 
 /// Debug builds do with fewer.
@@ -171,7 +78,7 @@ const MANY: u32 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 #[test]
 fn many_routes_far_from_each_other() {
     let mut rib = rib6();
-    let nodes = rib.trie.nodes();
+    let lines = rib.trie.lines();
     // Golden ratio: far from each other in the first 32 of their 48 bits and in the rest.
     let spread = |i: u32| (u128::from(i.wrapping_mul(0x9e37_79b1)) << 16 | u128::from(i & 0xffff)) << 77;
     let route = |i: u32| Prefix::new(Ipv6Addr::from_bits(0x2000 << 112 | spread(i)), 51).unwrap();
@@ -181,7 +88,7 @@ fn many_routes_far_from_each_other() {
         rib.add_route(Source::Cli, route(i), path).unwrap();
     }
     let full = rib.publish();
-    println!("{MANY} routes, {} nodes, added and published in {:?}", rib.trie.nodes(), started.elapsed());
+    println!("{MANY} routes, {} lines, added and published in {:?}", rib.trie.lines(), started.elapsed());
     let started = std::time::Instant::now();
     for i in 0..1000 {
         rib.add_route(Source::Api, route(i * 7), Path::via(ip6("2001:db8:2::2"), Some(L1))).unwrap();
@@ -197,5 +104,5 @@ fn many_routes_far_from_each_other() {
     for i in 0..MANY {
         rib.del_prefix(Source::Cli, route(i)).unwrap();
     }
-    assert_eq!(rib.trie.nodes(), nodes);
+    assert_eq!(rib.trie.lines(), lines);
 }
