@@ -41,10 +41,7 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     /// comparison more.
     #[inline(always)]
     pub fn get_or<'a>(&'a self, index: usize, other: &'a T) -> &'a T {
-        match self.chunks.get(index / N) {
-            Some(chunk) => &chunk[index % N],
-            None => other,
-        }
+        self.view().get_or(index, other)
     }
 
     /// The place of `index`; chunks up to it are made, full of `fill`, which is the same at every call.
@@ -88,6 +85,15 @@ impl<'c, T, const N: usize> View<'c, T, N> {
     pub fn get(self, index: usize) -> Option<&'c T> {
         // The remainder is below N by construction: only the chunk is checked for.
         self.0.get(index / N).map(|chunk| &chunk[index % N])
+    }
+
+    /// The value at `index`, or `other` where there is no such chunk: see [`Chunked::get_or`].
+    #[inline(always)]
+    pub fn get_or(self, index: usize, other: &'c T) -> &'c T {
+        match self.0.get(index / N) {
+            Some(chunk) => &chunk[index % N],
+            None => other,
+        }
     }
 }
 

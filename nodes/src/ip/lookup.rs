@@ -74,7 +74,9 @@ impl<A: Ip> Lookup<A> {
     #[inline(always)]
     fn go_on(&mut self, cx: &Cx<'_, '_, Self>, mut vector: Vector<'_>, node: NodeId) -> usize {
         let fib = A::fib(cx.tables);
-        let (forwards, count) = (fib.forwards(), fib.counting(cx.worker()));
+        // An entry that there is not goes to another node than this one.
+        let none = Forward::drop(cx.number_of(Next::Drop));
+        let (forwards, count) = (fib.forwards(&none), fib.counting(cx.worker()));
         let send = |packet: &mut Packet<'_>, entry: ForwardIndex| {
             let forward = forwards(entry);
             let same = forward.node == node;
@@ -84,12 +86,19 @@ impl<A: Ip> Lookup<A> {
             }
             same
         };
-        if A::TOGETHER == 1 {
-            return vector.head(|packet| {
-                A::destination(packet.data()).is_some_and(|destination| send(packet, fib.find(destination)))
-            });
-        }
         let mut done = 0;
+        if A::TOGETHER == 1 {
+            for mut packet in vector.packets() {
+                let Some(destination) = A::destination(packet.data()) else { break };
+                let entry = fib.find(destination);
+                if !send(&mut packet, entry) {
+                    self.ahead.set(entry);
+                    break;
+                }
+                done += 1;
+            }
+            return done;
+        }
         while done < vector.len() {
             let mut rest = vector.rest(done);
             if self.ahead.is_empty() {
@@ -136,6 +145,12 @@ impl Ahead {
     #[inline(always)]
     fn entries(&self) -> &[ForwardIndex] {
         self.entries.get(self.at..self.end).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn set(&mut self, entry: ForwardIndex) {
+        self.entries[0] = entry;
+        (self.at, self.end) = (0, 1);
     }
 
     #[inline(always)]
@@ -191,8 +206,7 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let entry = fib.find(first);
         let forward = fib.forward(entry);
         if forward.is_drop() {
-            self.ahead.entries[0] = entry;
-            (self.ahead.at, self.ahead.end) = (0, 1);
+            self.ahead.set(entry);
             return (0, Next::Drop);
         }
         // 32 bits are enough for a vector, and adding the packet's length in two parts is two instructions.

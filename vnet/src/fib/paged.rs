@@ -6,7 +6,7 @@ type Page<T, const N: usize> = Arc<[T; N]>;
 
 /// An array in pages of `N`, `PAGES` of which are a book (both powers of two). A clone shares all of them; a write copies the page
 /// and the book it is in if, and only if, a clone still has them. So a version costs one pointer per book, and one that
-/// differs in a place a page and 64 pointers more, where [`Chunked`](super::chunked::Chunked) copies a pointer per
+/// differs in a place a page and a book's pointers more, where [`Chunked`](crate::chunked::Chunked) copies a pointer per
 /// chunk: that would be dearer than all else about a change where there are thousands.
 #[derive(Clone, Debug)]
 pub(super) struct Paged<T, const N: usize, const PAGES: usize> {

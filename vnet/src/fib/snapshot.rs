@@ -91,11 +91,11 @@ impl<A: Address> Snapshot<A> {
         self.forwards.get(index.index()).copied().unwrap_or(Forward::drop(self.drop))
     }
 
-    /// Gives what an entry says: for loops over packets.
+    /// Gives what an entry says: for loops over packets. `none` is for entries that there are not.
     #[inline(always)]
-    pub fn forwards(&self) -> impl Fn(ForwardIndex) -> Forward + Copy {
-        let (view, none) = (self.forwards.view(), Forward::drop(self.drop));
-        move |index| view.get(index.index()).copied().unwrap_or(none)
+    pub fn forwards<'s>(&'s self, none: &'s Forward) -> impl Fn(ForwardIndex) -> Forward + Copy {
+        let view = self.forwards.view();
+        move |index| *view.get_or(index.index(), none)
     }
 
     /// Counts what a worker sends by entries, as packets and bytes: for loops over packets. Only that worker may call it.

@@ -65,32 +65,31 @@ impl Fib6 {
         let mut words = [Words::default(); TOGETHER];
         let mut lines = [self.lines.get(0); TOGETHER];
         let mut best = [Best::NONE; TOGETHER];
-        // Those on their way, those of them that are at a node, and those that have come to where the trie ends.
-        let (mut going, mut nodes, mut last) = (List::default(), List::default(), List::default());
+        // Those on their way, and those that have come to where the trie ends.
+        let (mut going, mut last) = (Places(0), Places(0));
         for (i, address) in addresses.iter().take(TOGETHER).enumerate() {
             words[i] = Words::of(address.to_bits());
             let line = self.slot(address.to_bits());
             lines[i] = self.lines.get(line);
             crate::mem::prefetch(lines[i]);
-            going.push_if(line != 0, i);
+            going.put_if(line != 0, i);
         }
-        while going.len > 0 {
-            nodes.len = 0;
-            for i in going.iter() {
-                let is_few = lines[i].is_few();
-                last.push_if(is_few, i);
-                nodes.push_if(!is_few, i);
+        while going.0 != 0 {
+            let mut nodes = Places(0);
+            for i in going {
+                nodes.put_if(!lines[i].is_few(), i);
             }
-            going.len = 0;
-            for i in nodes.iter() {
+            last.0 |= going.0 ^ nodes.0;
+            going = Places(0);
+            for i in nodes {
                 let line;
                 (line, best[i]) = lines[i].step(&words[i], best[i]);
                 lines[i] = self.lines.get(line);
                 crate::mem::prefetch(lines[i]);
-                going.push_if(line != 0, i);
+                going.put_if(line != 0, i);
             }
         }
-        for i in last.iter() {
+        for i in last {
             best[i] = lines[i].last(&words[i], best[i]);
         }
         for ((entry, best), address) in entries.iter_mut().zip(best).zip(addresses) {
@@ -133,24 +132,25 @@ impl Fib6 {
     }
 }
 
-/// Which of some look-ups.
-#[derive(Default)]
-struct List {
-    places: [u8; TOGETHER],
-    len: usize,
+/// Which of [`TOGETHER`] look-ups: a bit for each, since which they are cannot be foreseen, and branches would guess.
+#[derive(Clone, Copy)]
+struct Places(u32);
+
+impl Places {
+    #[inline(always)]
+    fn put_if(&mut self, really: bool, place: usize) {
+        self.0 |= u32::from(really) << place;
+    }
 }
 
-impl List {
-    /// Without a branch, since it cannot be foreseen.
-    #[inline(always)]
-    fn push_if(&mut self, really: bool, place: usize) {
-        self.places[self.len % TOGETHER] = place as u8;
-        self.len += usize::from(really);
-    }
+impl Iterator for Places {
+    type Item = usize;
 
     #[inline(always)]
-    fn iter(&self) -> impl Iterator<Item = usize> {
-        self.places.iter().take(self.len).map(|place| usize::from(*place) % TOGETHER)
+    fn next(&mut self) -> Option<usize> {
+        let first = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (first < TOGETHER).then_some(first)
     }
 }
 
