@@ -29,7 +29,7 @@ mod tests;
 
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
 use bucket::{Seen, WAYS};
-pub use finder::Finder;
+pub use finder::{Finder, Known};
 pub use keys::{FlowHash, HashKeys, VipKeys};
 pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
@@ -190,7 +190,7 @@ impl FlowTable {
     /// As [`Finder::known`].
     #[inline(always)]
     pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
-        self.finder().known(hash, now)
+        self.finder().known(hash, now).map(|known| known.server)
     }
 
     /// The server of a flow that is known, and a note of a packet that says something about its connection. A flow that
@@ -222,6 +222,15 @@ impl FlowTable {
             && !bucket.is_over(way, now, &self.timeouts)
         {
             bucket.refresh(way, now, hash.bucket >> bits);
+        }
+    }
+
+    /// Notes whether packets of a flow go straight to this server, if that is what the present table says it has; see
+    /// [`Known::straight`]. With another server, or in another table, they do not until it is said again.
+    pub fn set_straight(&mut self, hash: FlowHash, server: ServerHandle, straight: bool) {
+        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
+        if let Some(way) = bucket.find(hash.identity).filter(|&way| bucket.server[way] == server) {
+            bucket.set_straight(way, straight);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::flow_table::{FlowTable, HashKeys};
 use crate::format::VipCounters;
 use crate::fragments::{Fragments, InPieces, Room};
 use crate::handle::{Live, ServerHandle};
-use crate::nat::{Session, Sessions, Usual};
+use crate::nat::{Session, Sessions, Shortage, Usual};
 use crate::node::fragments::Follow;
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
@@ -222,6 +222,8 @@ pub struct LbLocal {
     pub nat6: Sessions<FlowKey6>,
     /// Packets of NAT that found no source that their server does not see already.
     pub no_source: u64,
+    /// Servers for which there was none a short while ago.
+    pub shortage: Shortage,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -246,6 +248,7 @@ impl LbLocal {
             nat4: Sessions::with_capacity(0, keys.words()),
             nat6: Sessions::with_capacity(0, keys.words()),
             no_source: 0,
+            shortage: Shortage::default(),
             swept: 0,
             owed: 0,
             owed_places: 0,
@@ -322,16 +325,21 @@ impl LbLocal {
         let places = self.owed_places.min(PER_PASS * WAYS);
         self.owed_places -= places;
         let LbLocal { flows, nat4, nat6, .. } = self;
-        nat4.sweep(places, |session| is_alive(session, flows, now, live));
-        nat6.sweep(places, |session| is_alive(session, flows, now, live));
+        nat4.sweep(places, |session| stays(session, flows, now, live));
+        nat6.sweep(places, |session| stays(session, flows, now, live));
         self.owed > 0 || self.owed_places > 0 || self.flows.is_moving()
     }
 }
 
-/// Whether a session's flow is remembered, or its server's part of that.
-pub fn is_alive<K: Usual>(session: &Session<K>, flows: &FlowTable, now: u32, live: Live<'_>) -> bool {
+/// Whether a session's flow is remembered, or its server's part of that. If not, the session is to go.
+pub fn stays<K: Usual>(session: &Session<K>, flows: &mut FlowTable, now: u32, live: Live<'_>) -> bool {
     let known = |flow| flows.peek(flow, now, live) == Some(session.handle);
-    known(session.flow) || known(session.flow.with(session.handle))
+    let stays = known(session.flow) || known(session.flow.with(session.handle));
+    if !stays {
+        // What was silent for too long may not have been once timeouts are longer.
+        flows.set_straight(session.flow, session.handle, false);
+    }
+    stays
 }
 
 /// Sessions that there may be for each bucket of the flow table: as many as flows.

@@ -14,11 +14,11 @@ mod usual;
 
 use vnet::wire::{FlowKey4, FlowKey6};
 
-pub use pool::{Pick, PoolRange, pick};
+pub use pool::{FEW, Pick, PoolRange, Shortage, TRIES, pick};
 pub use quote::{Quoted, to_client, to_server};
 pub use sessions::{AT_ONCE, Followed, Sessions};
-pub use table::{Chain, Full, Session, Table};
-pub use translate::{Ends, SessionChange, Translated, translate, translate_ends};
+pub use table::{Chain, Direction, Full, Session, Table};
+pub use translate::{Ends, SessionChange, Translated, change_of_receiver, translate, translate_ends};
 pub use usual::{Standing, Usual};
 
 use crate::slot_hash::FlowWords;

@@ -26,7 +26,7 @@ use trace::{Record, Text};
 use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::config::{Encap, Family};
-use crate::flow_table::FlowHash;
+use crate::flow_table::{FlowHash, Known};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
@@ -210,7 +210,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     ) -> Option<Staged> {
         let words = words?;
         let number = packet.meta().forward;
-        let (vip, keys) = self.run.vip::<PORT>((scope.shared, scope.local), number, words.ports())?;
+        let (vip, keys) = self.run.vip::<PORT>((scope.shared, scope.local), number, words)?;
         // Where packets stay what they are, large segments are to be counted as what they become.
         let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
         if packet.meta().offload.intersects(unusual) {
@@ -328,7 +328,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
         let (now, local) = (cx.now().seconds, &mut *cx.local);
         let far = local.servers.len() > NEAR;
-        let others = if far { find::<true>(local, staged, now) } else { find::<false>(local, staged, now) };
+        let others = if far { find::<true, _>(local, staged, now) } else { find::<false, _>(local, staged, now) };
         let vips = &mut local.vips;
         // As packets of flows that are known; `rare::find` takes the others off again.
         let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip);
@@ -384,20 +384,39 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
 /// So many servers' lines are in a first-level cache, or soon are.
 const NEAR: usize = 256;
 
+/// What is staged of a packet, whose flow may be known.
+trait Seeking {
+    /// The flow.
+    fn flow(&mut self) -> &mut Staged;
+    /// Takes note of what is known of it.
+    fn found(&mut self, known: Option<Known>);
+}
+
+impl Seeking for Staged {
+    #[inline(always)]
+    fn flow(&mut self) -> &mut Staged {
+        self
+    }
+
+    #[inline(always)]
+    fn found(&mut self, known: Option<Known>) {
+        self.found = known.map_or(ServerHandle::NONE, |known| known.server).bits();
+    }
+}
+
 /// Finds the flows of a vector; gives how many packets have none. `FAR`: what is kept of their servers has a way to come, too.
 #[inline(always)]
-fn find<const FAR: bool>(local: &mut LbLocal, staged: &mut [Staged], now: u32) -> usize {
+fn find<const FAR: bool, S: Seeking>(local: &mut LbLocal, staged: &mut [S], now: u32) -> usize {
     let LbLocal { flows, servers, .. } = local;
     let (mut finder, mut others) = (flows.finder(), 0);
-    for staged in staged {
-        if staged.identity == 0 {
+    for one in staged {
+        let Staged { identity, found, .. } = *one.flow();
+        if identity == 0 {
             others += 1;
             continue;
         }
-        let hash = FlowHash { identity: staged.identity, bucket: staged.found };
-        let found = finder.known(hash, now).unwrap_or(ServerHandle::NONE);
-        staged.found = found.bits();
-        if FAR && let Some(own) = servers.get(found.slot()) {
+        one.found(finder.known(FlowHash { identity, bucket: found }, now));
+        if FAR && let Some(own) = servers.get(ServerHandle::from_bits(one.flow().found).slot()) {
             vnet::mem::prefetch(own);
         }
     }

@@ -2,17 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use vnet::wire::checksum::add16;
 use vnet::wire::ethernet;
 use vnet::wire::ip4::protocol;
 
 use crate::config::{Encap, Family};
+use crate::nat::SessionChange;
 
 /// IPv4 and what stands between it and the inner packet; or only an address and what goes with it.
 ///
 /// | encapsulation | bytes |
 /// |---|---|
 /// | gre4, ipip4, gue4 | an IPv4 header, and 4 bytes of GRE |
-/// | all others | the server's address (4 or 16 bytes), and from byte 16 on: port or DSCP (2), MAC (6) |
+/// | nat4, nat6 | the server's address (4 or 16 bytes), and from byte 16 on: port (2), what the change to address and port does to checksums (4), and whether that is known (1) |
+/// | all others | the same with port or DSCP (2), MAC (6) |
 ///
 /// IPv4 headers are as VPP sends them: identification 0, "don't fragment" clear, time to live 128. All but the type of
 /// service, the length and the checksum that depends on both are there beforehand. IPv6 headers are written from the address and the source
@@ -31,6 +34,9 @@ const IP4: usize = 20;
 /// Where the port or DSCP stands, and the MAC.
 const PORT: usize = 16;
 const MAC: usize = 18;
+/// Where NAT's change of checksums stands instead, and whether it does.
+const CHANGE: usize = MAC;
+const HAS_CHANGE: usize = CHANGE + 4;
 
 impl Outer {
     /// What stands for none.
@@ -83,7 +89,7 @@ impl Outer {
         bytes[12..16].copy_from_slice(&source.octets());
         bytes[16..20].copy_from_slice(&destination.octets());
         let words = bytes[..IP4].as_chunks::<2>().0;
-        let sum = words.iter().fold(0, |sum, &word| add(sum, u16::from_ne_bytes(word)));
+        let sum = words.iter().fold(0, |sum, &word| add16(sum, u16::from_ne_bytes(word)));
         Self { bytes, sum }
     }
 
@@ -109,7 +115,7 @@ impl Outer {
     fn amend_ip4<const N: usize>(&self, total: u16, class: u8, place: &mut [u8; N]) {
         place[1] = class;
         place[2..4].copy_from_slice(&total.to_be_bytes());
-        let sum = add(add(self.sum, total.to_be()), u16::from_ne_bytes([0, class]));
+        let sum = add16(add16(self.sum, total.to_be()), u16::from_ne_bytes([0, class]));
         place[10..12].copy_from_slice(&(!sum).to_ne_bytes());
     }
 
@@ -130,6 +136,21 @@ impl Outer {
     #[inline(always)]
     pub fn port(&self) -> u16 {
         u16::from_be_bytes([self.bytes[PORT], self.bytes[PORT + 1]])
+    }
+
+    /// The same of NAT, where all packets are to one address and port before, and so have this change in common.
+    #[must_use]
+    pub fn with_change(mut self, change: SessionChange) -> Outer {
+        self.bytes[CHANGE..HAS_CHANGE].copy_from_slice(&change.to_bytes());
+        self.bytes[HAS_CHANGE] = 1;
+        self
+    }
+
+    /// That change, if packets have one in common.
+    #[inline(always)]
+    pub fn change(&self) -> Option<SessionChange> {
+        let bytes = self.bytes[CHANGE..HAS_CHANGE].first_chunk().expect("there are 4");
+        (self.bytes[HAS_CHANGE] != 0).then(|| SessionChange::of_bytes(*bytes))
     }
 
     /// The MAC, all 0 for none.
@@ -207,13 +228,6 @@ impl Ip6Outer {
         place[8..24].copy_from_slice(&self.source);
         place[24..40].copy_from_slice(destination);
     }
-}
-
-/// A sum in ones' complement: the carry goes round (RFC 1071).
-#[inline(always)]
-fn add(a: u16, b: u16) -> u16 {
-    let (sum, carry) = a.overflowing_add(b);
-    sum + u16::from(carry)
 }
 
 #[cfg(test)]

@@ -49,6 +49,14 @@ pub trait FlowWords: Copy + PartialEq + Send + Sync {
     /// Protocol, source port and destination port, from bit 32 down.
     fn ports(self) -> u64;
 
+    /// Protocol and destination port in the lower half, the port as it is loaded from a packet: to be compared.
+    #[inline(always)]
+    fn service(self) -> u64 {
+        let raw = raw_ports(self.ports());
+        // The destination port is the last of the bytes.
+        if cfg!(target_endian = "little") { raw >> 16 } else { raw >> 32 << 16 | raw & 0xffff }
+    }
+
     /// The hash that picks a slot.
     #[inline(always)]
     fn slot_hash(self) -> u64 {
@@ -158,6 +166,13 @@ impl KeyMask {
     pub fn is_some(self) -> bool {
         // The source counts for all of them.
         self.0[0] != 0
+    }
+
+    /// Whether all of a flow's words count.
+    #[inline(always)]
+    pub fn is_whole(self) -> bool {
+        // The second counts where all of the first does.
+        self.0[1] == u64::MAX
     }
 
     /// The words with what does not count cleared. Both hashes of a flow are taken of these.

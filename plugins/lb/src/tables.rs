@@ -16,6 +16,7 @@ use crate::config::{
 use crate::format::{ServerLine, VipLine};
 use crate::handle::{Live, ServerHandle};
 use crate::maglev::Member;
+use crate::nat;
 use crate::outer::{Ip6Outer, Outer};
 use crate::quic_lb::Names;
 use crate::schedule;
@@ -375,8 +376,10 @@ impl ServerEntry {
     fn new(config: &LbConfig, vip: &Vip, server: &Server, track: u32, handle: ServerHandle) -> Self {
         let (encap, source, family) = (vip.options.encap, config.conf().ip4_src, vip.family());
         let port = port_of(vip, server);
+        let outer = Outer::new(encap, family, source, server.address, port, server.mac);
+        let change = only_receiver(vip).and_then(|from| nat::change_of_receiver(from, (server.address, port)));
         Self {
-            outer: Outer::new(encap, family, source, server.address, port, server.mac),
+            outer: change.filter(|_| encap.is_nat()).map_or(outer, |change| outer.with_change(change)),
             encap,
             address: server.address,
             port,
@@ -394,6 +397,14 @@ impl ServerEntry {
     pub fn line(&self) -> ServerLine {
         ServerLine { address: self.address, port: self.own_port, weight: self.weight, state: self.state }
     }
+}
+
+/// The address and port that all packets of a VIP are to, if there is one.
+fn only_receiver(vip: &Vip) -> Option<(IpAddr, u16)> {
+    let Service::Port { port, .. } = vip.key.service else { return None };
+    let prefix = vip.key.prefix;
+    let all = if prefix.address().is_ipv4() { 32 } else { 128 };
+    (prefix.len() == all && !vip.options.node_port).then(|| (prefix.address(), port))
 }
 
 /// What a VIP of a single port is found by, while it is configured.

@@ -222,7 +222,13 @@ impl<N: PacketNode> Cx<'_, '_, N> {
     /// Counts an event.
     #[inline(always)]
     pub fn count(&self, error: N::Error) {
-        self.parts.stats.errors[usize::from(error.code())].add(1);
+        self.count_times(error, 1);
+    }
+
+    /// Counts so many of one kind.
+    #[inline(always)]
+    pub fn count_times(&self, error: N::Error, times: u64) {
+        self.parts.stats.errors[usize::from(error.code())].add(times);
     }
 
     /// Notes why the packet is dropped and gives the way to drop. It is counted, under this node, when it gets there.

@@ -1,6 +1,6 @@
 //! What a change to the bytes that a checksum covers does to the checksum (RFC 1624 section 3, equation 3).
 
-use super::checksum::fold;
+use super::checksum::{add16, fold};
 
 /// A change to bytes at even distances from the start of what a checksum covers; of several bytes in any order.
 ///
@@ -68,23 +68,35 @@ impl Kept {
     /// Nothing.
     pub const NONE: Kept = Kept(0);
 
-    /// A sum in ones' complement: the carry goes round, which is two instructions.
+    /// Both bytes as a number, for [`Kept::from_bits`].
     #[inline(always)]
-    fn on(self, sum: u16) -> u16 {
-        let (sum, carry) = sum.overflowing_add(self.0);
-        sum + u16::from(carry)
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// From what [`Kept::bits`] gave.
+    #[inline(always)]
+    pub fn from_bits(bits: u16) -> Kept {
+        Kept(bits)
+    }
+
+    /// The change back: less what it was more.
+    #[inline(always)]
+    #[must_use]
+    pub fn back(self) -> Kept {
+        Kept(!self.0)
     }
 
     /// The checksum field after the change.
     #[inline(always)]
     pub fn of_field(self, field: [u8; 2]) -> [u8; 2] {
-        (!self.on(!u16::from_ne_bytes(field))).to_ne_bytes()
+        (!add16(self.0, !u16::from_ne_bytes(field))).to_ne_bytes()
     }
 
     /// The field after the change where it holds the sum itself: that of a pseudo-header, which a device is to complete.
     #[inline(always)]
     pub fn of_sum(self, field: [u8; 2]) -> [u8; 2] {
-        self.on(u16::from_ne_bytes(field)).to_ne_bytes()
+        add16(self.0, u16::from_ne_bytes(field)).to_ne_bytes()
     }
 
     /// UDP's field after the change: 0 says that there is no checksum, and stays; one that comes to 0 is sent as all ones (RFC 768).
@@ -92,7 +104,7 @@ impl Kept {
     pub fn of_udp_field(self, field: [u8; 2]) -> [u8; 2] {
         // As numbers: pairs of bytes are taken apart.
         let before = u16::from_ne_bytes(field);
-        let after = !self.on(!before);
+        let after = !add16(self.0, !before);
         let after = if after == 0 { u16::MAX } else { after };
         if before == 0 { field } else { after.to_ne_bytes() }
     }
@@ -121,6 +133,8 @@ mod tests {
             bytes[8..24].copy_from_slice(&many);
             prop_assert_eq!(change.of_field(before), field(&bytes));
             prop_assert_eq!(change.keep().of_field(before), field(&bytes));
+            prop_assert_eq!(change.keep().back().of_field(field(&bytes)), before);
+            prop_assert_eq!(Kept::from_bits(change.keep().bits()).of_field(before), field(&bytes));
             prop_assert_eq!(change.of_sum(before.map(|byte| !byte)), field(&bytes).map(|byte| !byte));
             prop_assert_eq!(change.of_udp_field([0; 2]), [0; 2]);
         }

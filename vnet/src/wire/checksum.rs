@@ -25,11 +25,25 @@ pub fn sum(bytes: &[u8], start: u64) -> u64 {
     start + u64::from(u16::from_be(fold(native)))
 }
 
+macro_rules! one_complement {
+    ($name:ident, $word:ty) => {
+        /// A sum in ones' complement: the carry goes round (RFC 1071 section 2), which is two instructions.
+        #[inline(always)]
+        pub fn $name(a: $word, b: $word) -> $word {
+            let (sum, carry) = a.overflowing_add(b);
+            sum + <$word>::from(carry)
+        }
+    };
+}
+
+one_complement!(add16, u16);
+one_complement!(add32, u32);
+one_complement!(add64, u64);
+
 /// The 16-bit sum with all carries added in (one's complement addition).
 #[inline(always)]
 pub fn fold(sum: u64) -> u16 {
-    let (sum, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
-    let sum = sum + u32::from(carry);
+    let sum = add32(sum as u32, (sum >> 32) as u32);
     // Both halves added in both halves: what the lower one carries is what the upper one lacks.
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }

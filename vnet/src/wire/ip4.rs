@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::checksum::{self, finish, fold};
+use super::checksum::{self, add64, finish, fold};
 
 /// Protocol numbers (IANA "Assigned Internet Protocol Numbers"), for IPv4 and IPv6.
 pub mod protocol {
@@ -280,11 +280,7 @@ fn sums_up(bytes: &[u8; 20]) -> bool {
     let ([a, b], rest) = bytes.as_chunks::<8>() else { return false };
     let last = rest.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
     // 2^64 is 1 modulo 65535, so carries go round.
-    let add = |a: u64, b: u64| {
-        let (sum, carry) = a.overflowing_add(b);
-        sum + u64::from(carry)
-    };
-    let sum = add(add(u64::from_ne_bytes(*a), u64::from_ne_bytes(*b)), last.into());
+    let sum = add64(add64(u64::from_ne_bytes(*a), u64::from_ne_bytes(*b)), last.into());
     // Multiplied by the inverse, the multiples of 65535 are the quotients, and everything else is larger (Granlund and
     // Montgomery, "Division by Invariant Integers using Multiplication", section 9).
     sum.wrapping_mul(INVERSE) <= u64::MAX / 65535

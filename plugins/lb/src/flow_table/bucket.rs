@@ -5,7 +5,7 @@ use super::state::{FlowState, Timeouts};
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
@@ -15,8 +15,10 @@ pub const MAX_TIMEOUT: u32 = 1 << (CLOCK.count_ones() - 1);
 
 /// The stamp's clock: seconds, modulo 2^20 (12 days).
 const CLOCK: u32 = (1 << 20) - 1;
-/// Where the flow's state begins: 4 bits, of which [`FlowState`] takes three.
+/// Where the flow's state begins: 3 bits.
 const STATE: u32 = 20;
+/// See [`Known::straight`](super::Known::straight).
+const STRAIGHT: u32 = 1 << 23;
 /// The state's bit that says that the next packet changes it.
 const PENDING: u32 = 1 << STATE;
 /// Where the stamp's 8 bits of the hash begin.
@@ -37,8 +39,9 @@ pub(super) struct Seen {
 /// tells which entry it is, if any; the upper half then has only to be asked of that one.
 ///
 /// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is,
-/// from bit 0: 20 bits of the second of the last packet, 4 bits of state, 8 bits of the hash: those just above the ones
-/// that picked the bucket, so that a larger table can tell where the flow belongs.
+/// from bit 0: 20 bits of the second of the last packet, 3 bits of state, one that says that packets go straight to the
+/// server, 8 bits of the hash: those just above the ones that picked the bucket, so that a larger table can tell where the
+/// flow belongs.
 #[derive(Clone, Copy, zerocopy::FromZeros)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
@@ -113,7 +116,20 @@ impl Bucket {
 
     /// Notes a packet that leaves the flow in a state.
     pub(super) fn note(&mut self, way: usize, now: u32, above: u32, state: FlowState) {
-        self.stamp[way] = now & CLOCK | (state as u32) << STATE | above << ABOVE;
+        let straight = self.stamp[way] & STRAIGHT;
+        self.stamp[way] = now & CLOCK | (state as u32) << STATE | straight | above << ABOVE;
+    }
+
+    /// Whether packets go straight to the server.
+    #[inline(always)]
+    pub(super) fn is_straight(&self, way: usize) -> bool {
+        self.stamp[way] & STRAIGHT != 0
+    }
+
+    /// Notes whether they do.
+    pub(super) fn set_straight(&mut self, way: usize, straight: bool) {
+        let bit = if straight { STRAIGHT } else { 0 };
+        self.stamp[way] = self.stamp[way] & !STRAIGHT | bit;
     }
 
     /// Whether there is an entry of another flow with the same half of its identity.

@@ -70,6 +70,12 @@ impl VipKeys {
     /// Where there is no VIP.
     pub const NONE: Self = Self { mask: KeyMask::NONE, keys: [0; 4] };
 
+    /// Whether all of a flow's key counts.
+    #[inline(always)]
+    pub fn are_of_flows(&self) -> bool {
+        self.mask.is_whole()
+    }
+
     /// The hash of a flow, from the words of its key.
     ///
     /// Two 128-bit products, the second of the halves of the first. One is not enough: the low half of a product does

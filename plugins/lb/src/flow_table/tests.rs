@@ -223,3 +223,36 @@ proptest! {
         }
     }
 }
+
+/// What is noted of a flow's packets goes with its server and its place, and with nothing else.
+#[test]
+fn flows_are_straight_until_they_are_others() {
+    let mut table = FlowTable::with_buckets(1024, 40, HashKeys::from_words([1, 2, 3, 4])).unwrap();
+    let (one, other) = (ServerHandle::first(1), ServerHandle::first(2));
+    let handles = [ServerHandle::NONE, one, other];
+    let live = Live::new(&handles);
+    let hash = table.hash([7, 6 << 32 | 80], 1);
+    let straight = |table: &mut FlowTable, now| table.finder().known(hash, now).map(|known| known.straight);
+    table.insert(hash, 0, live, one, FlowState::HalfOpen);
+    assert_eq!(straight(&mut table, 0), Some(false));
+    table.set_straight(hash, other, true);
+    assert_eq!(straight(&mut table, 0), Some(false), "another server's");
+    table.set_straight(hash, one, true);
+    for now in 1..4 {
+        assert_eq!(straight(&mut table, now), Some(true));
+        table.touch(hash, now);
+        assert!(table.control(hash, now, live, Control::Syn).is_some());
+    }
+    assert_eq!(table.locate(hash, 4, live).unwrap().state, FlowState::Established);
+    assert_eq!(table.control(hash, 4, live, Control::End), Some(one));
+    assert_eq!((straight(&mut table, 5), table.locate(hash, 5, live).unwrap().state), (Some(true), FlowState::Closing));
+    table.insert(hash, 6, live, other, FlowState::HalfOpen);
+    assert_eq!(straight(&mut table, 6), Some(false));
+    table.set_straight(hash, other, true);
+    table.set_straight(hash, other, false);
+    assert_eq!(straight(&mut table, 6), Some(false));
+    table.set_straight(hash, other, true);
+    assert!(table.resize(FlowMemory::new(2048).unwrap()).is_ok());
+    assert_eq!(table.find(hash, 7, live), Some(other));
+    assert_eq!(straight(&mut table, 7), Some(false), "it came over without");
+}

@@ -56,6 +56,12 @@ impl<K: Translated> Sessions<K> {
         &self.present
     }
 
+    /// The same, to change what is in it.
+    #[inline(always)]
+    pub fn present_mut(&mut self) -> &mut Table<K> {
+        &mut self.present
+    }
+
     /// As [`Table::about`].
     pub fn about(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
         let old = || self.old.as_ref()?.0.about(key, server);
@@ -80,12 +86,16 @@ impl<K: Translated> Sessions<K> {
     pub fn insert(&mut self, session: Session<K>) -> Result<(), Full> {
         if let Some((old, _)) = &mut self.old {
             old.displace(&session);
+            if self.used() >= self.capacity() {
+                // What is left belongs to those that have still to follow.
+                return Err(Full);
+            }
         }
         self.present.insert(session)
     }
 
     /// As [`Table::sweep`]; those that have still to follow are not looked at.
-    pub fn sweep(&mut self, places: usize, alive: impl Fn(&Session<K>) -> bool) -> usize {
+    pub fn sweep(&mut self, places: usize, alive: impl FnMut(&Session<K>) -> bool) -> usize {
         self.present.sweep(places, alive)
     }
 
@@ -110,7 +120,7 @@ impl<K: Translated> Sessions<K> {
                 break;
             }
             if let Some(session) = old.take(*at) {
-                // New flows may have taken all the room meanwhile: then there would have been none for them.
+                // There is room: it is larger, and new flows take no more of it than is left.
                 let _ = self.present.insert(session);
                 sessions -= 1;
             }

@@ -21,6 +21,8 @@ pub struct Session<K: Usual> {
     pub flow: FlowHash,
     /// What packets to the server change in checksums.
     change: SessionChange,
+    /// The second in which an answer was last noted in the flow table.
+    pub answered: u32,
 }
 
 /// All places are taken.
@@ -40,8 +42,8 @@ pub struct Table<K: Usual> {
     cursor: usize,
 }
 
-/// One or two cache lines.
-#[repr(align(64))]
+/// One or two cache lines, of which the links are in the last.
+#[repr(C, align(64))]
 struct Place<K: Usual> {
     session: Session<K>,
     /// The next places in its two chains, one more than them.
@@ -50,8 +52,8 @@ struct Place<K: Usual> {
 
 const _: () = assert!(size_of::<Place<FlowKey4>>() == 64 && size_of::<Place<FlowKey6>>() == 128);
 
-/// A chain of sessions of clients: where to look for one.
-#[derive(Clone, Copy, Debug)]
+/// A chain of sessions: where to look for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain(u32);
 
 impl Default for Chain {
@@ -63,20 +65,37 @@ impl Default for Chain {
 impl Chain {
     /// For packets that are not looked for this way.
     pub const NONE: Chain = Chain(u32::MAX);
+    /// The same, of packets whose headers stand as usual: their flow may say that they need no session.
+    pub const PERHAPS: Chain = Chain(u32::MAX - 1);
+    /// For packets that need none: see [`Known::straight`](crate::flow_table::Known::straight).
+    pub const STRAIGHT: Chain = Chain(u32::MAX - 2);
 }
 
-/// A direction.
+/// Which way packets go, and by which of a session's two chains it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub enum Direction {
+    /// From a client.
     Forward = 0,
+    /// From a server.
     Return = 1,
 }
 
 impl<K: Translated> Session<K> {
+    /// Makes a packet from the server one for the client, as [`Usual::write_in`] does. The packet's headers stand as usual.
+    #[inline(always)]
+    pub fn answer(&self, packet: &mut [u8], unfinished: bool) -> bool {
+        K::write_in(&K::turned(&self.client), packet, self.change.back(), unfinished)
+    }
+
+    /// Whether all that packets to the server need is the server: they keep their source.
+    pub fn is_straight(&self) -> bool {
+        self.client().source() == self.server().source()
+    }
+
     /// Of a client's flow, which a server gets as another.
     pub fn new(client: K, server: K, handle: ServerHandle, flow: FlowHash) -> Self {
         let change = SessionChange::new(&client, &server);
-        Session { client: client.standing(), server: server.standing(), handle, flow, change }
+        Session { client: client.standing(), server: server.standing(), handle, flow, change, answered: 0 }
     }
 
     /// The flow as the client sends it: to the VIP.
@@ -95,12 +114,13 @@ impl<K: Translated> Session<K> {
         handle: ServerHandle::NONE,
         flow: FlowHash { identity: 0, bucket: 0 },
         change: SessionChange::NONE,
+        answered: 0,
     };
 
-    fn key(&self, way: Way) -> K {
+    fn key(&self, way: Direction) -> K {
         match way {
-            Way::Forward => self.client(),
-            Way::Return => self.server().reversed(),
+            Direction::Forward => self.client(),
+            Direction::Return => self.server().reversed(),
         }
     }
 }
@@ -142,20 +162,24 @@ impl<K: Translated> Table<K> {
 
     /// The chain of packets with these words, for [`Table::first`]; its memory is on its way.
     #[inline(always)]
-    pub fn chain(&self, words: K::Words) -> Chain {
-        let chain = self.hash(Way::Forward, words) & self.heads[0].len().wrapping_sub(1);
-        if let Some(head) = self.heads[0].get(chain) {
+    pub fn chain(&self, way: Direction, words: K::Words) -> Chain {
+        let heads = &self.heads[way as usize];
+        let chain = self.hash(way, words) & heads.len().wrapping_sub(1);
+        if let Some(head) = heads.get(chain) {
             vnet::mem::prefetch(head);
         }
         Chain(chain as u32)
     }
 
-    /// The chain from its first session on, for [`Table::along`]; that session's memory is on its way.
+    /// The chain from its first session on, for [`Table::along`] and [`Table::answered`]; that session's memory is on its way.
     #[inline(always)]
-    pub fn first(&self, Chain(chain): Chain) -> Chain {
-        let first = self.heads[0].get(chain as usize).copied().unwrap_or(0);
+    pub fn first(&self, way: Direction, Chain(chain): Chain) -> Chain {
+        let first = self.heads[way as usize].get(chain as usize).copied().unwrap_or(0);
         if let Some(place) = self.places.get((first as usize).wrapping_sub(1)) {
             vnet::mem::prefetch(place);
+            if size_of::<Place<K>>() > 64 {
+                vnet::mem::prefetch(&place.next);
+            }
         }
         Chain(first)
     }
@@ -174,20 +198,33 @@ impl<K: Translated> Table<K> {
             if place.session.handle == server && K::stands_in(&place.session.client, packet) {
                 return Some((&place.session.server, place.session.change));
             }
-            next = place.next[Way::Forward as usize];
+            next = place.next[Direction::Forward as usize];
+        }
+    }
+
+    /// The session of a packet from a server, in a chain from its first session on. The packet's headers stand as usual.
+    #[inline(always)]
+    pub fn answered(&mut self, Chain(mut next): Chain, packet: &[u8]) -> Option<&mut Session<K>> {
+        loop {
+            let at = (next as usize).wrapping_sub(1);
+            let place = self.places.get(at)?;
+            if K::stands_in(&K::turned(&place.session.server), packet) {
+                return Some(&mut self.places[at].session);
+            }
+            next = place.next[Direction::Return as usize];
         }
     }
 
     /// The session of a client, of several that with this server, or any.
     pub fn about(&self, key: &K, server: ServerHandle) -> Option<&Session<K>> {
-        let any = || self.find(Way::Forward, key, |_| true).map(|at| &self.places[at].session);
+        let any = || self.find(Direction::Forward, key, |_| true).map(|at| &self.places[at].session);
         self.of_client(key, server).or_else(any)
     }
 
     /// The session of a packet from a server.
     #[inline]
     pub fn of_server(&self, key: &K) -> Option<&Session<K>> {
-        self.find(Way::Return, key, |_| true).map(|at| &self.places[at].session)
+        self.find(Direction::Return, key, |_| true).map(|at| &self.places[at].session)
     }
 
     /// Whether the server already sees a flow like this.
@@ -205,7 +242,7 @@ impl<K: Translated> Table<K> {
         let place = &mut self.places[at];
         self.free = place.next[0];
         place.session = session;
-        for way in [Way::Forward, Way::Return] {
+        for way in [Direction::Forward, Direction::Return] {
             let head = self.head(way, &session.key(way));
             let first = &mut self.heads[way as usize][head];
             self.places[at].next[way as usize] = *first;
@@ -216,7 +253,7 @@ impl<K: Translated> Table<K> {
     }
 
     /// Looks at the next `places` and takes out those that are not `alive`. Returns how many went.
-    pub fn sweep(&mut self, places: usize, alive: impl Fn(&Session<K>) -> bool) -> usize {
+    pub fn sweep(&mut self, places: usize, mut alive: impl FnMut(&Session<K>) -> bool) -> usize {
         let before = self.used;
         for _ in 0..places.min(self.places.len()) {
             let at = self.cursor;
@@ -234,7 +271,7 @@ impl<K: Translated> Table<K> {
         if let Some(at) = self.client(&session.client(), session.handle) {
             self.remove(at);
         }
-        if let Some(at) = self.find(Way::Return, &session.key(Way::Return), |_| true) {
+        if let Some(at) = self.find(Direction::Return, &session.key(Direction::Return), |_| true) {
             self.remove(at);
         }
     }
@@ -257,11 +294,11 @@ impl<K: Translated> Table<K> {
 
     #[inline]
     fn client(&self, key: &K, server: ServerHandle) -> Option<usize> {
-        self.find(Way::Forward, key, |session| session.handle == server)
+        self.find(Direction::Forward, key, |session| session.handle == server)
     }
 
     #[inline]
-    fn find(&self, way: Way, key: &K, also: impl Fn(&Session<K>) -> bool) -> Option<usize> {
+    fn find(&self, way: Direction, key: &K, also: impl Fn(&Session<K>) -> bool) -> Option<usize> {
         if self.places.is_empty() {
             return None;
         }
@@ -279,13 +316,13 @@ impl<K: Translated> Table<K> {
 
     /// The chain of a key.
     #[inline]
-    fn head(&self, way: Way, key: &K) -> usize {
+    fn head(&self, way: Direction, key: &K) -> usize {
         // A power of two, of which there is one at least where this is asked.
         self.hash(way, key.words()) & (self.places.len() - 1)
     }
 
     #[inline(always)]
-    fn hash(&self, way: Way, words: K::Words) -> usize {
+    fn hash(&self, way: Direction, words: K::Words) -> usize {
         let [a, b] = words.raw().two(&self.keys);
         let [k0, k1, k2, k3] = self.keys;
         fold(fold(a ^ k0, b ^ k1) ^ k2, k3 ^ way as u64) as usize
@@ -293,7 +330,7 @@ impl<K: Translated> Table<K> {
 
     fn remove(&mut self, at: usize) {
         let session = self.places[at].session;
-        for way in [Way::Forward, Way::Return] {
+        for way in [Direction::Forward, Direction::Return] {
             let head = self.head(way, &session.key(way));
             let follower = self.places[at].next[way as usize];
             let mut next = self.heads[way as usize][head];

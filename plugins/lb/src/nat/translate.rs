@@ -1,5 +1,7 @@
 //! Changing addresses and ports in a packet, with every checksum that covers them.
 
+use std::net::IpAddr;
+
 use vnet::wire::ip4::protocol;
 use vnet::wire::{Change, FlowKey4, FlowKey6, Ip4Header, Ip6Header, Kept, ip6_ext};
 use vnet::{Offload, Packet};
@@ -124,6 +126,26 @@ impl SessionChange {
         self.addresses
     }
 
+    /// The same for packets the other way.
+    #[inline(always)]
+    #[must_use]
+    pub fn back(self) -> SessionChange {
+        SessionChange { addresses: self.addresses.back(), all: self.all.back() }
+    }
+
+    /// In four bytes.
+    pub fn to_bytes(self) -> [u8; 4] {
+        let ([a, b], [c, d]) = (self.addresses.bits().to_ne_bytes(), self.all.bits().to_ne_bytes());
+        [a, b, c, d]
+    }
+
+    /// From these.
+    #[inline(always)]
+    pub fn of_bytes([a, b, c, d]: [u8; 4]) -> SessionChange {
+        let kept = |bytes| Kept::from_bits(u16::from_ne_bytes(bytes));
+        SessionChange { addresses: kept([a, b]), all: kept([c, d]) }
+    }
+
     /// The transport's checksum field after the change. One that a device is still to complete (`unfinished`) holds the sum of the
     /// pseudo-header, in which only the addresses are ([`Offload::CHECKSUM`](vnet::Offload::CHECKSUM)). A UDP checksum of 0 is none and stays so (RFC 768, RFC
     /// 6936); one that comes to 0 is all ones.
@@ -134,6 +156,21 @@ impl SessionChange {
             true => self.all.of_udp_field(field),
             false => self.all.of_field(field),
         }
+    }
+}
+
+/// What another receiver, with another port, changes; `None`: they are not of one family.
+pub fn change_of_receiver(from: (IpAddr, u16), to: (IpAddr, u16)) -> Option<SessionChange> {
+    match (from, to) {
+        ((IpAddr::V4(had), from), (IpAddr::V4(has), to)) => {
+            let key = |dst, dport| FlowKey4 { dst, dport, ..FlowKey4::default() };
+            Some(SessionChange::new(&key(had.to_bits(), from), &key(has.to_bits(), to)))
+        }
+        ((IpAddr::V6(had), from), (IpAddr::V6(has), to)) => {
+            let key = |dst, dport| FlowKey6 { dst, dport, ..FlowKey6::default() };
+            Some(SessionChange::new(&key(had.octets(), from), &key(has.octets(), to)))
+        }
+        _ => None,
     }
 }
 
@@ -173,7 +210,24 @@ mod tests {
     use proptest::prelude::*;
     use vnet::wire::checksum;
 
+    use std::net::Ipv4Addr;
+
+    use super::super::{FlowKey, Session};
     use super::*;
+    use crate::config::{Encap, Family};
+    use crate::flow_table::FlowHash;
+    use crate::handle::ServerHandle;
+    use crate::outer::Outer;
+
+    fn ip(address: u32) -> IpAddr {
+        Ipv4Addr::from(address).into()
+    }
+
+    /// What leads to a server, of a VIP of one address and of one of several.
+    fn ways(encap: Encap, family: Family, vip: (IpAddr, u16), server: (IpAddr, u16)) -> [Outer; 2] {
+        let outer = Outer::new(encap, family, Ipv4Addr::UNSPECIFIED, server.0, server.1, None);
+        [outer, outer.with_change(change_of_receiver(vip, server).unwrap())]
+    }
 
     fn packet4(key: &FlowKey4, payload: &[u8]) -> Vec<u8> {
         let mut packet = Vec::new();
@@ -225,6 +279,17 @@ mod tests {
             prop_assert!(FlowKey4::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 20, udp), same(packet4(&to, &payload), 20, udp));
+            let (vip, server) = ((ip(from.dst), from.dport), (ip(to.dst), to.dport));
+            let to = from.with_destination((to.dst, to.dport));
+            for server in ways(Encap::Nat4, Family::Ip4, vip, server) {
+                let mut led = packet4(&from, &payload);
+                prop_assert!(FlowKey4::lead_to(&server, &mut led, false));
+                prop_assert_eq!(same(led.clone(), 20, udp), same(packet4(&to, &payload), 20, udp));
+                let back = Session::new(from, to, ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 });
+                let mut answer = packet4(&to.reverse(), &payload);
+                prop_assert!(back.answer(&mut answer, false));
+                prop_assert_eq!(same(answer, 20, udp), same(packet4(&from.reverse(), &payload), 20, udp));
+            }
         }
 
         #[test]
@@ -244,6 +309,17 @@ mod tests {
             prop_assert!(FlowKey6::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 40, udp), same(packet6(&to, &payload), 40, udp));
+            let (vip, server) = ((from.dst.into(), from.dport), (to.dst.into(), to.dport));
+            let to = from.with_destination((to.dst, to.dport));
+            for server in ways(Encap::Nat6, Family::Ip6, vip, server) {
+                let mut led = packet6(&from, &payload);
+                prop_assert!(FlowKey6::lead_to(&server, &mut led, false));
+                prop_assert_eq!(same(led.clone(), 40, udp), same(packet6(&to, &payload), 40, udp));
+                let back = Session::new(from, to, ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 });
+                let mut answer = packet6(&to.reverse(), &payload);
+                prop_assert!(back.answer(&mut answer, false));
+                prop_assert_eq!(same(answer, 40, udp), same(packet6(&from.reverse(), &payload), 40, udp));
+            }
         }
 
         #[test]
@@ -257,9 +333,17 @@ mod tests {
             prop_assert!(translate_bytes(&mut packet, true, &from, &to));
             prop_assert!(FlowKey4::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), true));
             prop_assert_eq!(&usual, &packet);
-            let field = u16::from_be_bytes([packet[36], packet[37]]);
+            let field = |packet: &[u8]| u16::from_be_bytes([packet[36], packet[37]]);
             // Both zeros are the same number.
-            prop_assert_eq!(field % 0xffff, pseudo(&to) % 0xffff);
+            prop_assert_eq!(field(&packet) % 0xffff, pseudo(&to) % 0xffff);
+            let (vip, server) = ((ip(from.dst), from.dport), (ip(to.dst), to.dport));
+            let to = from.with_destination((to.dst, to.dport));
+            for server in ways(Encap::Nat4, Family::Ip4, vip, server) {
+                let mut led = packet4(&from, &[]);
+                led[36..38].copy_from_slice(&pseudo(&from).to_be_bytes());
+                prop_assert!(FlowKey4::lead_to(&server, &mut led, true));
+                prop_assert_eq!(field(&led) % 0xffff, pseudo(&to) % 0xffff);
+            }
         }
 
         #[test]
@@ -268,6 +352,14 @@ mod tests {
             let _ = translate_bytes(&mut bytes, false, &key, &key);
             let before = bytes.clone();
             if !FlowKey4::write_in(&key.standing(), &mut bytes, SessionChange::NONE, false) {
+                prop_assert_eq!(&bytes, &before);
+            }
+            let before = bytes.clone();
+            if !FlowKey4::lead_to(&Outer::NONE, &mut bytes, false) {
+                prop_assert_eq!(&bytes, &before);
+            }
+            let before = bytes.clone();
+            if !FlowKey6::lead_to(&Outer::NONE, &mut bytes, false) {
                 prop_assert_eq!(&bytes, &before);
             }
             let key = FlowKey6 { proto, ..FlowKey6::default() };

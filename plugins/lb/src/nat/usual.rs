@@ -6,6 +6,7 @@ use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey4, FlowKey6};
 
 use super::{FlowKey, SessionChange};
+use crate::outer::Outer;
 
 /// Addresses and ports in a row, as in a packet without options or extension headers, and the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,15 @@ pub trait Usual: FlowKey {
     fn standing(&self) -> Self::Standing;
     /// The key.
     fn of_standing(standing: &Self::Standing) -> Self;
+    /// That of packets the other way.
+    fn turned(standing: &Self::Standing) -> Self::Standing;
     /// Whether it is that of a packet.
     fn stands_in(standing: &Self::Standing, packet: &[u8]) -> bool;
     /// Makes a packet of the same protocol, which changes so, one of this key. `false`, and nothing changes: it is cut short, or has
     /// used up its hops.
     fn write_in(standing: &Self::Standing, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool;
+    /// Makes a packet one for a server, as [`Outer`] says, from whom it is from. `false` as above.
+    fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool;
 }
 
 /// Bytes to the end of the transport's checksum, and where it begins.
@@ -60,6 +65,11 @@ impl Usual for FlowKey4 {
     }
 
     #[inline(always)]
+    fn turned(Standing { ends: [a, b, c, d, e, f, g, h, i, j, k, l], protocol }: &Standing<12>) -> Standing<12> {
+        Standing { ends: [*e, *f, *g, *h, *a, *b, *c, *d, *k, *l, *i, *j], protocol: *protocol }
+    }
+
+    #[inline(always)]
     fn stands_in(standing: &Standing<12>, packet: &[u8]) -> bool {
         packet.first_chunk::<24>().is_some_and(|head| head[12..] == standing.ends && head[9] == standing.protocol)
     }
@@ -74,6 +84,22 @@ impl Usual for FlowKey4 {
         head[10..12].copy_from_slice(&sum);
         head[12..].copy_from_slice(&standing.ends);
         packet[at..at + 2].copy_from_slice(&field);
+        true
+    }
+
+    #[inline(always)]
+    fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
+        let Some(head) = packet.first_chunk::<24>().filter(|head| head[8] > 1) else { return false };
+        let udp = head[9] == protocol::UDP;
+        let change = server.change().unwrap_or_else(|| change4(server, head));
+        let at = transport_checksum(20, head[9]);
+        let Some(field) = packet.get_mut(at..at + 2).and_then(|rest| rest.first_chunk_mut::<2>()) else { return false };
+        *field = change.of_transport(*field, udp, unfinished);
+        let Some(head) = packet.first_chunk_mut::<24>() else { return false };
+        let sum = change.addresses().of_field([head[10], head[11]]);
+        head[10..12].copy_from_slice(&sum);
+        head[16..20].copy_from_slice(&server.address4());
+        head[22..].copy_from_slice(&server.port().to_be_bytes());
         true
     }
 }
@@ -97,6 +123,16 @@ impl Usual for FlowKey6 {
     }
 
     #[inline(always)]
+    fn turned(Standing { ends, protocol }: &Standing<36>) -> Standing<36> {
+        let mut turned = *ends;
+        turned[..16].copy_from_slice(&ends[16..32]);
+        turned[16..32].copy_from_slice(&ends[..16]);
+        turned[32..34].copy_from_slice(&ends[34..]);
+        turned[34..].copy_from_slice(&ends[32..34]);
+        Standing { ends: turned, protocol: *protocol }
+    }
+
+    #[inline(always)]
     fn stands_in(standing: &Standing<36>, packet: &[u8]) -> bool {
         packet.first_chunk::<44>().is_some_and(|head| head[8..] == standing.ends && head[6] == standing.protocol)
     }
@@ -111,6 +147,39 @@ impl Usual for FlowKey6 {
         packet[at..at + 2].copy_from_slice(&field);
         true
     }
+
+    #[inline(always)]
+    fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
+        let Some(head) = packet.first_chunk::<44>().filter(|head| head[7] > 1) else { return false };
+        let udp = head[6] == protocol::UDP;
+        let change = server.change().unwrap_or_else(|| change6(server, head));
+        let at = transport_checksum(40, head[6]);
+        let Some(field) = packet.get_mut(at..at + 2).and_then(|rest| rest.first_chunk_mut::<2>()) else { return false };
+        *field = change.of_transport(*field, udp, unfinished);
+        let Some(head) = packet.first_chunk_mut::<44>() else { return false };
+        head[24..40].copy_from_slice(server.address6());
+        head[42..].copy_from_slice(&server.port().to_be_bytes());
+        true
+    }
+}
+
+/// What a server changes in checksums of one packet, where not all packets of its VIP are to one address.
+#[cold]
+#[inline(never)]
+fn change4(server: &Outer, head: &[u8; 24]) -> SessionChange {
+    let key =
+        |[a, b, c, d]: [u8; 4], dport| FlowKey4 { dst: u32::from_be_bytes([a, b, c, d]), dport, ..FlowKey4::default() };
+    let had = key([head[16], head[17], head[18], head[19]], u16::from_be_bytes([head[22], head[23]]));
+    SessionChange::new(&had, &key(server.address4(), server.port()))
+}
+
+/// The same of IPv6.
+#[cold]
+#[inline(never)]
+fn change6(server: &Outer, head: &[u8; 44]) -> SessionChange {
+    let key = |dst, dport| FlowKey6 { dst, dport, ..FlowKey6::default() };
+    let had = key(std::array::from_fn(|n| head[24 + n]), u16::from_be_bytes([head[42], head[43]]));
+    SessionChange::new(&had, &key(*server.address6(), server.port()))
 }
 
 #[cfg(test)]
@@ -124,8 +193,10 @@ mod tests {
         fn a_key_stays_the_same(src: u32, dst: u32, sport: u16, dport: u16, proto: u8, six: ([u8; 16], [u8; 16])) {
             let key = FlowKey4 { src, dst, sport, dport, proto };
             prop_assert_eq!(FlowKey4::of_standing(&key.standing()), key);
+            prop_assert_eq!(FlowKey4::of_standing(&FlowKey4::turned(&key.standing())), key.reverse());
             let key = FlowKey6 { src: six.0, dst: six.1, sport, dport, proto };
             prop_assert_eq!(FlowKey6::of_standing(&key.standing()), key);
+            prop_assert_eq!(FlowKey6::of_standing(&FlowKey6::turned(&key.standing())), key.reverse());
         }
     }
 }

@@ -1,23 +1,27 @@
 //! `lb-nat4-in2out`, `lb-nat6-in2out` (features of interfaces towards servers) and `lb4-snat-in2out`, `lb6-snat-in2out` (where routes to our
 //! own addresses lead that servers see instead of clients'): what servers answer gets the VIP's address and port back.
 //!
-//! Uses: the worker's sessions. Sets: addresses and ports, with all checksums. Next: `ip4-lookup` and `ip6-lookup`; for what no
+//! Uses: the worker's sessions; its flows, about once a second for each. Sets: addresses and ports, with all checksums. Next: `ip4-lookup` and `ip6-lookup`; for what no
 //! session is there the next feature, the VIP of a "nodeport" (its own node), or `ip4-receive` and `ip6-receive`.
 
 use std::marker::PhantomData;
 
 use trace::{Record, Text};
-use vnet::{Cx, Held, NodeId, NodeSpec, Packet, PacketNode, Scope, next_nodes, node_errors};
+use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use super::clamp;
 use super::family::{V4, V6};
 use super::fragments::{self, Follow, Mark};
-use super::nat::{NatInner, has_ports};
+use super::nat::{NatInner, Parts, has_ports};
 use super::{LbTrace, ServerEntry};
 use crate::config::Family;
+use crate::flow_table::FlowTable;
 use crate::fragments::Later;
+use crate::handle::Live;
 use crate::local::LbLocal;
-use crate::nat::{FlowKey, Quoted, Session, Translated, owner, to_client, translate, translate_ends};
+use crate::nat::{
+    Chain, Direction, FlowKey, Quoted, Session, Translated, Usual, owner, to_client, translate, translate_ends,
+};
 use crate::tables::LbTables;
 
 next_nodes! {
@@ -85,12 +89,29 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
 
     const LOOKUP: Next = if matches!(I::FAMILY, Family::Ip4) { Next::Lookup4 } else { Next::Lookup6 };
 
+    /// Translates a packet of a session that says nothing of its connection's begin or end, if it is one. Its headers stand as usual,
+    /// or else it has no chain.
+    #[inline(always)]
+    fn usual(
+        Parts { sessions, flows, .. }: &mut Parts<'_, I::Key>,
+        packet: &mut Packet<'_>,
+        chain: Chain,
+        (now, live): (u32, Live<'_>),
+    ) -> bool {
+        let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
+        let session = sessions.present_mut().answered(chain, packet.data());
+        let Some(session) = session.filter(|session| live.holds(session.handle)) else { return false };
+        if session.answered != now {
+            session.answered = now;
+            keep(flows, session, now, live);
+        }
+        session.answer(packet.data_mut(), unfinished)
+    }
+
     /// Translates a packet of a session.
     fn back(cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, key: &I::Key, session: &Session<I::Key>) -> Next {
-        let now = cx.now().seconds;
-        let flows = &mut cx.local.flows;
-        let own = flows.peek(session.flow, now, cx.shared.live()) == Some(session.handle);
-        flows.touch(if own { session.flow } else { session.flow.with(session.handle) }, now);
+        let (now, live) = (cx.now().seconds, cx.shared.live());
+        keep(&mut cx.local.flows, session, now, live);
         if !translate(packet, key, &session.client().reversed()) {
             return cx.drop(packet, Error::Short);
         }
@@ -207,6 +228,14 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
     }
 }
 
+/// Notes an answer in the flow table, at the flow's entry, or at its server's part of that.
+#[cold]
+#[inline(never)]
+fn keep<K: Usual>(flows: &mut FlowTable, session: &Session<K>, now: u32, live: Live<'_>) {
+    let own = flows.peek(session.flow, now, live) == Some(session.handle);
+    flows.touch(if own { session.flow } else { session.flow.with(session.handle) }, now);
+}
+
 impl<I: NatInner, const FEATURE: bool> fragments::Holding for InToOut<I, FEATURE> {
     type Packets = I;
     const FULL: Error = Error::FragmentsFull;
@@ -238,11 +267,38 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
     type Error = Error;
     type Shared = LbTables;
     type Local = LbLocal;
-    type Staged = ();
+    type Staged = Chain;
     type Trace = InToOutTrace;
     const TRACE_ON_ENTRY: bool = true;
 
-    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> Next {
+    #[inline(always)]
+    fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Chain {
+        let sessions = I::sessions_of(scope.local).present();
+        I::usual(packet.data()).map_or(Chain::NONE, |words| sessions.chain(Direction::Return, words))
+    }
+
+    /// Finds where the sessions begin.
+    #[inline(always)]
+    fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Chain]) {
+        let sessions = I::sessions_of(cx.local).present();
+        staged.iter_mut().for_each(|chain| *chain = sessions.first(Direction::Return, *chain));
+    }
+
+    #[inline(always)]
+    fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Chain]) -> (usize, Next) {
+        let now = (cx.now().seconds, cx.shared.live());
+        let mut parts = I::parts(cx.local);
+        let done = vector.head_with(staged, |packet, chain| Self::usual(&mut parts, packet, chain, now));
+        cx.count_times(Error::Translated, done as u64);
+        (done, Self::LOOKUP)
+    }
+
+    fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, chain: Chain) -> Next {
+        let now = (cx.now().seconds, cx.shared.live());
+        if Self::usual(&mut I::parts(cx.local), packet, chain, now) {
+            cx.count(Error::Translated);
+            return Self::LOOKUP;
+        }
         let Some((key, session)) = Self::session(cx.shared, cx.local, packet) else {
             if let Some(next) = Self::fragment(cx, packet) {
                 return next;
@@ -264,7 +320,7 @@ impl<I: NatInner, const FEATURE: bool> PacketNode for InToOut<I, FEATURE> {
         fragments::hold(cx, packet);
     }
 
-    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, (): ()) -> InToOutTrace {
+    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, _: Chain) -> InToOutTrace {
         let session = Self::session(scope.shared, scope.local, packet);
         let known = session.and_then(|(_, session)| {
             let server = scope.shared.server(session.handle)?;

@@ -3,108 +3,31 @@
 //!
 //! Uses and Sets: as the other nodes that balance; the worker's sessions. Next: likewise, but never to be cut.
 
+mod inner;
+
 use std::marker::PhantomData;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vnet::wire::ip4::protocol;
-use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header};
 use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector};
 
-use super::family::{Inner, V4, V6};
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
 use super::run::Run;
 use super::segments::More;
-use super::{Error, LbTrace, Next, Staged, longest, own};
+use super::{Error, LbTrace, NEAR, Next, Seeking, Staged, find, longest, own};
 use crate::config::Encap;
-use crate::flow_table::{FlowHash, FlowTable};
+use crate::flow_table::Known;
 use crate::format::VipCounters;
 use crate::handle::ServerHandle;
-use crate::local::{Epoch, LbLocal, ServerLocal, Way, is_alive};
+use crate::local::{Epoch, LbLocal, ServerLocal, Way, stays};
 use crate::nat::{
-    Chain, FlowKey, Pick, Quoted, Session, Sessions, Table, Translated, Usual, owner, owner_of_source, pick, to_server,
-    translate, translate_ends,
+    Chain, Direction, FEW, FlowKey, Pick, Quoted, Session, Sessions, Table, Translated, Usual, owner, owner_of_source,
+    pick, to_server, translate, translate_ends,
 };
-use crate::slot_hash::FlowWords;
+use crate::slot_hash::{FlowWords, KeyMask};
 use crate::tables::{LbTables, ServerEntry};
-
-/// A family with NAT.
-pub(super) trait NatInner: Inner<Words = <Self::Key as FlowKey>::Words, Flow = Self::Key> {
-    /// A flow.
-    type Key: Quoted;
-    /// The encapsulation's names: plain and full.
-    const ENCAPS: [Encap; 2];
-
-    /// A worker's sessions, and its flow table.
-    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<Self::Key>, &FlowTable);
-    /// The same, and what it keeps of servers.
-    fn with_servers(local: &mut LbLocal) -> (&Sessions<Self::Key>, &mut [ServerLocal]);
-    /// The sessions, to read.
-    fn sessions_of(local: &LbLocal) -> &Sessions<Self::Key>;
-    /// The addresses that servers see instead of clients'.
-    fn pool(tables: &LbTables) -> &[<Self::Key as FlowKey>::Address];
-    /// Who sent a packet.
-    fn sender(packet: &[u8]) -> Option<<Self::Key as FlowKey>::Address>;
-    /// An address.
-    fn ip(address: <Self::Key as FlowKey>::Address) -> IpAddr;
-    /// A server's address.
-    fn address(way: &Way) -> <Self::Key as FlowKey>::Address;
-}
-
-impl NatInner for V4 {
-    type Key = FlowKey4;
-    const ENCAPS: [Encap; 2] = [Encap::Nat4, Encap::Fullnat4];
-
-    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey4>, &FlowTable) {
-        (&mut local.nat4, &local.flows)
-    }
-    fn with_servers(local: &mut LbLocal) -> (&Sessions<FlowKey4>, &mut [ServerLocal]) {
-        (&local.nat4, &mut local.servers)
-    }
-    fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey4> {
-        &local.nat4
-    }
-    fn pool(tables: &LbTables) -> &[u32] {
-        &tables.snat4
-    }
-    fn sender(packet: &[u8]) -> Option<u32> {
-        Some(Ip4Header::ref_from_prefix(packet).ok()?.0.source.get())
-    }
-    fn ip(address: u32) -> IpAddr {
-        Ipv4Addr::from(address).into()
-    }
-    fn address(way: &Way) -> u32 {
-        u32::from_be_bytes(way.outer.address4())
-    }
-}
-
-impl NatInner for V6 {
-    type Key = FlowKey6;
-    const ENCAPS: [Encap; 2] = [Encap::Nat6, Encap::Fullnat6];
-
-    fn with_flows(local: &mut LbLocal) -> (&mut Sessions<FlowKey6>, &FlowTable) {
-        (&mut local.nat6, &local.flows)
-    }
-    fn with_servers(local: &mut LbLocal) -> (&Sessions<FlowKey6>, &mut [ServerLocal]) {
-        (&local.nat6, &mut local.servers)
-    }
-    fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey6> {
-        &local.nat6
-    }
-    fn pool(tables: &LbTables) -> &[[u8; 16]] {
-        &tables.snat6
-    }
-    fn sender(packet: &[u8]) -> Option<[u8; 16]> {
-        Some(Ip6Header::ref_from_prefix(packet).ok()?.0.source)
-    }
-    fn ip(address: [u8; 16]) -> IpAddr {
-        Ipv6Addr::from(address).into()
-    }
-    fn address(way: &Way) -> [u8; 16] {
-        *way.outer.address6()
-    }
-}
+pub(super) use inner::{NatInner, Parts};
 
 /// The nodes of a family.
 pub(super) fn nodes<I: NatInner>() -> Vec<NodeSpec> {
@@ -120,6 +43,8 @@ pub(super) fn nodes<I: NatInner>() -> Vec<NodeSpec> {
 struct Translate<I, const FULL: bool> {
     /// The VIPs of this vector.
     run: Run,
+    /// Whether a packet of this vector is to be looked for by its session.
+    sought: bool,
     /// The server of the last packet, for its trace.
     server: ServerHandle,
     _family: PhantomData<I>,
@@ -127,31 +52,39 @@ struct Translate<I, const FULL: bool> {
 
 impl<I, const FULL: bool> Translate<I, FULL> {
     fn new() -> Self {
-        Translate { run: Run::NONE, server: ServerHandle::NONE, _family: PhantomData }
+        Translate { run: Run::NONE, sought: FULL, server: ServerHandle::NONE, _family: PhantomData }
     }
 }
 
 impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
-    /// What is staged of a packet with a flow, where its VIP asks for no more than that.
+    /// What is staged of a packet with a flow, where its VIP asks for no more than that; and whether each flow has a session of
+    /// its own, and may go without.
     #[inline(always)]
-    fn known(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>, words: I::Words) -> Option<Staged> {
+    fn known(
+        &mut self,
+        scope: &Scope<'_, LbTables, LbLocal>,
+        packet: &Packet<'_>,
+        words: I::Words,
+    ) -> Option<(Staged, bool)> {
         let number = packet.meta().forward;
-        let (vip, keys) = self.run.vip::<true>((scope.shared, scope.local), number, words.ports())?;
+        let (vip, keys) = self.run.vip::<true>((scope.shared, scope.local), number, words)?;
         let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Some(Staged { identity: hash.identity, vip, found: hash.bucket })
+        Some((Staged { identity: hash.identity, vip, found: hash.bucket }, keys.are_of_flows()))
     }
 
     /// What is staged of packets whose headers stand as usual.
     #[inline(always)]
     fn usual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Option<NatStaged> {
         let words = I::usual(packet.data())?;
-        let staged = self.known(scope, packet, words)?;
-        let chain = if !FULL && scope.shared.workers > 1 && is_anothers(words, scope) {
-            // Not to be looked for here.
-            Chain::NONE
-        } else {
-            I::sessions_of(scope.local).present().chain(words)
+        let (staged, single) = self.known(scope, packet, words)?;
+        let chain = match (FULL, single) {
+            (true, _) => I::sessions_of(scope.local).present().chain(Direction::Forward, words),
+            (false, true) => Chain::PERHAPS,
+            (false, false) => {
+                self.sought = true;
+                chain_of::<I>(scope, packet)
+            }
         };
         Some(NatStaged { staged, chain })
     }
@@ -165,7 +98,7 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
             Ok(words) => words,
             Err(why) => return rare::staged::<I, true>(scope.shared, packet, why).parts(),
         };
-        let known = self.known(scope, packet, words);
+        let known = self.known(scope, packet, words).map(|(staged, _)| staged);
         known.unwrap_or_else(|| rare::unfinished::<true>(scope.shared, packet, words.ports())).parts()
     }
 }
@@ -183,7 +116,8 @@ impl<I: NatInner, const FULL: bool> Balancing for Translate<I, FULL> {
     }
 }
 
-/// As [`Staged`], with the chain of sessions in which the packet's is: from `begin` on from its first session on.
+/// As [`Staged`], with the chain of sessions in which the packet's is: from `begin` on from its first session on, or that none is
+/// needed.
 #[derive(Clone, Copy, Default)]
 pub struct NatStaged {
     staged: Staged,
@@ -207,37 +141,76 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     /// Finds the flows, and where their sessions begin.
     #[inline(always)]
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [NatStaged]) {
-        let now = cx.now().seconds;
-        let mut finder = cx.local.flows.finder();
-        for NatStaged { staged, .. } in staged.iter_mut().filter(|staged| staged.staged.identity != 0) {
-            let hash = FlowHash { identity: staged.identity, bucket: staged.found };
-            staged.found = finder.known(hash, now).unwrap_or(ServerHandle::NONE).bits();
+        let (now, local) = (cx.now().seconds, &mut *cx.local);
+        let far = local.servers.len() > NEAR;
+        let others = if far { find::<true, _>(local, staged, now) } else { find::<false, _>(local, staged, now) };
+        if self.sought {
+            let sessions = I::sessions_of(local).present();
+            let sought = staged.iter_mut().filter(|staged| staged.chain != Chain::STRAIGHT);
+            sought.for_each(|staged| staged.chain = sessions.first(Direction::Forward, staged.chain));
         }
-        let sessions = I::sessions_of(cx.local).present();
-        staged.iter_mut().for_each(|staged| staged.chain = sessions.first(staged.chain));
         // As packets of flows that are known; `rare::find` takes the others off again.
-        let known = || staged.iter().map(|staged| staged.staged).filter(|staged| staged.identity != 0);
-        self.run.count(&mut cx.local.vips, known().count(), known().map(|staged| staged.vip));
+        let known = staged.iter().map(|staged| staged.staged).filter(|staged| staged.identity != 0);
+        self.run.count(&mut local.vips, staged.len() - others, known.map(|staged| staged.vip));
         // The next vector may find other tables.
-        self.run = Run::NONE;
+        (self.run, self.sought) = (Run::NONE, FULL);
     }
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
         let epoch = Epoch::of(cx.tables, cx.shared);
-        let (sessions, servers) = I::with_servers(cx.local);
+        let Parts { sessions, servers, .. } = I::parts(cx.local);
+        let sessions = sessions.present();
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
         let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
         let done = vector.head_with(staged, |packet, NatStaged { staged, chain }| {
             let server = ServerHandle::from_bits(staged.found);
             let own = own(servers, server, epoch, packet).filter(|own| own.way.node == to);
-            own.is_some_and(|own| usual::<I>(own, sessions.present(), packet, (server, chain)))
+            own.is_some_and(|own| usual::<I, FULL>(own, sessions, packet, (server, chain)))
         });
         (done, Next::To(to))
     }
 
+    #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
-        let NatStaged { staged, .. } = staged;
+        let NatStaged { staged: Staged { identity, vip, found }, chain } = staged;
+        let (epoch, server) = (Epoch::of(cx.tables, cx.shared), ServerHandle::from_bits(found));
+        let Parts { sessions, servers, .. } = I::parts(cx.local);
+        if let Some(own) = own(servers, server, epoch, packet)
+            && usual::<I, FULL>(own, sessions.present(), packet, (server, chain))
+        {
+            self.server = server;
+            return Next::To(own.way.node);
+        }
+        self.uncommon(cx, &mut packet.again(), identity, vip, found)
+    }
+
+    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
+        fragments::hold(cx, packet);
+    }
+
+    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: NatStaged) -> LbTrace {
+        let vip = staged.staged.vip;
+        let line = scope.shared.vip(vip).map(|entry| entry.line.clone());
+        let server = scope.shared.server(self.server).map(ServerEntry::line);
+        LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
+    }
+}
+
+impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
+    /// What becomes of a packet that is none of the usual ones, or whose flow or session was not known. The last three are what was
+    /// staged: one by one, because a structure would have to lie in memory for each packet.
+    #[cold]
+    #[inline(never)]
+    fn uncommon(
+        &mut self,
+        cx: &mut Cx<'_, '_, Self>,
+        packet: &mut Packet<'_>,
+        identity: u64,
+        vip: u32,
+        found: u32,
+    ) -> Next {
+        let staged = Staged { identity, vip, found };
         if let Some(owner) = elsewhere::<I, FULL>(cx, packet, staged) {
             if staged.identity != 0 {
                 uncount(cx.local, staged.vip);
@@ -299,17 +272,20 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
             None => <I::Key as Translated>::read(packet.data()),
         };
         let Some(client) = client else { return cx.drop(packet, Error::Short) };
-        let session = I::sessions_of(cx.local).of_client(&client, found);
-        let server = match session.map(|session| session.server()) {
-            Some(server) => server,
+        let session = match I::sessions_of(cx.local).of_client(&client, found).copied() {
+            Some(session) => session,
             None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
-                Ok(server) => server,
+                Ok(session) => session,
                 Err(error) => {
                     recount(cx.local, staged.vip, before, found);
                     return cx.drop(packet, error);
                 }
             },
         };
+        if fragment.is_none() {
+            self.straighten(cx, client, staged.vip, &session);
+        }
+        let server = session.server();
         if !translate(packet, &client, &server) {
             return cx.drop(packet, Error::Short);
         }
@@ -319,22 +295,42 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         sent(cx, packet, found, &way, length)
     }
 
-    fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
-        fragments::hold(cx, packet);
-    }
-
-    fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: NatStaged) -> LbTrace {
-        let vip = staged.staged.vip;
-        let line = scope.shared.vip(vip).map(|entry| entry.line.clone());
-        let server = scope.shared.server(self.server).map(ServerEntry::line);
-        LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
+    /// Lets packets of a flow go without their session, where all it says is said by their server and they come to this worker: it
+    /// is there for the answers. It is there for as long as the flow is this server's.
+    fn straighten(&self, cx: &mut Cx<'_, '_, Self>, client: I::Key, vip: u32, session: &Session<I::Key>) {
+        let single = cx.shared.vip(vip).is_some_and(|entry| entry.mask == KeyMask::FLOW);
+        let ours = cx.shared.workers < 2 || Self::owner(cx.shared, &client) == Some(cx.worker());
+        if !FULL && single && ours && session.is_straight() {
+            cx.local.flows.set_straight(session.flow, session.handle, true);
+        }
     }
 }
 
-/// Whether a flow is another worker's.
+/// The chain of sessions of a packet whose source alone counts, so that many connections are one flow; that of another worker is not
+/// looked for here.
+#[cold]
 #[inline(never)]
-fn is_anothers(words: impl FlowWords, scope: &Scope<'_, LbTables, LbLocal>) -> bool {
-    owner_of_source(words, scope.shared.workers) as usize != scope.worker
+fn chain_of<I: NatInner>(scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Chain {
+    let (Some(words), workers) = (I::usual(packet.data()), scope.shared.workers) else { return Chain::NONE };
+    if workers > 1 && owner_of_source(words, workers) as usize != scope.worker {
+        return Chain::NONE;
+    }
+    I::sessions_of(scope.local).present().chain(Direction::Forward, words)
+}
+
+impl Seeking for NatStaged {
+    #[inline(always)]
+    fn flow(&mut self) -> &mut Staged {
+        &mut self.staged
+    }
+
+    #[inline(always)]
+    fn found(&mut self, known: Option<Known>) {
+        self.staged.found(known);
+        if known.is_some_and(|known| known.straight) && self.chain == Chain::PERHAPS {
+            self.chain = Chain::STRAIGHT;
+        }
+    }
 }
 
 /// Counts a packet of so many bytes for its server, and sends it there.
@@ -379,15 +375,16 @@ fn begin<I: NatInner, const FULL: bool>(
     vip: u32,
     handle: ServerHandle,
     way: &Way,
-) -> Result<I::Key, Error> {
+) -> Result<Session<I::Key>, Error> {
     let (worker, shared, now) = (cx.worker() as u32, cx.shared, cx.now().seconds);
     let mask = shared.vip(vip).ok_or(Error::NoVip)?.mask;
     let flow = cx.local.flows.keys_of(mask, vip).hash(client.words());
     let target = client.with_destination((I::address(way), way.outer.port()));
     let own = [client.source().0];
     let addresses = if FULL { I::pool(shared) } else { &own[..] };
-    let from = Pick { addresses, worker, workers: shared.workers, seed: flow.identity as u32 };
-    let (sessions, flows) = I::with_flows(cx.local);
+    let Parts { sessions, flows, shortage, .. } = I::parts(cx.local);
+    let tries = shortage.limit(handle, now);
+    let from = Pick { addresses, worker, workers: shared.workers, seed: flow.identity as u32, tries };
     let choose = |sessions: &Sessions<I::Key>| {
         // A client keeps its port as long as the server can tell its flows apart.
         let kept = Some(target).filter(|target| !FULL && !sessions.is_taken(target));
@@ -396,21 +393,27 @@ fn begin<I: NatInner, const FULL: bool>(
     let mut chosen = choose(sessions);
     if chosen.is_none() || sessions.used() == sessions.capacity() {
         // In a flood of flows that nobody remembers any more their sessions are taken back at once.
-        sessions.sweep(RECLAIM, |session| is_alive(session, flows, now, shared.live()));
-        chosen = choose(sessions);
+        let gone = sessions.sweep(tries as usize / 2, |session| stays(session, flows, now, shared.live()));
+        if gone > 0 && chosen.is_none() {
+            chosen = choose(sessions);
+        }
+        if gone < FEW as usize {
+            shortage.note(handle, now);
+        }
     }
     let Some(server) = chosen else {
         cx.local.no_source += 1;
         return Err(Error::NoSource);
     };
-    sessions.insert(Session::new(client, server, handle, flow)).map_err(|_| Error::NoSession)?;
-    Ok(server)
+    let session = Session::new(client, server, handle, flow);
+    sessions.insert(session).map_err(|_| Error::NoSession)?;
+    Ok(session)
 }
 
-/// Makes a packet of a known flow one for its server, where its session is there. The packet's headers stand as usual, or else it
-/// has no chain.
+/// Makes a packet of a known flow one for its server, where it needs no session or its session is there. The packet's headers stand as
+/// usual, or else it has no chain.
 #[inline(always)]
-fn usual<I: NatInner>(
+fn usual<I: NatInner, const FULL: bool>(
     own: &mut ServerLocal,
     sessions: &Table<I::Key>,
     packet: &mut Packet<'_>,
@@ -420,8 +423,15 @@ fn usual<I: NatInner>(
     if offload.intersects(Offload::GSO) {
         return false;
     }
-    let Some((to, change)) = sessions.along(chain, packet.data(), server) else { return false };
-    if !I::Key::write_in(to, packet.data_mut(), change, offload.contains(Offload::CHECKSUM)) {
+    let unfinished = offload.contains(Offload::CHECKSUM);
+    let done = if FULL {
+        by_session(sessions, packet, (server, chain), unfinished)
+    } else if chain == Chain::STRAIGHT {
+        I::Key::lead_to(&own.way.outer, packet.data_mut(), unfinished)
+    } else {
+        aside(sessions, &mut packet.again(), (server, chain), unfinished)
+    };
+    if !done {
         return false;
     }
     own.packets += 1;
@@ -429,6 +439,30 @@ fn usual<I: NatInner>(
     let meta = packet.meta_mut();
     (meta.forward, meta.dpo) = (own.way.index, own.way.track);
     true
+}
+
+/// What a session says of a packet to a server, in its chain.
+#[inline(always)]
+fn by_session<K: Translated>(
+    sessions: &Table<K>,
+    packet: &mut Packet<'_>,
+    (server, chain): (ServerHandle, Chain),
+    unfinished: bool,
+) -> bool {
+    let Some((to, change)) = sessions.along(chain, packet.data(), server) else { return false };
+    K::write_in(to, packet.data_mut(), change, unfinished)
+}
+
+/// The same where packets mostly need no session: out of the way.
+#[cold]
+#[inline(never)]
+fn aside<K: Translated>(
+    sessions: &Table<K>,
+    packet: &mut Packet<'_>,
+    (server, chain): (ServerHandle, Chain),
+    unfinished: bool,
+) -> bool {
+    by_session(sessions, packet, (server, chain), unfinished)
 }
 
 /// Takes back that a packet was counted as one of a known flow.
@@ -447,9 +481,6 @@ fn recount(local: &mut LbLocal, vip: u32, before: VipCounters, server: ServerHan
         *begun -= 1;
     }
 }
-
-/// Places that are looked at where there is no room for a session.
-const RECLAIM: usize = 256;
 
 /// Whether a protocol's packets are translated.
 pub(super) fn has_ports(number: u8) -> bool {

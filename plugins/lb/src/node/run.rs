@@ -3,6 +3,7 @@
 use crate::flow_table::VipKeys;
 use crate::format::VipCounters;
 use crate::local::LbLocal;
+use crate::slot_hash::FlowWords;
 use crate::tables::LbTables;
 
 /// The VIP of the last packet of a vector, and how often that changed.
@@ -18,19 +19,19 @@ impl Run {
     /// Before the first packet: none has this key.
     pub(super) const NONE: Run = Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, runs: 0 };
 
-    /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and ports as in a flow's words, too;
+    /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and port as in the flow's words, too;
     /// and how its flows are hashed. `None`: there is none, or there is more to look at than the flow.
     #[inline(always)]
     pub(super) fn vip<const PORT: bool>(
         &mut self,
         (shared, local): (&LbTables, &LbLocal),
         number: u32,
-        ports: u64,
+        words: impl FlowWords,
     ) -> Option<(u32, VipKeys)> {
-        let (protocol, port) = ((ports >> 32) as u8, ports as u16);
-        let decides = if PORT { u64::from(protocol) << 16 | u64::from(port) } else { 0 };
+        let decides = if PORT { words.service() } else { 0 };
         let key = u64::from(number) | decides << 32;
         if key != self.key {
+            let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
             let number = if PORT { shared.port_vip(number, protocol, port)? } else { number };
             let keys = local.flows.keys_of(shared.mask(number)?, number);
             *self = Run { key, number, keys, runs: self.runs + 1 };

@@ -20,6 +20,7 @@ mod lengths;
 mod listing;
 mod moving;
 mod nat;
+mod nat_sessions;
 mod path_mtu;
 mod quic;
 mod quotes;

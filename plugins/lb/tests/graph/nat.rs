@@ -8,16 +8,16 @@ use vnet::Offload;
 use crate::bed::{Bed, CLIENT_MAC, Frame, MAC0, MAC1, SERVER_MAC};
 
 /// Sender, its port, receiver, its port.
-type Tuple = (IpAddr, u16, IpAddr, u16);
+pub type Tuple = (IpAddr, u16, IpAddr, u16);
 
-const PAYLOAD: &[u8] = b"maglane";
+pub const PAYLOAD: &[u8] = b"maglane";
 
-fn ip(text: &str) -> IpAddr {
+pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// A packet; from a client or from a server.
-fn packet((source, sport, destination, dport): Tuple, tcp: bool, from_server: bool) -> Vec<u8> {
+pub fn packet((source, sport, destination, dport): Tuple, tcp: bool, from_server: bool) -> Vec<u8> {
     let (from, to) = if from_server { (SERVER_MAC, MAC1) } else { (CLIENT_MAC, MAC0) };
     let ethernet = PacketBuilder::ethernet2(from, to);
     let ip = match (source, destination) {
@@ -36,7 +36,7 @@ fn packet((source, sport, destination, dport): Tuple, tcp: bool, from_server: bo
 
 /// What a packet says, if all its checksums are right and its hop limit was taken off once.
 #[track_caller]
-fn judged(frame: &[u8]) -> Tuple {
+pub fn judged(frame: &[u8]) -> Tuple {
     let sliced = SlicedPacket::from_ethernet(frame).unwrap();
     let (source, destination): (IpAddr, IpAddr) = match sliced.net.as_ref().unwrap() {
         NetSlice::Ipv4(ip) => {
@@ -84,7 +84,7 @@ fn judged(frame: &[u8]) -> Tuple {
 }
 
 /// A router with both families on both sides.
-fn both() -> Bed {
+pub fn both() -> Bed {
     let mut bed = Bed::new();
     bed.type_all(&[
         "set interface ip address toy0 2001::1/64",
@@ -99,7 +99,7 @@ fn both() -> Bed {
 
 /// The one frame that left, and by which interface.
 #[track_caller]
-fn only(left: Vec<(String, Vec<u8>)>) -> (String, Vec<u8>) {
+pub fn only(left: Vec<(String, Vec<u8>)>) -> (String, Vec<u8>) {
     let [one] = <[_; 1]>::try_from(left).unwrap_or_else(|left| panic!("{left:02x?}"));
     one
 }
