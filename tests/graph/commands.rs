@@ -40,6 +40,38 @@ fn a_script_stops_at_its_first_error_and_names_the_line() {
     assert_eq!(bed.vppctl("show lb vips"), "ip4-gre4 90.0.0.1/32 new_size:1024 #as:0\n");
 }
 
+/// Of a script, VIPs and servers are published together: the same comes of it as of the lines one by one, errors included.
+#[test]
+fn a_script_of_many_vips_is_published_as_one() {
+    let mut lines = vec!["lb conf ip4-src-address 10.0.2.1".to_string()];
+    for n in 0..500 {
+        let vip = format!("90.0.{}.{}/32", n / 250, n % 250);
+        lines.push(format!("lb vip {vip} encap gre4"));
+        lines.push(format!("lb as {vip} 10.0.2.{}", 2 + n % 100));
+        lines.push(format!("lb as {vip} 10.0.3.{} weight {}", 2 + n % 100, n % 101));
+    }
+    // What goes is gone for whoever looks next, and its number is free again.
+    lines.push("lb vip 90.0.0.7/32 del".into());
+    lines.push("lb vip 91.0.0.7/32 encap ipip4".into());
+    let (mut typed, mut scripted) = (Bed::new(), Bed::new());
+    let before = [typed.publications(), scripted.publications()];
+    let said: String = lines.iter().map(|line| typed.vppctl(line)).collect();
+    let file = std::env::temp_dir().join(format!("maglane-vips-{}.cli", std::process::id()));
+    let script = format!("{}\nlb as 91.0.0.7/32 10.0.2.2\nlb as 91.0.0.7/32 91.0.0.7\n", lines.join("\n"));
+    std::fs::write(&file, script).unwrap();
+    let error = scripted.refused(&format!("exec {}", file.display()));
+    std::fs::remove_file(&file).unwrap();
+    let line = lines.len() + 2;
+    assert!(error.contains(&format!("line {line}: lb as: server 91.0.0.7 lies within VIP 91.0.0.7/32")), "{error}");
+    typed.vppctl("lb as 91.0.0.7/32 10.0.2.2");
+    assert!(said.contains("lb_vip_add ok 500\n") && said.ends_with("lb_vip_add ok 8\n"), "{said}");
+    for show in ["show lb vips verbose", "show lb", "show ip fib", "show ip path-mtu"] {
+        assert_eq!(typed.vppctl(show), scripted.vppctl(show), "{show}");
+    }
+    let [one_by_one, together] = [typed.publications() - before[0], scripted.publications() - before[1]];
+    assert!(one_by_one > 1500 && together < 10, "{one_by_one}, {together}");
+}
+
 #[test]
 fn a_million_routes_come_and_go() {
     let mut bed = Bed::new();

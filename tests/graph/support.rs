@@ -44,6 +44,11 @@ impl Bed {
         bed
     }
 
+    /// How often tables were published.
+    pub fn publications(&mut self) -> u64 {
+        self.console.router().tables().version
+    }
+
     /// Types a command that must succeed; gives what it shows.
     pub fn vppctl(&mut self, line: &str) -> String {
         self.console.exec(line).unwrap_or_else(|error| panic!("`{line}` failed: {error}"))
