@@ -14,7 +14,7 @@ pub struct Table {
 }
 
 /// All of them.
-pub const ALL: [Table; 12] = [
+pub const ALL: [Table; 13] = [
     Table { name: "machine", make: machine },
     Table { name: "flows", make: flows },
     Table { name: "path", make: path },

@@ -8,8 +8,9 @@ use crate::fib::Address;
 pub use crate::fib::LinkKind;
 use crate::ids::{IfIndex, NodeId};
 
-/// Counters of one interface in one worker.
+/// Counters of one interface in one worker, in cache lines that no other worker writes to.
 #[derive(Default, Debug)]
+#[repr(align(128))]
 pub struct IfStats {
     /// Packets received.
     pub rx: Combined,

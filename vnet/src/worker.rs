@@ -30,7 +30,8 @@ const NAP_MS: u16 = 1000;
 /// A closure that the control thread wants run between two passes.
 pub(crate) type Mail = Box<dyn FnOnce(&mut Worker) + Send>;
 
-/// What the control thread and a worker share.
+/// What the control thread and a worker share, and no other worker.
+#[repr(align(128))]
 pub(crate) struct WorkerShared {
     mail: SegQueue<Mail>,
     sleeping: AtomicBool,

@@ -220,7 +220,7 @@ impl fmt::Display for Port {
 }
 
 /// Packets of a VIP, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, zerocopy::FromZeros)]
 pub struct VipCounters {
     /// Of flows that were known.
     #[serde(rename = "packet from existing sessions")]

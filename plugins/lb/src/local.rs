@@ -173,9 +173,9 @@ impl ServerLocal {
 /// What a worker's counts stand in, made away from packet threads: what is allocated there is touched there for the first
 /// time, too.
 pub struct Rooms {
-    vips: Vec<VipCounters>,
+    vips: HugeArray<VipCounters>,
     servers: HugeArray<ServerLocal>,
-    begun: Vec<u64>,
+    begun: HugeArray<u64>,
     picks: PicksMemory,
 }
 
@@ -183,14 +183,9 @@ impl Rooms {
     /// For so many VIPs and slots of servers, or some more.
     pub fn new(vips: usize, servers: usize) -> Rooms {
         let (vips, places) = (vips.next_power_of_two(), servers.next_power_of_two());
-        let mut servers = HugeArray::new(places).expect("memory for what workers keep of servers");
+        let mut servers = zeroed(places);
         servers.fill(ServerLocal { packets: 0, bytes: 0, way: Way::none() });
-        Rooms {
-            vips: vec![VipCounters::default(); vips],
-            servers,
-            begun: vec![0; places],
-            picks: PicksMemory::new(vips, places),
-        }
+        Rooms { vips: zeroed(vips), servers, begun: zeroed(places), picks: PicksMemory::new(vips, places) }
     }
 
     /// For how many VIPs and slots of servers there is room.
@@ -199,17 +194,24 @@ impl Rooms {
     }
 }
 
+/// Memory of pages of its own: no other worker writes to the same cache lines. All its pages are there.
+pub fn zeroed<T: zerocopy::FromZeros + Clone>(len: usize) -> HugeArray<T> {
+    let mut array = HugeArray::new(len).expect("memory for what workers keep of VIPs and servers");
+    array.fill(T::new_zeroed());
+    array
+}
+
 /// A worker's part of the load balancer.
 pub struct LbLocal {
     /// The flows it has seen.
     pub flows: FlowTable,
     /// By the VIP's index.
-    pub vips: Vec<VipCounters>,
+    pub vips: HugeArray<VipCounters>,
     /// By the server's slot; a server's counts begin when it comes to the slot. Of a hundred thousand servers on pages of 4 KB
     /// hardly any would be where the processor knows the page.
     pub servers: HugeArray<ServerLocal>,
     /// By the server's slot: the flows that it was given.
-    pub begun: Vec<u64>,
+    pub begun: HugeArray<u64>,
     /// Which servers new flows get.
     pub picks: Picks,
     /// Where fragments go.

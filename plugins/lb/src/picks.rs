@@ -1,8 +1,11 @@
 //! Which server a new flow gets, on one worker: what schedulers remember between two flows.
 
+use vnet::mem::HugeArray;
+
 use crate::config::Scheduler;
 use crate::flow_table::FlowTable;
 use crate::handle::ServerHandle;
+use crate::local::zeroed;
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, VipEntry};
 
@@ -12,15 +15,15 @@ use crate::tables::{LbTables, VipEntry};
 /// flow, and of all workers' flows to less than one per worker.
 pub struct Picks {
     /// By the VIP's index.
-    turns: Vec<Turn>,
+    turns: HugeArray<Turn>,
     /// By the server's slot.
-    loads: Vec<Load>,
+    loads: HugeArray<Load>,
     worker: usize,
     workers: u32,
 }
 
 /// The next place in a list.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, zerocopy::FromZeros)]
 struct Turn {
     /// The list that this is a place in ([`VipEntry::version`]).
     version: u32,
@@ -28,7 +31,7 @@ struct Turn {
 }
 
 /// What is known of a server's flows on all workers.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, zerocopy::FromZeros)]
 struct Load {
     /// Whose flows; those of another handle are not known.
     server: ServerHandle,
@@ -42,14 +45,14 @@ struct Load {
 
 /// Memory for [`Picks`], made away from packet threads.
 pub struct PicksMemory {
-    turns: Vec<Turn>,
-    loads: Vec<Load>,
+    turns: HugeArray<Turn>,
+    loads: HugeArray<Load>,
 }
 
 impl PicksMemory {
     /// For so many VIPs and slots of servers.
     pub fn new(vips: usize, servers: usize) -> PicksMemory {
-        PicksMemory { turns: vec![Turn::default(); vips], loads: vec![Load::default(); servers] }
+        PicksMemory { turns: zeroed(vips), loads: zeroed(servers) }
     }
 }
 
@@ -164,7 +167,7 @@ impl Picks {
             let own = flows.flows(server);
             if let Some(load) = self.loads.get_mut(server.slot()) {
                 if load.server != server {
-                    *load = Load { server, ..Load::default() };
+                    *load = Load { server, sum: 0, base: 0, counted: 0 };
                 }
                 load.counted = own;
             }

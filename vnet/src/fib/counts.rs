@@ -10,6 +10,13 @@ use crate::ids::ForwardIndex;
 /// Entries whose counters are made at once: 4 KiB for each worker.
 const CHUNK: usize = 256;
 
+/// Counters that nobody uses before, between and behind those of workers: 128 bytes, two cache lines, which processors fetch
+/// together.
+const GAP: usize = 8;
+
+/// From one worker's counters to the next one's.
+const STRIDE: usize = CHUNK + GAP;
+
 /// Packets and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
 pub struct Sent {
@@ -22,8 +29,8 @@ pub struct Sent {
 /// The counters of all forwarding entries, as workers see them. The same counters go from version to version; the
 /// control thread makes more before the first version that has entries for them.
 ///
-/// Entry `i` of worker `w` stands in chunk `i / CHUNK` at `w * CHUNK + i % CHUNK`, so that no two workers write to one
-/// cache line.
+/// Entry `i` of worker `w` stands in chunk `i / CHUNK` at `GAP + w * STRIDE + i % CHUNK`, so that no two workers write to
+/// one cache line.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Counters {
     chunks: Arc<Vec<Arc<[Combined]>>>,
@@ -33,7 +40,7 @@ impl Counters {
     /// Adds to what `worker` has sent by an entry; only that worker may call this.
     #[inline(always)]
     pub(super) fn counting(&self, worker: usize) -> impl Fn(ForwardIndex, u64, u64) + Copy {
-        let (chunks, own) = (&self.chunks[..], worker * CHUNK);
+        let (chunks, own) = (&self.chunks[..], GAP + worker * STRIDE);
         move |entry, packets, bytes| {
             let index = entry.index();
             let chunk = chunks.get(index / CHUNK);
@@ -52,7 +59,7 @@ impl Counters {
     fn sum(&self, entry: ForwardIndex) -> Sent {
         let mut sum = Sent::default();
         let Some(chunk) = self.chunks.get(entry.index() / CHUNK) else { return sum };
-        for counter in chunk.iter().skip(entry.index() % CHUNK).step_by(CHUNK) {
+        for counter in chunk.iter().skip(GAP + entry.index() % CHUNK).step_by(STRIDE) {
             let (packets, bytes) = counter.get();
             sum.packets = sum.packets.wrapping_add(packets);
             sum.bytes = sum.bytes.wrapping_add(bytes);
@@ -95,7 +102,7 @@ impl Counts {
 
     fn grow(&mut self, chunks: usize) {
         if self.counters.chunks.len() < chunks {
-            let size = self.workers * CHUNK;
+            let size = self.workers * STRIDE + GAP;
             let chunk = || (0..size).map(|_| Combined::default()).collect();
             Arc::make_mut(&mut self.counters.chunks).resize_with(chunks, chunk);
         }

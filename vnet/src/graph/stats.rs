@@ -1,10 +1,12 @@
 //! What a node counts: written by the worker that runs it, read by the control thread.
 
 use super::node::ErrorInfo;
-use crate::counters::Counter;
+use crate::counters::{Counter, Counters};
 
-/// Counters of one node in one worker.
+/// Counters of one node in one worker. No other worker's memory is in the same cache lines, nor in those beside them, which
+/// processors fetch together.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct NodeStats {
     /// Times the node ran.
     pub calls: Counter,
@@ -17,7 +19,7 @@ pub struct NodeStats {
     /// Packets of the dearest call.
     pub max_clock_vectors: Counter,
     /// One for each of the node's errors.
-    pub errors: Box<[Counter]>,
+    pub errors: Counters,
     /// What each of them says.
     pub reasons: &'static [ErrorInfo],
     /// The node's name.
@@ -33,7 +35,7 @@ impl NodeStats {
             clocks: counter(),
             max_clock: counter(),
             max_clock_vectors: counter(),
-            errors: reasons.iter().map(|_| counter()).collect(),
+            errors: Counters::new(reasons.len()),
             reasons,
             name,
         }

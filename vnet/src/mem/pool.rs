@@ -124,8 +124,9 @@ pub struct PoolStats {
     pub pages: PageKind,
 }
 
-/// Counts that the control thread reads while the worker runs.
+/// Counts that the control thread reads while the worker runs; other workers have others, in other cache lines.
 #[derive(Default)]
+#[repr(align(128))]
 struct Shared {
     available: Counter,
     exhausted: Counter,
