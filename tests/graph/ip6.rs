@@ -98,6 +98,41 @@ fn forwarded(mut frame: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
+fn packets_to_many_places_all_go_where_they_should() {
+    let mut bed = bed();
+    bed.type_all(
+        "ip route add 2001:1::/32 via fd01::2\n ip route add 2001:1:2::/48 via drop\n ip route add 2001:1:2:3::/64 via fd02::2",
+    );
+    // Each to its own address: rows that go on to one node, and packets that are dropped or are for us in between.
+    let (mut frames, mut first, mut second) = (Vec::new(), Vec::new(), Vec::new());
+    let mut state = 1u32;
+    for n in 0..700u32 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let net = match state >> 27 {
+            0 => "2001:1:2:",
+            1 => "3001:",
+            2 => "fd01:",
+            3..8 => "2001:1:2:3:",
+            8..16 => "2001:1:",
+            _ => "2001:7:",
+        };
+        let frame = udp("fd00::1", &format!("{net}:{n:x}"), 64, &n.to_be_bytes());
+        match net {
+            "2001:1:" => first.push(n),
+            "2001:1:2:3:" | "2001:7:" => second.push(n),
+            _ => {}
+        }
+        frames.push(frame);
+    }
+    let [back, out] = bed.send("pg0", &frames);
+    let numbers = |frames: &[Vec<u8>]| -> Vec<u32> {
+        let udp = frames.iter().filter(|frame| frame[20] == 17 && frame.len() == 66);
+        udp.filter_map(|frame| frame.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))).collect()
+    };
+    assert_eq!((numbers(&back), numbers(&out)), (first, second));
+}
+
+#[test]
 fn a_packet_is_routed_with_its_hop_limit_decremented() {
     let mut bed = bed();
     let plain = udp("fd00::1", "2001::1", 64, b"hello");
