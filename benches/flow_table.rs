@@ -151,7 +151,8 @@ fn find_all(table: &mut FlowTable, flows: u32) -> usize {
     vectors(table, flows, |table, first, hashes| {
         let mut finder = table.finder();
         for (number, hash) in (first..).zip(hashes) {
-            found += usize::from(finder.known(*hash, NOW).is_some_and(|server| server.slot() == server_of(number)));
+            found +=
+                usize::from(finder.known(*hash, NOW).is_some_and(|known| known.server.slot() == server_of(number)));
         }
     });
     found
