@@ -267,11 +267,10 @@ impl LbControl {
 
     /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
-        let let_go = self.translation.let_go(router);
+        self.translation.let_go(router);
         // Interfaces may have other addresses than before.
-        if self.translation.follow(router, &self.config) || let_go {
-            self.before_publish(router);
-        }
+        self.translation.follow(router, &self.config);
+        self.before_publish(router);
         if self.resized {
             self.resized = give_back_spent(router);
         }

@@ -67,9 +67,8 @@ struct Own {
 }
 
 impl Translation {
-    /// Does what follows from the configuration and from the addresses of interfaces; before tables are published. Returns whether
-    /// routes have changed.
-    pub(super) fn follow(&mut self, router: &mut Router, config: &LbConfig) -> bool {
+    /// Does what follows from the configuration and from the addresses of interfaces; before tables are published.
+    pub(super) fn follow(&mut self, router: &mut Router, config: &LbConfig) {
         let conf = config.conf();
         let has = |wanted| config.has_encap(wanted);
         let (mut ip4, mut ip6) = (BTreeSet::new(), BTreeSet::new());
@@ -100,7 +99,6 @@ impl Translation {
         let is_vip = |address: IpAddr| config.vips_of(IpPrefix::host(address)).next().is_some();
         ip4.retain(|address| !is_vip((*address).into()));
         ip6.retain(|address| !is_vip((*address).into()));
-        let changed = self.routes4 != ip4 || self.routes6 != ip6;
         self.routes4 = set_routes(router, std::mem::take(&mut self.routes4), ip4, OWN[0]);
         self.routes6 = set_routes(router, std::mem::take(&mut self.routes6), ip6, OWN[1]);
         let room = (conf.buckets as usize * WAYS).min(MAX_SESSIONS);
@@ -110,7 +108,6 @@ impl Translation {
         if has(Encap::Nat6) || has(Encap::Fullnat6) {
             make_room(router, room, |local| &mut local.nat6);
         }
-        changed
     }
 
     /// Takes away the route to an address that a VIP is to have instead.
@@ -147,13 +144,11 @@ impl Translation {
         both.into_iter().filter(|report| report.size > 0).collect()
     }
 
-    /// Lets go of former sources without sessions; whether there were any. To be followed by [`follow`](Self::follow).
-    pub(super) fn let_go(&mut self, router: &mut Router) -> bool {
+    /// Lets go of former sources without sessions. To be followed by [`follow`](Self::follow).
+    pub(super) fn let_go(&mut self, router: &mut Router) {
         let (held4, held6) = (held4(router, &self.sources4.leaving), held6(router, &self.sources6.leaving));
-        let before = self.sources4.leaving.len() + self.sources6.leaving.len();
         self.sources4.leaving = held4.into_iter().map(|(address, _)| address).collect();
         self.sources6.leaving = held6.into_iter().map(|(address, _)| address).collect();
-        self.sources4.leaving.len() + self.sources6.leaving.len() < before
     }
 
     /// Tells the router which addresses neighbours must find here.
