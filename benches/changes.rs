@@ -7,6 +7,8 @@
 //! passes counts, too. `nothing` is the same without a change. In the passes is what it takes to make the packets: a
 //! vector of 256 in each.
 
+#[path = "common/typed.rs"]
+mod typed;
 #[path = "common/words.rs"]
 mod words;
 
@@ -19,6 +21,8 @@ use maglane::{Config, Console};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use vnet::{InputCx, InputNode, NoErrors, NodeSpec, Poll, next_nodes};
+
+use typed::exec;
 
 /// How long passes are watched after a change.
 const AFTER: Duration = Duration::from_millis(1);
@@ -97,11 +101,7 @@ fn main() {
             );
         }
     }
-    let counters = console.router().record(vnet::IfIndex(2)).map(|record| record.counters()).unwrap_or_default();
-    assert!(
-        counters.iter().any(|(name, count)| *name == "tx packets" && *count > 0),
-        "packets went through: {counters:?}"
-    );
+    assert!(typed::sent(&mut console, 2) > 0, "packets went through");
     if !json {
         println!("{vips} VIPs of {servers} servers were typed in {:.1} s", setup.as_secs_f64());
     }
@@ -114,13 +114,6 @@ type Line = fn(u32, Ipv4Addr) -> Option<String>;
 fn spread(mut values: Vec<f64>) -> [f64; 2] {
     values.sort_by(f64::total_cmp);
     [values[values.len() / 4], values[values.len() / 2]]
-}
-
-/// Types a line that must succeed.
-fn exec(console: &mut Console, line: &str) {
-    if let Err(error) = console.exec(line) {
-        panic!("{line}: {error}");
-    }
 }
 
 fn vip(number: u32) -> Ipv4Addr {

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use maglane::{Config, Console};
 
+mod typed;
+
+pub use typed::{exec, sent};
+
 /// A router that has understood these lines.
 pub fn console(workers: usize, lines: &[String]) -> Console {
     let config = Config { inline: workers == 1, cores: (0..workers).collect(), workers, ..Config::default() };
@@ -15,11 +19,6 @@ pub fn console(workers: usize, lines: &[String]) -> Console {
         console.router().step();
     }
     console
-}
-
-/// Types a line that must succeed.
-pub fn exec(console: &mut Console, line: &str) -> String {
-    console.exec(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// Sends the streams once, to their ends.
@@ -48,11 +47,4 @@ pub fn cycles(console: &mut Console, packets: u64) -> BTreeMap<String, f64> {
         }
     }
     nodes
-}
-
-/// Packets that left by an interface, counted in the order in which they were made, from 1.
-pub fn sent(console: &mut Console, interface: u32) -> u64 {
-    let counters =
-        console.router().record(vnet::IfIndex(interface)).map(|record| record.counters()).unwrap_or_default();
-    counters.iter().find(|(name, _)| *name == "tx packets").map_or(0, |(_, count)| *count)
 }

@@ -25,14 +25,13 @@ impl<T: Copy, const N: usize, const PAGES: usize> Paged<T, N, PAGES> {
     /// The value at `index`.
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> &T {
-        // The remainders are in range by construction: only the book is checked for.
-        let index = index as usize;
-        let page = self.books.get(index / (N * PAGES)).map_or(&self.blank, |book| &book[index / N % PAGES]);
-        &page[index % N]
+        &self.page(index)[index as usize % N]
     }
 
     /// The page that has `index`.
+    #[inline(always)]
     pub(super) fn page(&self, index: u32) -> &[T; N] {
+        // The remainders are in range by construction: only the book is checked for.
         let index = index as usize;
         self.books.get(index / (N * PAGES)).map_or(&self.blank, |book| &book[index / N % PAGES])
     }
