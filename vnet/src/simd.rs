@@ -1,6 +1,12 @@
-//! Several values at once, for the loops over packets. The functions are safe; what they use belongs to every processor
-//! that the code is built for.
+//! Several values at once, for the loops over packets. The functions are safe: what they use belongs to every processor
+//! that the code is built for, or was asked for ([`AesRounds`]).
 #![allow(unsafe_code)]
+
+mod aes;
+mod block;
+
+pub use aes::AesRounds;
+pub use block::Block;
 
 /// A bit for each of the words that is the wanted one: four comparisons at once.
 #[inline(always)]

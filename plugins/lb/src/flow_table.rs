@@ -37,6 +37,7 @@ pub use resize::MAX_OLD;
 use resize::Old;
 pub use state::{Control, FlowState, Timeouts};
 
+use crate::flow_bytes::FlowBytes;
 use crate::handle::{Live, ServerHandle};
 use crate::slot_hash::{FlowWords, KeyMask};
 
@@ -136,13 +137,19 @@ impl FlowTable {
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
     #[inline(always)]
     pub fn hash(&self, words: impl FlowWords, vip: u32) -> FlowHash {
-        self.keys_of(KeyMask::FLOW, vip).hash(words)
+        self.hash_by(&self.keys_of(KeyMask::Flow, vip), words.bytes())
     }
 
     /// How the flows of a VIP (an index below 2^24) are hashed, of which `mask` says what counts.
-    #[inline]
-    pub fn keys_of(&self, mask: KeyMask, vip: u32) -> VipKeys {
+    #[inline(always)]
+    pub fn keys_of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
         self.keys.of(mask, vip)
+    }
+
+    /// The hash of a flow of a VIP whose keys these are.
+    #[inline(always)]
+    pub fn hash_by<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
+        self.keys.hash(keys, bytes)
     }
 
     /// Where the flow is or would be: a thing to prefetch.

@@ -22,6 +22,7 @@
 mod commands;
 pub mod config;
 pub mod control;
+pub mod flow_bytes;
 pub mod flow_table;
 pub mod flows;
 pub mod format;

@@ -23,7 +23,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use trace::{Record, Text};
-use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
+use vnet::mem::LentArray;
+use vnet::{Cx, Held, Meta, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::config::{Encap, Family};
 use crate::flow_table::{FlowHash, Known};
@@ -32,7 +33,7 @@ use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
 use crate::slot_hash::FlowWords;
 use crate::tables::{LbTables, ServerEntry};
-use family::{Inner, V4, V6};
+use family::{BytesOf, Inner, V4, V6};
 use fragments::Follow;
 use rare::Fragment;
 use run::Run;
@@ -136,9 +137,9 @@ fn pair<I: Inner, S: SendTo<I>>() -> Vec<NodeSpec> {
 }
 
 /// The balancing node; `PORT`: the packet's number is that of a prefix with VIPs for single ports.
-struct Balance<I, S, const PORT: bool> {
+struct Balance<I: Inner, S, const PORT: bool> {
     /// The VIPs of this vector.
-    run: Run,
+    run: Run<BytesOf<I>>,
     /// The version of the tables that this vector sees.
     epoch: Epoch,
     /// The server that [`rare`] gave the last packet that it saw, for its trace.
@@ -151,25 +152,42 @@ struct Balance<I, S, const PORT: bool> {
 pub struct Staged {
     /// The flow's identity; 0 (which none has): the packet is none of the common ones, and `found` says why.
     identity: u64,
-    vip: u32,
+    /// The VIP in the lower 24 bits. Above them the packet's type of service, for outer headers: the second pass then only writes
+    /// near the packet's header, and need not wait for it where it has left the first-level cache.
+    vip_and_class: u32,
     /// From `stage` on the flow's bucket, from `begin` on the bits of its server's handle.
     found: u32,
 }
 
 impl Staged {
+    #[inline(always)]
+    fn new(identity: u64, vip: u32, found: u32) -> Staged {
+        Staged { identity, vip_and_class: vip, found }
+    }
+
+    #[inline(always)]
+    fn vip(self) -> u32 {
+        self.vip_and_class & 0xff_ffff
+    }
+
+    #[inline(always)]
+    fn class(self) -> u8 {
+        (self.vip_and_class >> 24) as u8
+    }
+
     /// Both numbers beside the identity in one.
     #[inline(always)]
-    fn rest(vip: u32, found: u32) -> u64 {
-        u64::from(found) << 32 | u64::from(vip)
+    fn rest(vip_and_class: u32, found: u32) -> u64 {
+        u64::from(found) << 32 | u64::from(vip_and_class)
     }
 
     fn parts(self) -> (u64, u64) {
-        (self.identity, Self::rest(self.vip, self.found))
+        (self.identity, Self::rest(self.vip_and_class, self.found))
     }
 
     #[inline(always)]
     fn of((identity, rest): (u64, u64)) -> Staged {
-        Staged { identity, vip: rest as u32, found: (rest >> 32) as u32 }
+        Staged { identity, vip_and_class: rest as u32, found: (rest >> 32) as u32 }
     }
 }
 
@@ -205,34 +223,33 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
     fn usual(
         &mut self,
         scope: &Scope<'_, LbTables, LbLocal>,
-        packet: &Packet<'_>,
-        words: Option<I::Words>,
+        (meta, packet): (&Meta, &[u8]),
+        bytes: Option<BytesOf<I>>,
     ) -> Option<Staged> {
-        let words = words?;
-        let number = packet.meta().forward;
-        let (vip, keys) = self.run.vip::<PORT>((scope.shared, scope.local), number, words)?;
+        let bytes = bytes?;
+        let (vip, hash) = self.run.flow::<PORT>((scope.shared, scope.local), meta.forward, bytes)?;
         // Where packets stay what they are, large segments are to be counted as what they become.
         let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
-        if packet.meta().offload.intersects(unusual) {
+        if meta.offload.intersects(unusual) {
             return None;
         }
-        let hash = keys.hash(words);
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Some(Staged { identity: hash.identity, vip, found: hash.bucket })
+        let class = if S::HAS_OUTER { I::class(*packet.first_chunk()?) } else { 0 };
+        Some(Staged::new(hash.identity, vip | u32::from(class) << 24, hash.bucket))
     }
 
     /// What is staged of the others. Two numbers, because a structure would have to lie in memory for each packet.
     #[cold]
     #[inline(never)]
-    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> (u64, u64) {
-        let words = match I::words(packet.data()) {
+    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, meta: &Meta, packet: &[u8]) -> (u64, u64) {
+        let words = match I::words(packet) {
             Ok(words) => words,
-            Err(why) => return rare::staged::<I, PORT>(scope.shared, packet, why).parts(),
+            Err(why) => return rare::staged::<I, PORT>(scope.shared, (meta.forward, packet), why).parts(),
         };
-        if let Some(usual) = self.usual(scope, packet, Some(words)) {
+        if let Some(usual) = self.usual(scope, (meta, packet), Some(words.bytes())) {
             return usual.parts();
         }
-        rare::unfinished::<PORT>(scope.shared, packet, words.ports()).parts()
+        rare::unfinished::<PORT>(scope.shared, meta.forward, words.ports()).parts()
     }
 }
 
@@ -249,7 +266,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         vip: u32,
         found: u32,
     ) -> Next {
-        self.judge(cx, packet, Staged { identity, vip, found })
+        self.judge(cx, packet, Staged::new(identity, vip, found))
     }
 
     fn judge(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
@@ -281,7 +298,8 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         {
             return next;
         }
-        let common = Common { ip6: &cx.shared.ip6, entropy: (identity >> 32) as u32 };
+        let class = packet.data().first_chunk().map_or(0, |head| I::class(*head));
+        let common = Common { ip6: &cx.shared.ip6, entropy: (identity >> 32) as u32, class };
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);
         };
@@ -318,8 +336,9 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Staged {
-        let usual = self.usual(scope, packet, I::usual(packet.data()));
-        usual.unwrap_or_else(|| Staged::of(self.unusual(scope, packet)))
+        let (meta, data) = (packet.meta(), packet.data());
+        let usual = self.usual(scope, (meta, data), I::usual_bytes(data));
+        usual.unwrap_or_else(|| Staged::of(self.unusual(scope, meta, data)))
     }
 
     /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under
@@ -331,7 +350,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
         let others = if far { find::<true, _>(local, staged, now) } else { find::<false, _>(local, staged, now) };
         let vips = &mut local.vips;
         // As packets of flows that are known; `rare::find` takes the others off again.
-        let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip);
+        let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip());
         self.run.count(vips, staged.len() - others, known);
         // The next vector may find other tables.
         (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables, cx.shared));
@@ -339,12 +358,12 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
 
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Staged]) -> (usize, Next) {
-        let (servers, epoch, ip6) = (&mut cx.local.servers[..], self.epoch, &cx.shared.ip6);
+        let (mut servers, epoch, ip6) = (cx.local.servers.lent(), self.epoch, &cx.shared.ip6);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
-        let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
+        let to = servers.wrapped_mut(first.slot()).way.node;
         let done = vector.head_with(staged, |packet, staged| {
-            let common = Common { ip6, entropy: (staged.identity >> 32) as u32 };
-            let own = own(servers, ServerHandle::from_bits(staged.found), epoch, packet);
+            let common = Common::of(ip6, staged);
+            let own = own(&mut servers, ServerHandle::from_bits(staged.found), epoch, packet);
             own.is_some_and(|own| own.way.node == to && send::<I, S>(own, common, packet, packet.plain_len()))
         });
         (done, Next::To(to))
@@ -353,18 +372,17 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: Staged) -> Next {
         let server = ServerHandle::from_bits(staged.found);
-        let common = Common { ip6: &cx.shared.ip6, entropy: (staged.identity >> 32) as u32 };
-        if let Some(own) = own(&mut cx.local.servers, server, self.epoch, packet)
+        let common = Common::of(&cx.shared.ip6, staged);
+        if let Some(own) = own(&mut cx.local.servers.lent(), server, self.epoch, packet)
             && send::<I, S>(own, common, packet, packet.plain_len())
         {
             return Next::To(own.way.node);
         }
-        let Staged { identity, vip, found } = staged;
-        self.uncommon(cx, &mut packet.again(), identity, vip, found)
+        self.uncommon(cx, &mut packet.again(), staged.identity, staged.vip(), staged.found)
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: Staged) -> LbTrace {
-        let vip = scope.shared.vip(staged.vip).map(|entry| entry.line.clone());
+        let vip = scope.shared.vip(staged.vip()).map(|entry| entry.line.clone());
         let found = ServerHandle::from_bits(staged.found);
         let common = scope
             .local
@@ -373,7 +391,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
             .is_some_and(|own| own.knows(found, Epoch::of(scope.tables, scope.shared)));
         let server = if common { found } else { self.rare };
         let line = scope.shared.server(server).map(ServerEntry::line);
-        LbTrace { index: staged.vip, vip, slot: server.slot(), server: line }
+        LbTrace { index: staged.vip(), vip, slot: server.slot(), server: line }
     }
 
     fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
@@ -423,15 +441,16 @@ fn find<const FAR: bool, S: Seeking>(local: &mut LbLocal, staged: &mut [S], now:
     others
 }
 
-/// What the worker keeps of a server, where that is all there is to know for this packet.
+/// What the worker keeps of a server, where that is all there is to know for this packet. Of a handle of another slot than there
+/// are this is another server's, whose handle it is not.
 #[inline(always)]
 fn own<'s>(
-    servers: &'s mut [ServerLocal],
+    servers: &'s mut LentArray<'_, ServerLocal>,
     server: ServerHandle,
     epoch: Epoch,
     packet: &Packet<'_>,
 ) -> Option<&'s mut ServerLocal> {
-    let own = servers.get_mut(server.slot())?;
+    let own = servers.wrapped_mut(server.slot());
     (own.knows(server, epoch) && packet.plain_len() <= usize::from(own.way.room)).then_some(own)
 }
 

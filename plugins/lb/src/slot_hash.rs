@@ -21,6 +21,8 @@
 //!
 //! This is a format between machines: changing it moves flows wherever old and new balancers meet.
 
+use crate::flow_bytes::{Bytes4, Bytes6, FlowBytes};
+
 /// The first 64-bit words of the fractional part of pi.
 const PI: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
 
@@ -38,7 +40,12 @@ pub trait FlowWords: Copy + PartialEq + Send + Sync {
     /// Addresses in one word, mixed with four keys where they do not fit; protocol and ports in the other.
     fn two(self, keys: &[u64; 4]) -> [u64; 2];
 
-    /// The words as they are loaded from a packet: for hashes of which only we know, so that nothing is turned round for them.
+    /// What the flow's key is where it stands as it does in a packet.
+    type Bytes: FlowBytes;
+    /// The same key, as it stands in a packet: for the hash of which only we know, so that nothing is turned round for it.
+    fn bytes(self) -> Self::Bytes;
+
+    /// The words as they are loaded from a packet, as with `bytes`.
     #[must_use]
     fn raw(self) -> Self;
 
@@ -49,14 +56,6 @@ pub trait FlowWords: Copy + PartialEq + Send + Sync {
     /// Protocol, source port and destination port, from bit 32 down.
     fn ports(self) -> u64;
 
-    /// Protocol and destination port in the lower half, the port as it is loaded from a packet: to be compared.
-    #[inline(always)]
-    fn service(self) -> u64 {
-        let raw = raw_ports(self.ports());
-        // The destination port is the last of the bytes.
-        if cfg!(target_endian = "little") { raw >> 16 } else { raw >> 32 << 16 | raw & 0xffff }
-    }
-
     /// The hash that picks a slot.
     #[inline(always)]
     fn slot_hash(self) -> u64 {
@@ -65,6 +64,13 @@ pub trait FlowWords: Copy + PartialEq + Send + Sync {
 }
 
 impl FlowWords for [u64; 2] {
+    type Bytes = Bytes4;
+
+    #[inline(always)]
+    fn bytes(self) -> Bytes4 {
+        Bytes4::of_words(self)
+    }
+
     #[inline(always)]
     fn masked(self, mask: KeyMask) -> Self {
         mask.apply(self)
@@ -92,9 +98,16 @@ impl FlowWords for [u64; 2] {
 }
 
 impl FlowWords for [u64; 5] {
+    type Bytes = Bytes6;
+
     #[inline(always)]
-    fn masked(self, KeyMask([_, all]): KeyMask) -> Self {
-        let [s0, s1, d0, d1, ports] = self;
+    fn bytes(self) -> Bytes6 {
+        Bytes6::of_words(self)
+    }
+
+    #[inline(always)]
+    fn masked(self, mask: KeyMask) -> Self {
+        let ([_, all], [s0, s1, d0, d1, ports]) = (mask.words(), self);
         [s0, s1, d0 & all, d1 & all, ports & all]
     }
 
@@ -141,44 +154,34 @@ pub fn slot_of(hash: u64, len: usize) -> usize {
     (((hash >> 32) * len as u64) >> 32) as usize
 }
 
-/// Which bits of a flow's words count for a VIP: all, or only the source address. As of IPv4's words; of IPv6's the second
-/// is for all but the source.
+/// Which bits of a flow's key count for a VIP. Both hashes of a flow are taken of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyMask([u64; 2]);
+#[repr(u8)]
+pub enum KeyMask {
+    /// None: there is no VIP.
+    None,
+    /// Addresses, protocol and ports.
+    Flow,
+    /// `src_ip_sticky`: the source address.
+    Source,
+}
 
 impl KeyMask {
-    /// Addresses, protocol and ports.
-    pub const FLOW: Self = Self([u64::MAX; 2]);
-    /// `src_ip_sticky`: the source address.
-    pub const SOURCE: Self = Self([0xffff_ffff_0000_0000, 0]);
-    /// Nothing: there is no VIP.
-    pub const NONE: Self = Self([0; 2]);
-
-    /// The mask of [raw](FlowWords::raw) words.
-    #[must_use]
-    pub fn raw(self) -> Self {
-        // The second word counts as a whole or not at all.
-        Self([self.0[0].to_be(), self.0[1]])
-    }
-
-    /// Whether this is a VIP's.
+    /// As masks of IPv4's words; of IPv6's the second is for all but the source.
     #[inline(always)]
-    pub fn is_some(self) -> bool {
-        // The source counts for all of them.
-        self.0[0] != 0
+    fn words(self) -> [u64; 2] {
+        match self {
+            KeyMask::None => [0; 2],
+            KeyMask::Flow => [u64::MAX; 2],
+            KeyMask::Source => [0xffff_ffff_0000_0000, 0],
+        }
     }
 
-    /// Whether all of a flow's words count.
-    #[inline(always)]
-    pub fn is_whole(self) -> bool {
-        // The second counts where all of the first does.
-        self.0[1] == u64::MAX
-    }
-
-    /// The words with what does not count cleared. Both hashes of a flow are taken of these.
+    /// The words with what does not count cleared.
     #[inline(always)]
     pub fn apply(self, words: [u64; 2]) -> [u64; 2] {
-        [words[0] & self.0[0], words[1] & self.0[1]]
+        let mask = self.words();
+        [words[0] & mask[0], words[1] & mask[1]]
     }
 }
 
@@ -260,17 +263,17 @@ mod tests {
 
     #[test]
     fn sticky_looks_at_the_source_alone_in_ip6_too() {
-        let one = [1u64, 2, 3, 4, 5].masked(KeyMask::SOURCE);
-        assert_eq!(one, [1u64, 2, 9, 8, 7].masked(KeyMask::SOURCE));
-        assert_ne!(one, [1u64, 3, 3, 4, 5].masked(KeyMask::SOURCE));
-        assert_eq!([1u64, 2, 3, 4, 5].masked(KeyMask::FLOW), [1, 2, 3, 4, 5]);
+        let one = [1u64, 2, 3, 4, 5].masked(KeyMask::Source);
+        assert_eq!(one, [1u64, 2, 9, 8, 7].masked(KeyMask::Source));
+        assert_ne!(one, [1u64, 3, 3, 4, 5].masked(KeyMask::Source));
+        assert_eq!([1u64, 2, 3, 4, 5].masked(KeyMask::Flow), [1, 2, 3, 4, 5]);
     }
 
     #[test]
     fn sticky_looks_at_the_source_alone() {
-        let one = KeyMask::SOURCE.apply(words(7, 8, 6, 9, 10));
-        assert_eq!(one, KeyMask::SOURCE.apply(words(7, 11, 17, 12, 13)));
-        assert_ne!(one, KeyMask::SOURCE.apply(words(8, 8, 6, 9, 10)));
-        assert_eq!(KeyMask::FLOW.apply([1, 2]), [1, 2]);
+        let one = KeyMask::Source.apply(words(7, 8, 6, 9, 10));
+        assert_eq!(one, KeyMask::Source.apply(words(7, 11, 17, 12, 13)));
+        assert_ne!(one, KeyMask::Source.apply(words(8, 8, 6, 9, 10)));
+        assert_eq!(KeyMask::Flow.apply([1, 2]), [1, 2]);
     }
 }

@@ -155,7 +155,7 @@ impl LbTables {
         }
         let last = touched.vips.last().map_or(0, |last| *last as usize + 1);
         let mut masks = self.masks.to_vec();
-        masks.resize(masks.len().max(last), KeyMask::NONE);
+        masks.resize(masks.len().max(last), KeyMask::None);
         for &index in &touched.vips {
             masks[index as usize] = next.build_vip(config, index);
         }
@@ -192,7 +192,7 @@ impl LbTables {
             all.sort_unstable();
             *self.groups.slot(group as usize, &None) = (!all.is_empty()).then(|| all.into());
         }
-        mask.unwrap_or(KeyMask::NONE)
+        mask.unwrap_or(KeyMask::None)
     }
 
     fn build_server(&mut self, config: &LbConfig, slot: u32, engine: &impl Engine) {
@@ -234,7 +234,7 @@ impl LbTables {
     /// What of a flow counts for the VIP with this index, if there is one and nothing but the flow counts.
     #[inline(always)]
     pub fn mask(&self, index: u32) -> Option<KeyMask> {
-        self.masks.get(index as usize).copied().filter(|mask| mask.is_some())
+        self.masks.get(index as usize).copied().filter(|mask| *mask != KeyMask::None)
     }
 
     /// The VIP of a port, under the index that a route to its prefix carries.
@@ -290,7 +290,7 @@ impl LbTables {
     /// packets must go to the same.
     #[inline(always)]
     pub fn choose(&self, vip: &VipEntry, words: impl FlowWords) -> Option<ServerHandle> {
-        let words = if vip.scheduler == Scheduler::Sh { words.masked(KeyMask::SOURCE) } else { words };
+        let words = if vip.scheduler == Scheduler::Sh { words.masked(KeyMask::Source) } else { words };
         self.present(*vip.slots.get(slot_of(words.slot_hash(), vip.slots.len()))?)
     }
 
@@ -338,7 +338,7 @@ impl VipEntry {
                 (slots.expect("LbConfig refuses servers that there are no slots for"), members.into(), version)
             }
         };
-        let mask = if vip.options.src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
+        let mask = if vip.options.src_ip_sticky { KeyMask::Source } else { KeyMask::Flow };
         let (line, ping) = (Arc::new(VipLine::new(vip)), vip.ping());
         let mss_clamp = vip.options.mss_clamp.filter(|clamp| *clamp != MssClamp::Off);
         let configs = &vip.options.quic_lb;

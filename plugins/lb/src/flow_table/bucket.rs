@@ -5,7 +5,7 @@ use super::state::{FlowState, Timeouts};
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 6;
+pub const LAYOUT_VERSION: u32 = 7;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;

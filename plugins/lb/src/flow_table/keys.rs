@@ -1,14 +1,35 @@
 //! The keyed hash of flows.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::marker::PhantomData;
 
+use aes::Aes256;
+use aes::cipher::{BlockEncrypt, KeyInit};
+use vnet::simd::{AesRounds, Block};
+
+use crate::flow_bytes::{FlowBytes, Permutation, of_vip};
 use crate::handle::ServerHandle;
-use crate::slot_hash::{FlowWords, KeyMask};
+use crate::slot_hash::KeyMask;
 
 /// The keys of the hash: drawn at random when a process starts, so that nobody outside can choose flows that fall
 /// together. Whoever carries a flow table from one process to another carries these with it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct HashKeys([u64; 4]);
+///
+/// The hash is made of rounds of AES with secret keys, of which processors do one in an instruction. A flow of IPv4 with its VIP is
+/// one block, and goes through four rounds: with these every difference between two blocks is spread over at least 25 S-boxes (Daemen
+/// and Rijmen, The Design of Rijndael, section 9.5), so that none of a block's differences is much likelier than another to
+/// be gone from what is used of the result, 96 bits. IPv6's addresses go through three rounds each (at least 9 S-boxes) before they are
+/// summed up with the rest.
+#[derive(Clone, Copy)]
+pub struct HashKeys {
+    words: [u64; 4],
+    rounds: AesRounds,
+    /// Of the last block, before its rounds.
+    first: Block,
+    last: [Block; 4],
+    /// Of a source and of a destination.
+    addresses: [Block; 2],
+    address: [Block; 3],
+}
 
 /// The hash of one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +53,7 @@ impl FlowHash {
 impl HashKeys {
     /// Keys from the randomness of the standard library's hash tables, which comes from the kernel.
     pub fn random() -> Self {
-        Self(std::array::from_fn(|n| {
+        Self::from_words(std::array::from_fn(|n| {
             let mut hasher = RandomState::new().build_hasher();
             hasher.write_usize(n);
             hasher.finish()
@@ -41,52 +62,63 @@ impl HashKeys {
 
     /// These keys.
     pub fn from_words(words: [u64; 4]) -> Self {
-        Self(words)
+        let mut key = [0; 32];
+        key.as_chunks_mut().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+        let (cipher, mut count) = (Aes256::new(&key.into()), 0u128);
+        let mut next = || {
+            count += 1;
+            let mut block = count.to_le_bytes().into();
+            cipher.encrypt_block(&mut block);
+            Block::from_bytes(block.into())
+        };
+        let (first, last, addresses, address) =
+            (next(), [(); 4].map(|()| next()), [(); 2].map(|()| next()), [(); 3].map(|()| next()));
+        Self { words, rounds: AesRounds::new(), first, last, addresses, address }
     }
 
     /// The keys, for handing them on.
     pub fn words(&self) -> [u64; 4] {
-        self.0
+        self.words
     }
 
     /// The keys of a VIP (an index below 2^24) with this mask.
-    #[inline]
-    pub(super) fn of(&self, mask: KeyMask, vip: u32) -> VipKeys {
-        let [a, b, c, d] = self.0;
-        // Protocol and ports take 40 bits; the VIP takes the rest, so that two VIPs never share a flow.
-        VipKeys { mask: mask.raw(), keys: [a, b ^ u64::from(vip) << 40, c, d] }
+    #[inline(always)]
+    pub(super) fn of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
+        // The usual one is a constant, for which no packet has to wait.
+        let mask = if mask == KeyMask::Flow { B::mask(KeyMask::Flow) } else { unusual::<B>(mask) };
+        VipKeys { mask, first: self.first.xor(of_vip(vip)), _bytes: PhantomData }
     }
+
+    /// The hash of a flow.
+    #[inline(always)]
+    pub(super) fn hash<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
+        let address = |which: Permutation, block: Block| {
+            self.rounds.apply(block.xor(self.addresses[which as usize]), &self.address)
+        };
+        let block = bytes.block(keys.mask, address).xor(keys.first);
+        let [identity, bucket] = self.rounds.apply(block, &self.last).to_words();
+        FlowHash { identity: identity.max(1), bucket: bucket as u32 }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unusual<B: FlowBytes>(mask: KeyMask) -> Block {
+    B::mask(mask)
 }
 
 /// How the flows of one VIP are hashed.
 #[derive(Clone, Copy, Debug)]
-pub struct VipKeys {
-    /// Of raw words.
-    mask: KeyMask,
-    keys: [u64; 4],
+pub struct VipKeys<B> {
+    mask: Block,
+    first: Block,
+    _bytes: PhantomData<B>,
 }
 
-impl VipKeys {
+impl<B> VipKeys<B> {
     /// Where there is no VIP.
-    pub const NONE: Self = Self { mask: KeyMask::NONE, keys: [0; 4] };
-
-    /// Whether all of a flow's key counts.
-    #[inline(always)]
-    pub fn are_of_flows(&self) -> bool {
-        self.mask.is_whole()
-    }
-
-    /// The hash of a flow, from the words of its key.
-    ///
-    /// Two 128-bit products, the second of the halves of the first. One is not enough: the low half of a product does
-    /// not hear of the high bits of its factors, nor the high half of their low bits, and flows that count ports and
-    /// addresses up then agree in half of their identity.
-    #[inline(always)]
-    pub fn hash(&self, words: impl FlowWords) -> FlowHash {
-        let ([a, b], [k0, k1, k2, k3]) = (words.raw().masked(self.mask).two(&self.keys), self.keys);
-        let one = u128::from(a ^ k0) * u128::from(b ^ k1);
-        let two = u128::from(one as u64 ^ k2) * u128::from((one >> 64) as u64 ^ k3);
-        let identity = two as u64 ^ (two >> 64) as u64;
-        FlowHash { identity: identity.max(1), bucket: (two >> 32) as u32 }
-    }
+    pub const NONE: Self = {
+        let none = Block::from_bytes([0; 16]);
+        Self { mask: none, first: none, _bytes: PhantomData }
+    };
 }

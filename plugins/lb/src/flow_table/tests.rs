@@ -123,31 +123,56 @@ fn sizes_that_cannot_be_are_refused_in_words() {
 
 #[test]
 fn hashes_of_like_flows_are_unlike() {
+    // Clients in a row, and ports in a row for each; of IPv6 also by all of their addresses' halves.
+    let four = |n: u64| [(0x0a00_0000 + (n >> 8)) << 32 | 0x5a00_0001, 6 << 32 | (n & 255) << 16 | 80];
+    let ports = |n: u64| 6 << 32 | (n & 255) << 16 | 80;
+    let hosts = |n: u64| [0x2001_0db8 << 32, n >> 8, 0x2003 << 48, 1, ports(n)];
+    let networks = |n: u64| [0x2001_0db8 << 32 | n >> 8, 1, 0x2003 << 48, 1, ports(n)];
+    let vips = |n: u64| [0x2001_0db8 << 32, 1, 0x2003 << 48, n >> 8, ports(n)];
+    let both = |n: u64| [0x2001_0db8 << 32, n & 0x1ff, 0x2003 << 48, n >> 9, ports(7)];
     for keys in [HashKeys::from_words(KEYS), HashKeys::random(), HashKeys::random()] {
-        let mut identities = HashSet::new();
-        let mut hits = vec![0u32; 1 << 12];
-        let mut halves = [HashSet::new(), HashSet::new()];
-        for n in 0..1u64 << 17 {
-            // Clients in a row, and ports in a row for each.
-            let hash = keys
-                .of(KeyMask::FLOW, 1)
-                .hash([(0x0a00_0000 + (n >> 8)) << 32 | 0x5a00_0001, 6 << 32 | (n & 255) << 16 | 80]);
-            assert!(identities.insert(hash.identity));
-            hits[hash.bucket as usize & 0xfff] += 1;
-            halves[0].insert(hash.identity as u32);
-            halves[1].insert((hash.identity >> 32) as u32);
-        }
-        let chi: f64 = hits.iter().map(|&n| (f64::from(n) - 32.0).powi(2) / 32.0).sum();
-        assert!((chi - 4095.0).abs() < 8.0 * 90.5, "chi-square {chi}");
-        // Two are expected to agree in 32 bits.
-        assert!(halves.iter().all(|half| half.len() > (1 << 17) - 30), "{:?}", halves.map(|half| half.len()));
+        are_unlike(&keys, four);
+        are_unlike(&keys, hosts);
+        are_unlike(&keys, networks);
+        are_unlike(&keys, vips);
+        are_unlike(&keys, both);
     }
+}
+
+fn are_unlike<W: FlowWords>(keys: &HashKeys, flow: impl Fn(u64) -> W) {
+    let mut identities = HashSet::new();
+    let mut hits = vec![0u32; 1 << 12];
+    let mut halves = [HashSet::new(), HashSet::new()];
+    for n in 0..1u64 << 17 {
+        let hash = keys.hash(&keys.of(KeyMask::Flow, 1), flow(n).bytes());
+        assert!(identities.insert(hash.identity));
+        hits[hash.bucket as usize & 0xfff] += 1;
+        halves[0].insert(hash.identity as u32);
+        halves[1].insert((hash.identity >> 32) as u32);
+    }
+    let chi: f64 = hits.iter().map(|&n| (f64::from(n) - 32.0).powi(2) / 32.0).sum();
+    assert!((chi - 4095.0).abs() < 8.0 * 90.5, "chi-square {chi}");
+    // Two are expected to agree in 32 bits.
+    assert!(halves.iter().all(|half| half.len() > (1 << 17) - 30), "{:?}", halves.map(|half| half.len()));
+}
+
+#[test]
+fn of_sticky_vips_the_source_alone_counts() {
+    let keys = HashKeys::from_words(KEYS);
+    fn hash<W: FlowWords>(keys: &HashKeys, flow: W) -> FlowHash {
+        keys.hash(&keys.of(KeyMask::Source, 1), flow.bytes())
+    }
+    assert_eq!(hash(&keys, [7 << 32 | 1, 6 << 32 | 5]), hash(&keys, [7 << 32 | 2, 17 << 32 | 9]));
+    assert_ne!(hash(&keys, [7 << 32 | 1, 6 << 32 | 5]), hash(&keys, [8 << 32 | 1, 6 << 32 | 5]));
+    assert_eq!(hash(&keys, [7, 8, 1, 2, 6 << 32 | 5]), hash(&keys, [7, 8, 3, 4, 17 << 32 | 9]));
+    assert_ne!(hash(&keys, [7, 8, 1, 2, 6 << 32 | 5]), hash(&keys, [7, 9, 1, 2, 6 << 32 | 5]));
 }
 
 #[test]
 fn vips_do_not_share_flows() {
     let keys = HashKeys::from_words(KEYS);
-    let hashes: HashSet<u64> = (0..1000).map(|vip| keys.of(KeyMask::FLOW, vip).hash([1, 6 << 32]).identity).collect();
+    let hashes: HashSet<u64> =
+        (0..1000).map(|vip| keys.hash(&keys.of(KeyMask::Flow, vip), [1, 6 << 32].bytes()).identity).collect();
     assert_eq!(hashes.len(), 1000);
 }
 

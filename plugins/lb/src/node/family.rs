@@ -14,6 +14,7 @@ use super::Next;
 use super::flow::NoFlow;
 use super::fragments::Piece;
 use crate::config::Family;
+use crate::flow_bytes::{Bytes4, Bytes6};
 use crate::fragments::Key;
 use crate::slot_hash::FlowWords;
 
@@ -40,6 +41,8 @@ pub(super) trait Inner: Send + Sized + 'static {
 
     /// The words of a flow's key of TCP and UDP where they stand as usual, of packets that neither begin nor end a connection.
     fn usual(packet: &[u8]) -> Option<Self::Words>;
+    /// The same as the packet has them.
+    fn usual_bytes(packet: &[u8]) -> Option<BytesOf<Self>>;
     /// Those of other packets. Echo requests are none of the common ones, though they have a flow.
     fn unusual(packet: &[u8]) -> Result<Self::Words, NoFlow>;
     /// Those of all.
@@ -68,6 +71,9 @@ pub(super) trait Inner: Send + Sized + 'static {
     fn is_ours(tables: &Tables, packet: &[u8]) -> bool;
 }
 
+/// A flow's key as a family's packets have it.
+pub(super) type BytesOf<I> = <<I as Inner>::Words as FlowWords>::Bytes;
+
 /// IPv4.
 pub(super) struct V4;
 
@@ -84,15 +90,17 @@ impl Inner for V4 {
 
     #[inline(always)]
     fn usual(packet: &[u8]) -> Option<[u64; 2]> {
-        let head = packet.first_chunk::<34>()?;
-        let ([first, ..], _) = head.as_chunks::<8>() else { return None };
+        let head = usual4(packet)?;
         let ([addresses], ports) = head[12..24].as_chunks::<8>() else { return None };
         let ([ports], _) = ports.as_chunks::<4>() else { return None };
-        if u64::from_le_bytes(*first) & FIRST_MASK != FIRST || !is_under_way(head[9], head[33]) {
-            return None;
-        }
         let ports = u64::from(head[9]) << 32 | u64::from(u32::from_be_bytes(*ports));
         Some([u64::from_be_bytes(*addresses), ports])
+    }
+
+    #[inline(always)]
+    fn usual_bytes(packet: &[u8]) -> Option<Bytes4> {
+        let ([bytes], _) = usual4(packet)?[8..24].as_chunks() else { return None };
+        Some(Bytes4::of_packet(*bytes))
     }
 
     #[inline(never)]
@@ -158,6 +166,21 @@ impl Inner for V4 {
     fn is_ours(tables: &Tables, packet: &[u8]) -> bool {
         <Ipv4Addr as nodes::ip::Ip>::destination(packet).is_some_and(|to| tables.own4.contains(to.into()))
     }
+}
+
+/// The bytes of a packet as [`Inner::usual`] wants it.
+#[inline(always)]
+fn usual4(packet: &[u8]) -> Option<&[u8; 34]> {
+    let head = packet.first_chunk::<34>()?;
+    let ([first, ..], _) = head.as_chunks::<8>() else { return None };
+    (u64::from_le_bytes(*first) & FIRST_MASK == FIRST && is_under_way(head[9], head[33])).then_some(head)
+}
+
+/// The same of IPv6.
+#[inline(always)]
+fn usual6(packet: &[u8]) -> Option<&[u8; 54]> {
+    let head = packet.first_chunk::<54>()?;
+    is_under_way(head[6], head[53]).then_some(head)
 }
 
 /// What counts of a header's first eight bytes: version and length, "more fragments", and the offset.
@@ -232,15 +255,19 @@ impl Inner for V6 {
 
     #[inline(always)]
     fn usual(packet: &[u8]) -> Option<[u64; 5]> {
-        let head = packet.first_chunk::<54>()?;
+        let head = usual6(packet)?;
         let ([s0, s1, d0, d1], ports) = head[8..44].as_chunks::<8>() else { return None };
         let ([ports], _) = ports.as_chunks::<4>() else { return None };
-        if !is_under_way(head[6], head[53]) {
-            return None;
-        }
         let ports = u64::from(head[6]) << 32 | u64::from(u32::from_be_bytes(*ports));
         let [s0, s1, d0, d1] = [*s0, *s1, *d0, *d1].map(u64::from_be_bytes);
         Some([s0, s1, d0, d1, ports])
+    }
+
+    #[inline(always)]
+    fn usual_bytes(packet: &[u8]) -> Option<Bytes6> {
+        let head = usual6(packet)?;
+        let ([source, destination], ports) = head[8..44].as_chunks() else { return None };
+        Some(Bytes6::of_packet(*source, *destination, head[6], *ports.first_chunk()?))
     }
 
     #[inline(never)]
@@ -319,6 +346,9 @@ const MIN_MTU6: usize = 1280;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow_bytes::FlowBytes;
+    use crate::flow_table::{FlowHash, FlowTable, HashKeys};
+    use crate::slot_hash::KeyMask;
 
     /// The short way to a key gives what the long one gives, whatever the bytes are.
     #[test]
@@ -337,6 +367,9 @@ mod tests {
                     assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey4::words).as_ref().ok(), "{bytes:x?}");
                 }
                 seen += u32::from(short.is_ok());
+                if let Some(usual) = V4::usual_bytes(&bytes[..len]) {
+                    assert_eq!(hashes(usual), hashes(short.unwrap().bytes()), "{bytes:x?}");
+                }
             }
             bytes[at] = before;
         }
@@ -354,9 +387,18 @@ mod tests {
                 let (short, long) = (V6::words(&bytes[..len]), FlowKey6::read(&bytes[..len]));
                 assert_eq!(short.as_ref().ok(), long.as_ref().map(FlowKey6::words).as_ref().ok(), "{bytes:x?}");
                 seen += u32::from(short.is_ok());
+                if let Some(usual) = V6::usual_bytes(&bytes[..len]) {
+                    assert_eq!(hashes(usual), hashes(short.unwrap().bytes()), "{bytes:x?}");
+                }
             }
         }
         assert!(seen > 100);
+    }
+
+    /// The hashes of a flow, by all that counts of it and by its source.
+    fn hashes(bytes: impl FlowBytes) -> [FlowHash; 2] {
+        let table = FlowTable::with_buckets(1, 40, HashKeys::from_words([1, 2, 3, 4])).unwrap();
+        [KeyMask::Flow, KeyMask::Source].map(|mask| table.hash_by(&table.keys_of(mask, 5), bytes))
     }
 
     #[test]

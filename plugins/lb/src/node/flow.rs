@@ -46,7 +46,7 @@ impl NoFlow {
 
     #[cold]
     pub(super) fn staged(self, vip: u32) -> Staged {
-        Staged { identity: 0, vip, found: (self as u32) << REASON_AT }
+        Staged::new(0, vip, (self as u32) << REASON_AT)
     }
 
     pub(super) fn of(staged: Staged) -> NoFlow {
@@ -81,7 +81,7 @@ mod tests {
     fn reasons_come_back_and_name_no_server() {
         for why in NoFlow::ALL {
             let staged = why.staged(5);
-            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip), (why, 0, 5));
+            assert_eq!((NoFlow::of(staged), staged.identity, staged.vip()), (why, 0, 5));
             assert!(crate::handle::ServerHandle::from_bits(staged.found).is_none());
         }
     }

@@ -8,8 +8,9 @@ mod inner;
 use std::marker::PhantomData;
 
 use vnet::wire::ip4::protocol;
-use vnet::{Cx, Held, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector};
+use vnet::{Cx, Held, NodeSpec, Offload, Packet, PacketNode, Scope, Vector};
 
+use super::family::BytesOf;
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
@@ -40,9 +41,9 @@ pub(super) fn nodes<I: NatInner>() -> Vec<NodeSpec> {
 }
 
 /// The balancing node of NAT; `FULL`: the source is replaced, too.
-struct Translate<I, const FULL: bool> {
+struct Translate<I: NatInner, const FULL: bool> {
     /// The VIPs of this vector.
-    run: Run,
+    run: Run<BytesOf<I>>,
     /// Whether a packet of this vector is to be looked for by its session.
     sought: bool,
     /// The server of the last packet, for its trace.
@@ -50,7 +51,7 @@ struct Translate<I, const FULL: bool> {
     _family: PhantomData<I>,
 }
 
-impl<I, const FULL: bool> Translate<I, FULL> {
+impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
     fn new() -> Self {
         Translate { run: Run::NONE, sought: FULL, server: ServerHandle::NONE, _family: PhantomData }
     }
@@ -63,23 +64,23 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
     fn known(
         &mut self,
         scope: &Scope<'_, LbTables, LbLocal>,
-        packet: &Packet<'_>,
-        words: I::Words,
+        number: u32,
+        bytes: BytesOf<I>,
     ) -> Option<(Staged, bool)> {
-        let number = packet.meta().forward;
-        let (vip, keys) = self.run.vip::<true>((scope.shared, scope.local), number, words)?;
-        let hash = keys.hash(words);
+        let (vip, hash) = self.run.flow::<true>((scope.shared, scope.local), number, bytes)?;
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Some((Staged { identity: hash.identity, vip, found: hash.bucket }, keys.are_of_flows()))
+        Some((Staged::new(hash.identity, vip, hash.bucket), self.run.is_whole()))
     }
 
     /// What is staged of packets whose headers stand as usual.
     #[inline(always)]
     fn usual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Option<NatStaged> {
-        let words = I::usual(packet.data())?;
-        let (staged, single) = self.known(scope, packet, words)?;
+        let (staged, single) = self.known(scope, packet.meta().forward, I::usual_bytes(packet.data())?)?;
         let chain = match (FULL, single) {
-            (true, _) => I::sessions_of(scope.local).present().chain(Direction::Forward, words),
+            (true, _) => {
+                let words = I::usual(packet.data())?;
+                I::sessions_of(scope.local).present().chain(Direction::Forward, words)
+            }
             (false, true) => Chain::PERHAPS,
             (false, false) => {
                 self.sought = true;
@@ -93,13 +94,13 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
     /// each packet.
     #[cold]
     #[inline(never)]
-    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> (u64, u64) {
-        let words = match I::words(packet.data()) {
+    fn unusual(&mut self, scope: &Scope<'_, LbTables, LbLocal>, number: u32, packet: &[u8]) -> (u64, u64) {
+        let words = match I::words(packet) {
             Ok(words) => words,
-            Err(why) => return rare::staged::<I, true>(scope.shared, packet, why).parts(),
+            Err(why) => return rare::staged::<I, true>(scope.shared, (number, packet), why).parts(),
         };
-        let known = self.known(scope, packet, words).map(|(staged, _)| staged);
-        known.unwrap_or_else(|| rare::unfinished::<true>(scope.shared, packet, words.ports())).parts()
+        let known = self.known(scope, number, words.bytes()).map(|(staged, _)| staged);
+        known.unwrap_or_else(|| rare::unfinished::<true>(scope.shared, number, words.ports())).parts()
     }
 }
 
@@ -134,8 +135,11 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn stage(&mut self, scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> NatStaged {
-        let usual = self.usual(scope, packet);
-        usual.unwrap_or_else(|| NatStaged { staged: Staged::of(self.unusual(scope, packet)), chain: Chain::NONE })
+        if let Some(usual) = self.usual(scope, packet) {
+            return usual;
+        }
+        let unusual = self.unusual(scope, packet.meta().forward, packet.data());
+        NatStaged { staged: Staged::of(unusual), chain: Chain::NONE }
     }
 
     /// Finds the flows, and where their sessions begin.
@@ -151,7 +155,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         }
         // As packets of flows that are known; `rare::find` takes the others off again.
         let known = staged.iter().map(|staged| staged.staged).filter(|staged| staged.identity != 0);
-        self.run.count(&mut local.vips, staged.len() - others, known.map(|staged| staged.vip));
+        self.run.count(&mut local.vips, staged.len() - others, known.map(Staged::vip));
         // The next vector may find other tables.
         (self.run, self.sought) = (Run::NONE, FULL);
     }
@@ -159,13 +163,13 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     #[inline(always)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
         let epoch = Epoch::of(cx.tables, cx.shared);
-        let Parts { sessions, servers, .. } = I::parts(cx.local);
+        let Parts { sessions, mut servers, .. } = I::parts(cx.local);
         let sessions = sessions.present();
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
-        let to = servers.get(first.slot()).map_or(NodeId(0), |own| own.way.node);
+        let to = servers.wrapped_mut(first.slot()).way.node;
         let done = vector.head_with(staged, |packet, NatStaged { staged, chain }| {
             let server = ServerHandle::from_bits(staged.found);
-            let own = own(servers, server, epoch, packet).filter(|own| own.way.node == to);
+            let own = own(&mut servers, server, epoch, packet).filter(|own| own.way.node == to);
             own.is_some_and(|own| usual::<I, FULL>(own, sessions, packet, (server, chain)))
         });
         (done, Next::To(to))
@@ -173,10 +177,11 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
 
     #[inline(always)]
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, staged: NatStaged) -> Next {
-        let NatStaged { staged: Staged { identity, vip, found }, chain } = staged;
+        let NatStaged { staged, chain } = staged;
+        let (identity, vip, found) = (staged.identity, staged.vip(), staged.found);
         let (epoch, server) = (Epoch::of(cx.tables, cx.shared), ServerHandle::from_bits(found));
-        let Parts { sessions, servers, .. } = I::parts(cx.local);
-        if let Some(own) = own(servers, server, epoch, packet)
+        let Parts { sessions, mut servers, .. } = I::parts(cx.local);
+        if let Some(own) = own(&mut servers, server, epoch, packet)
             && usual::<I, FULL>(own, sessions.present(), packet, (server, chain))
         {
             self.server = server;
@@ -190,7 +195,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     }
 
     fn trace(&self, scope: &Scope<'_, LbTables, LbLocal>, _: &Packet<'_>, staged: NatStaged) -> LbTrace {
-        let vip = staged.staged.vip;
+        let vip = staged.staged.vip();
         let line = scope.shared.vip(vip).map(|entry| entry.line.clone());
         let server = scope.shared.server(self.server).map(ServerEntry::line);
         LbTrace { index: vip, vip: line, slot: self.server.slot(), server }
@@ -210,16 +215,16 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         vip: u32,
         found: u32,
     ) -> Next {
-        let staged = Staged { identity, vip, found };
+        let staged = Staged::new(identity, vip, found);
         if let Some(owner) = elsewhere::<I, FULL>(cx, packet, staged) {
             if staged.identity != 0 {
-                uncount(cx.local, staged.vip);
+                uncount(cx.local, staged.vip());
             }
             packet.hand_over(owner, cx.this_node());
             return Next::HandOver;
         }
         let epoch = Epoch::of(cx.tables, cx.shared);
-        let mut before = *rare::counters(cx.local, staged.vip);
+        let mut before = *rare::counters(cx.local, staged.vip());
         before.known = before.known.saturating_sub((staged.identity != 0).into());
         self.server = ServerHandle::NONE;
         let mut fragment = None;
@@ -274,16 +279,16 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         let Some(client) = client else { return cx.drop(packet, Error::Short) };
         let session = match I::sessions_of(cx.local).of_client(&client, found).copied() {
             Some(session) => session,
-            None => match begin::<I, FULL>(cx, client, staged.vip, found, &way) {
+            None => match begin::<I, FULL>(cx, client, staged.vip(), found, &way) {
                 Ok(session) => session,
                 Err(error) => {
-                    recount(cx.local, staged.vip, before, found);
+                    recount(cx.local, staged.vip(), before, found);
                     return cx.drop(packet, error);
                 }
             },
         };
         if fragment.is_none() {
-            self.straighten(cx, client, staged.vip, &session);
+            self.straighten(cx, client, staged.vip(), &session);
         }
         let server = session.server();
         if !translate(packet, &client, &server) {
@@ -298,7 +303,7 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
     /// Lets packets of a flow go without their session, where all it says is said by their server and they come to this worker: it
     /// is there for the answers. It is there for as long as the flow is this server's.
     fn straighten(&self, cx: &mut Cx<'_, '_, Self>, client: I::Key, vip: u32, session: &Session<I::Key>) {
-        let single = cx.shared.vip(vip).is_some_and(|entry| entry.mask == KeyMask::FLOW);
+        let single = cx.shared.vip(vip).is_some_and(|entry| entry.mask == KeyMask::Flow);
         let ours = cx.shared.workers < 2 || Self::owner(cx.shared, &client) == Some(cx.worker());
         if !FULL && single && ours && session.is_straight() {
             cx.local.flows.set_straight(session.flow, session.handle, true);
@@ -378,7 +383,7 @@ fn begin<I: NatInner, const FULL: bool>(
 ) -> Result<Session<I::Key>, Error> {
     let (worker, shared, now) = (cx.worker() as u32, cx.shared, cx.now().seconds);
     let mask = shared.vip(vip).ok_or(Error::NoVip)?.mask;
-    let flow = cx.local.flows.keys_of(mask, vip).hash(client.words());
+    let flow = cx.local.flows.hash(client.words().masked(mask), vip);
     let target = client.with_destination((I::address(way), way.outer.port()));
     let own = [client.source().0];
     let addresses = if FULL { I::pool(shared) } else { &own[..] };

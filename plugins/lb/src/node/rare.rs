@@ -73,12 +73,12 @@ pub(super) fn find<B: Balancing>(
     let (tables, shared, now) = (cx.tables, cx.shared, cx.now().seconds);
     let why = (staged.identity == 0).then(|| NoFlow::of(staged));
     let piece = match why {
-        Some(NoFlow::Fragment) => Some(fragments::gathered(cx, packet, staged.vip)?),
+        Some(NoFlow::Fragment) => Some(fragments::gathered(cx, packet, staged.vip())?),
         _ => None,
     };
     let (vip, control) = match why {
-        Some(why) => judged::<B>(cx, packet, staged.vip, why, piece.as_ref())?,
-        None => (staged.vip, None),
+        Some(why) => judged::<B>(cx, packet, staged.vip(), why, piece.as_ref())?,
+        None => (staged.vip(), None),
     };
     if why.is_none() {
         // It was counted as one of a known flow, and will be again if it is one.
@@ -227,20 +227,23 @@ fn no_vip<B: Balancing>(cx: &Cx<'_, '_, B>, packet: &mut Packet<'_>) -> Next {
 /// What is staged of a packet that is none of the common ones: its VIP, if it has one.
 #[cold]
 #[inline(never)]
-pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Packet<'_>, why: NoFlow) -> Staged {
-    let number = packet.meta().forward;
+pub(super) fn staged<I: Inner, const PORT: bool>(
+    shared: &LbTables,
+    (number, packet): (u32, &[u8]),
+    why: NoFlow,
+) -> Staged {
     let vip = match why {
         _ if !PORT => Some(number),
         NoFlow::Echo => shared.first_of(number),
-        NoFlow::Fragment => I::piece(packet.data()).and_then(|piece| {
+        NoFlow::Fragment => I::piece(packet).and_then(|piece| {
             let ports = I::words_of(&piece.flow?).ports();
             shared.port_vip(number, (ports >> 32) as u8, ports as u16)
         }),
-        NoFlow::Quote => I::quoted_words(packet.data()).and_then(|words| {
+        NoFlow::Quote => I::quoted_words(packet).and_then(|words| {
             let ports = words.ports();
             shared.port_vip(number, (ports >> 32) as u8, ports as u16)
         }),
-        _ => I::all_words(packet.data()).ok().and_then(|words| {
+        _ => I::all_words(packet).ok().and_then(|words| {
             let ports = words.ports();
             shared.port_vip(number, (ports >> 32) as u8, ports as u16)
         }),
@@ -251,8 +254,7 @@ pub(super) fn staged<I: Inner, const PORT: bool>(shared: &LbTables, packet: &Pac
 /// What is staged of a packet that has a flow, and of whose VIP that is not all there is to look at: the VIP may be gone, too.
 #[cold]
 #[inline(never)]
-pub(super) fn unfinished<const PORT: bool>(shared: &LbTables, packet: &Packet<'_>, ports: u64) -> Staged {
-    let number = packet.meta().forward;
+pub(super) fn unfinished<const PORT: bool>(shared: &LbTables, number: u32, ports: u64) -> Staged {
     let vip = if PORT { shared.port_vip(number, (ports >> 32) as u8, ports as u16) } else { Some(number) };
     match vip {
         Some(vip) if shared.mask(vip).is_some() => NoFlow::Unfinished.staged(vip),
@@ -283,7 +285,7 @@ fn balance<'t, B: Balancing>(
     let entry = shared.vip(vip)?;
     let state = FlowState::of_new((words.ports() >> 32) as u8);
     // Where the source alone counts, many connections are one flow.
-    let control = control.filter(|_| entry.mask == KeyMask::FLOW);
+    let control = control.filter(|_| entry.mask == KeyMask::Flow);
     let words = words.masked(entry.mask);
     let LbLocal { flows, picks, .. } = &mut *local;
     let (hash, live) = (flows.hash(words, vip), shared.live());
@@ -297,7 +299,7 @@ fn balance<'t, B: Balancing>(
         Some(other) if let Some(named) = translated.filter(|&named| named != other) => {
             let back = flows.find(hash.with(named), now, live).is_some();
             // Where the source alone counts, the rest of what it sends stays where it is.
-            let stays = if entry.mask == KeyMask::FLOW { other } else { named };
+            let stays = if entry.mask == KeyMask::Flow { other } else { named };
             if flows.find(hash.with(stays), now, live).is_none() {
                 flows.insert(hash.with(stays), now, live, stays, state);
             }
@@ -307,7 +309,7 @@ fn balance<'t, B: Balancing>(
             if back { Verdict::Known(named) } else { Verdict::New(named) }
         }
         // Where the source alone counts, many connections are one flow: they part, and it stays where it is.
-        Some(server) if named.is_some_and(|named| named == server || entry.mask != KeyMask::FLOW) => {
+        Some(server) if named.is_some_and(|named| named == server || entry.mask != KeyMask::Flow) => {
             Verdict::Known(named.unwrap_or(server))
         }
         _ if let Some(named) = named => flows.insert(hash, now, live, named, state),

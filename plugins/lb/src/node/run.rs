@@ -1,42 +1,54 @@
 //! The VIP of a run of packets: looked up once, because packets come in runs.
 
-use crate::flow_table::VipKeys;
+use crate::flow_bytes::FlowBytes;
+use crate::flow_table::{FlowHash, VipKeys};
 use crate::format::VipCounters;
 use crate::local::LbLocal;
-use crate::slot_hash::FlowWords;
+use crate::slot_hash::KeyMask;
 use crate::tables::LbTables;
 
 /// The VIP of the last packet of a vector, and how often that changed.
-pub(super) struct Run {
-    /// What it was looked up by: see [`Run::vip`].
+pub(super) struct Run<B> {
+    /// What it was looked up by: see [`Run::flow`].
     key: u64,
     number: u32,
-    keys: VipKeys,
+    keys: VipKeys<B>,
+    /// Whether all of a flow's key counts.
+    whole: bool,
     runs: u32,
 }
 
-impl Run {
+impl<B: FlowBytes> Run<B> {
     /// Before the first packet: none has this key.
-    pub(super) const NONE: Run = Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, runs: 0 };
+    pub(super) const NONE: Self = Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, whole: false, runs: 0 };
 
-    /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and port as in the flow's words, too;
-    /// and how its flows are hashed. `None`: there is none, or there is more to look at than the flow.
+    /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and port as in the flow's key, too; and
+    /// the flow's hash. `None`: there is none, or there is more to look at than the flow.
     #[inline(always)]
-    pub(super) fn vip<const PORT: bool>(
+    pub(super) fn flow<const PORT: bool>(
         &mut self,
         (shared, local): (&LbTables, &LbLocal),
         number: u32,
-        words: impl FlowWords,
-    ) -> Option<(u32, VipKeys)> {
-        let decides = if PORT { words.service() } else { 0 };
+        bytes: B,
+    ) -> Option<(u32, FlowHash)> {
+        let decides = if PORT { bytes.service() } else { 0 };
         let key = u64::from(number) | decides << 32;
-        if key != self.key {
-            let (protocol, port) = ((words.ports() >> 32) as u8, words.ports() as u16);
-            let number = if PORT { shared.port_vip(number, protocol, port)? } else { number };
-            let keys = local.flows.keys_of(shared.mask(number)?, number);
-            *self = Run { key, number, keys, runs: self.runs + 1 };
+        if key == self.key {
+            return Some((self.number, local.flows.hash_by(&self.keys, bytes)));
         }
-        Some((self.number, self.keys))
+        let (protocol, port) = bytes.protocol_and_port();
+        let number = if PORT { shared.port_vip(number, protocol, port)? } else { number };
+        let mask = shared.mask(number)?;
+        let keys = local.flows.keys_of(mask, number);
+        *self = Run { key, number, keys, whole: mask == KeyMask::Flow, runs: self.runs + 1 };
+        // Not from where they were just put, for which it would have to wait: in a vector of many VIPs each packet comes this way.
+        Some((number, local.flows.hash_by(&keys, bytes)))
+    }
+
+    /// Whether all of a flow's key counts for the last packet's VIP.
+    #[inline(always)]
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Counts so many packets of a vector as ones of known flows: of these VIPs.

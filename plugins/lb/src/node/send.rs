@@ -4,6 +4,7 @@ use vnet::wire::ip4::{Ip4Header, protocol};
 use vnet::wire::{GueHeader, gue};
 use vnet::{IfIndex, Offload, Packet};
 
+use super::Staged;
 use super::family::{Inner, V4};
 use crate::config::{Encap, Family};
 use crate::l3dsr::readdress;
@@ -16,6 +17,8 @@ pub(super) trait SendTo<I: Inner>: Send + Sized + 'static {
     const ENCAP: Encap;
     /// Packets stay what they are, so that large segments and unfinished checksums may pass.
     const WHOLE: bool = false;
+    /// Packets get an outer IP header.
+    const HAS_OUTER: bool = false;
 
     /// Makes a packet of `inner` bytes, which fits, one for the server that `way` leads to; `false`, and nothing changes: there is no
     /// room in front of it.
@@ -29,6 +32,15 @@ pub(super) struct Common<'c> {
     pub ip6: &'c Ip6Outer,
     /// Bits that differ from flow to flow.
     pub entropy: u32,
+    /// The packet's type of service or traffic class.
+    pub class: u8,
+}
+
+impl<'c> Common<'c> {
+    #[inline(always)]
+    pub(super) fn of(ip6: &'c Ip6Outer, staged: Staged) -> Common<'c> {
+        Common { ip6, entropy: (staged.identity >> 32) as u32, class: staged.class() }
+    }
 }
 
 /// In GRE over IPv4.
@@ -36,10 +48,11 @@ pub(super) struct Gre4;
 
 impl<I: Inner> SendTo<I> for Gre4 {
     const ENCAP: Encap = Encap::Gre4;
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
-    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
-        wrap4::<24, I>(way, packet, inner, |_| ())
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        wrap4::<24>(way, common, packet, inner, |_| ())
     }
 }
 
@@ -48,10 +61,11 @@ pub(super) struct Ipip4;
 
 impl<I: Inner> SendTo<I> for Ipip4 {
     const ENCAP: Encap = Encap::Ipip4;
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
-    fn send(way: &Way, _: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
-        wrap4::<20, I>(way, packet, inner, |_| ())
+    fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
+        wrap4::<20>(way, common, packet, inner, |_| ())
     }
 }
 
@@ -60,13 +74,14 @@ pub(super) struct Gue4;
 
 impl<I: Inner> SendTo<I> for Gue4 {
     const ENCAP: Encap = Encap::Gue4 { direct: false };
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
     fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
         if way.outer.is_direct(Family::Ip4) {
-            return wrap4::<28, I>(way, packet, inner, |place| udp(&mut place[20..], inner, common));
+            return wrap4::<28>(way, common, packet, inner, |place| udp(&mut place[20..], inner, common));
         }
-        wrap4::<32, I>(way, packet, inner, |place| {
+        wrap4::<32>(way, common, packet, inner, |place| {
             udp(&mut place[20..], inner + 4, common);
             place[28..].copy_from_slice(GueHeader::new(I::PROTOCOL).as_bytes());
         })
@@ -75,17 +90,18 @@ impl<I: Inner> SendTo<I> for Gue4 {
 
 /// Puts `N` bytes in front: those of the template, and what `rest` writes behind the IPv4 header.
 #[inline(always)]
-fn wrap4<const N: usize, I: Inner>(
+fn wrap4<const N: usize>(
     way: &Way,
+    common: Common,
     packet: &mut Packet<'_>,
     inner: usize,
     rest: impl FnOnce(&mut [u8; N]),
 ) -> bool {
-    let Some((place, header)) = packet.push_before::<N, 2>() else { return false };
-    let (total, class) = ((inner + N) as u16, I::class(*header));
+    let Some(place) = packet.push_array::<N>() else { return false };
+    let total = (inner + N) as u16;
     match place.first_chunk_mut::<24>() {
-        Some(place) if N == 24 => way.outer.write(total, class, place),
-        _ => way.outer.write_ip4(total, class, place),
+        Some(place) if N == 24 => way.outer.write(total, common.class, place),
+        _ => way.outer.write_ip4(total, common.class, place),
     }
     rest(place);
     true
@@ -96,11 +112,12 @@ pub(super) struct Gre6;
 
 impl<I: Inner> SendTo<I> for Gre6 {
     const ENCAP: Encap = Encap::Gre6;
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
     fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
         // No flags, version 0, then the EtherType of what follows (RFC 7676).
-        wrap6::<44, I>(way, common, packet, inner, protocol::GRE, |place| {
+        wrap6::<44>(way, common, packet, inner, protocol::GRE, |place| {
             place[40..42].fill(0);
             place[42..].copy_from_slice(&ethertype(I::FAMILY).to_be_bytes());
         })
@@ -112,10 +129,11 @@ pub(super) struct Ipip6;
 
 impl<I: Inner> SendTo<I> for Ipip6 {
     const ENCAP: Encap = Encap::Ipip6;
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
     fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
-        wrap6::<40, I>(way, common, packet, inner, I::PROTOCOL, |_| ())
+        wrap6::<40>(way, common, packet, inner, I::PROTOCOL, |_| ())
     }
 }
 
@@ -124,14 +142,15 @@ pub(super) struct Gue6;
 
 impl<I: Inner> SendTo<I> for Gue6 {
     const ENCAP: Encap = Encap::Gue6 { direct: false };
+    const HAS_OUTER: bool = true;
 
     #[inline(always)]
     fn send(way: &Way, common: Common, packet: &mut Packet<'_>, inner: usize) -> bool {
         if way.outer.is_direct(Family::Ip6) {
             let rest = |place: &mut [u8; 48]| udp(&mut place[40..], inner, common);
-            return wrap6::<48, I>(way, common, packet, inner, protocol::UDP, rest);
+            return wrap6::<48>(way, common, packet, inner, protocol::UDP, rest);
         }
-        wrap6::<52, I>(way, common, packet, inner, protocol::UDP, |place| {
+        wrap6::<52>(way, common, packet, inner, protocol::UDP, |place| {
             udp(&mut place[40..], inner + 4, common);
             place[48..].copy_from_slice(GueHeader::new(I::PROTOCOL).as_bytes());
         })
@@ -140,7 +159,7 @@ impl<I: Inner> SendTo<I> for Gue6 {
 
 /// Puts an IPv6 header and what `rest` writes behind it in front.
 #[inline(always)]
-fn wrap6<const N: usize, I: Inner>(
+fn wrap6<const N: usize>(
     way: &Way,
     common: Common,
     packet: &mut Packet<'_>,
@@ -148,9 +167,9 @@ fn wrap6<const N: usize, I: Inner>(
     next_header: u8,
     rest: impl FnOnce(&mut [u8; N]),
 ) -> bool {
-    let Some((place, header)) = packet.push_before::<N, 2>() else { return false };
+    let Some(place) = packet.push_array::<N>() else { return false };
     let payload = (inner + N - 40) as u16;
-    common.ip6.write(way.outer.address6(), next_header, payload, I::class(*header), place);
+    common.ip6.write(way.outer.address6(), next_header, payload, common.class, place);
     rest(place);
     true
 }

@@ -89,7 +89,7 @@ impl Vip {
         };
         let members: Vec<Member> = used.iter().enumerate().map(member).collect();
         let table = list(self.scheduler, self.new_len, &members).unwrap();
-        let words = if self.scheduler == Scheduler::Sh { KeyMask::SOURCE.apply(words) } else { words };
+        let words = if self.scheduler == Scheduler::Sh { KeyMask::Source.apply(words) } else { words };
         let slot = *table.get(slot_of(slot_hash(words), table.len()))?;
         (slot > 0).then(|| used[slot as usize - 1].0)
     }

@@ -165,7 +165,7 @@ impl World {
         let fine = is_valid_len(new_len) && !self.model.values().any(|vip| beside(vip) || within(vip));
         assert_eq!(done.is_ok(), fine, "{done:?}");
         if let Some(index) = index {
-            let mask = if src_ip_sticky { KeyMask::SOURCE } else { KeyMask::FLOW };
+            let mask = if src_ip_sticky { KeyMask::Source } else { KeyMask::Flow };
             let (servers, flows) = Default::default();
             let before = self.model.insert(
                 index,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use vnet::mem::LentArray;
 use vnet::wire::{FlowKey4, FlowKey6, Ip4Header, Ip6Header};
 
 use super::super::family::{Inner, V4, V6};
@@ -38,7 +39,7 @@ pub(in crate::node) trait NatInner:
 pub(in crate::node) struct Parts<'l, K: Usual> {
     pub(in crate::node) sessions: &'l mut Sessions<K>,
     pub(in crate::node) flows: &'l mut FlowTable,
-    pub(in crate::node) servers: &'l mut [ServerLocal],
+    pub(in crate::node) servers: LentArray<'l, ServerLocal>,
     pub(super) shortage: &'l mut Shortage,
 }
 
@@ -49,7 +50,7 @@ impl NatInner for V4 {
     #[inline(always)]
     fn parts(local: &mut LbLocal) -> Parts<'_, FlowKey4> {
         let LbLocal { nat4: sessions, flows, servers, shortage, .. } = local;
-        Parts { sessions, flows, servers, shortage }
+        Parts { sessions, flows, servers: servers.lent(), shortage }
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey4> {
         &local.nat4
@@ -75,7 +76,7 @@ impl NatInner for V6 {
     #[inline(always)]
     fn parts(local: &mut LbLocal) -> Parts<'_, FlowKey6> {
         let LbLocal { nat6: sessions, flows, servers, shortage, .. } = local;
-        Parts { sessions, flows, servers, shortage }
+        Parts { sessions, flows, servers: servers.lent(), shortage }
     }
     fn sessions_of(local: &LbLocal) -> &Sessions<FlowKey6> {
         &local.nat6
