@@ -72,6 +72,49 @@ fn a_script_of_many_vips_is_published_as_one() {
     assert!(one_by_one > 1500 && together < 10, "{one_by_one}, {together}");
 }
 
+/// VIPs and servers go together, too: many, and the same is left.
+#[test]
+fn a_script_that_removes_many_vips_is_published_as_one() {
+    let vip = |n: usize| format!("90.0.{}.{}/32", n / 250, n % 250);
+    let mut lines = vec!["lb conf ip4-src-address 10.0.2.1".to_string()];
+    for n in 0..500 {
+        lines.push(format!("lb vip {} encap gre4", vip(n)));
+        lines.push(format!("lb as {} 10.0.2.{} 10.0.3.{}", vip(n), 2 + n % 100, 2 + n % 100));
+    }
+    let mut removing = Vec::new();
+    for n in 0..450 {
+        if n % 3 == 0 {
+            removing.push(format!("lb as {} 10.0.2.{} del flush", vip(n), 2 + n % 100));
+        }
+        removing.push(format!("lb vip {} del", vip(n)));
+    }
+    // The lowest numbers are free.
+    removing.push(format!("lb vip {} encap gre6", vip(3)));
+    removing.push("lb conf ip6-src-address 2001:db8::1".into());
+    removing.push(format!("lb as {} 2001:db8::2", vip(3)));
+    let (mut typed, mut scripted) = (Bed::new(), Bed::new());
+    let file = std::env::temp_dir().join(format!("maglane-removed-{}.cli", std::process::id()));
+    for lines in [lines, removing] {
+        let before = [typed.publications(), scripted.publications()];
+        lines.iter().for_each(|line| drop(typed.vppctl(line)));
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        scripted.vppctl(&format!("exec {}", file.display()));
+        let [one_by_one, together] = [typed.publications() - before[0], scripted.publications() - before[1]];
+        assert!(one_by_one > 500 && together < 10, "{one_by_one}, {together}");
+        for show in ["show lb vips verbose", "show lb", "show ip fib", "show ip path-mtu"] {
+            // Numbers of forwarding entries are free again once tables are published.
+            let [left, right] = [&mut typed, &mut scripted].map(|bed| without_numbers(&bed.vppctl(show)));
+            assert_eq!(left, right, "{show}");
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// What the FIB shows, without the lines that number its entries.
+fn without_numbers(shown: &str) -> String {
+    shown.lines().filter(|line| !line.contains("dpo-load-balance")).flat_map(|line| [line, "\n"]).collect()
+}
+
 #[test]
 fn a_million_routes_come_and_go() {
     let mut bed = Bed::new();

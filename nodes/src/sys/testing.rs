@@ -1,7 +1,8 @@
-//! Network namespaces for the tests of the drivers. What they need is said loudly when it is missing.
+//! Network namespaces for the tests of the drivers. What they need is installed where that can be done, and otherwise said loudly.
 
 use std::io::{self, Write};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ impl Namespaces {
     /// privileges that this takes.
     pub(crate) fn new(purpose: &str, count: usize) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        need("ip");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("mgl-dev-{}-{purpose}{number}", std::process::id());
         let mut made = Self { names: Vec::new() };
@@ -61,6 +63,7 @@ impl Namespaces {
 
     /// Runs a command in a namespace and says whether it succeeded.
     pub(crate) fn exec(&self, ns: &str, command: &str) -> bool {
+        need(command.split_whitespace().next().unwrap_or_default());
         run(&format!("netns exec {ns} {command}"))
     }
 }
@@ -80,6 +83,30 @@ pub(crate) fn eventually(limit: Duration, what: &str, mut done: impl FnMut() -> 
         assert!(Instant::now() < end, "waited in vain for: {what}");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Programs that tests run, and Debian's packages that they are in.
+const PACKAGES: [(&str, &str); 3] = [("ip", "iproute2"), ("ping", "iputils-ping"), ("sysctl", "procps")];
+
+/// Installs the package of a program that is missing, as root on Debian; says how to get it where that fails. Of other programs
+/// nothing is known.
+fn need(program: &str) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let Some((_, package)) = PACKAGES.iter().find(|(known, _)| *known == program) else { return };
+    let path = std::env::var("PATH").unwrap_or_default();
+    let there = || std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if there() {
+        return;
+    }
+    let one = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !there() && nix::unistd::geteuid().is_root() {
+        // Other tests may be at it, too: wait for them.
+        let get = "apt-get -o DPkg::Lock::Timeout=120";
+        let script = format!("{get} update -qq; {get} install -y -qq {package} >/dev/null");
+        let _ = Command::new("sh").args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive").status();
+    }
+    drop(one);
+    assert!(there(), "`{program}' is missing; on Debian: apt-get install {package}");
 }
 
 fn run(words: &str) -> bool {

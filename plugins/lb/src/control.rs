@@ -47,6 +47,8 @@ pub struct LbControl {
     rooms: (usize, usize),
     /// Whether servers have come or gone, or the sources of tunnels have changed, since the ends of tunnels were named.
     tunnels_changed: bool,
+    /// See [`collect_soon`](Self::collect_soon).
+    postponed: bool,
     /// Whether flow tables were resized, and memory may come back.
     resized: bool,
     translation: Translation,
@@ -267,6 +269,7 @@ impl LbControl {
 
     /// Lets go of what was removed and has no flows left, and of memory that workers do not need any more.
     pub fn collect(&mut self, router: &mut Router) {
+        self.postponed = false;
         self.translation.let_go(router);
         // Interfaces may have other addresses than before.
         self.translation.follow(router, &self.config);
@@ -288,6 +291,23 @@ impl LbControl {
         if touched != Touched::default() {
             self.carry_out(router, &change);
             self.refresh(router, &touched);
+        }
+    }
+
+    /// As [`collect`](Self::collect), which has tables published and everybody asked: in a script not for each line that removes
+    /// something, but before the next one that adds something ([`catch_up`](Self::catch_up)), which shall find the same numbers
+    /// free as if it were typed, before the next report, or within seconds.
+    pub fn collect_soon(&mut self, router: &mut Router) {
+        self.postponed = router.gathers();
+        if !self.postponed {
+            self.collect(router);
+        }
+    }
+
+    /// Does what [`collect_soon`](Self::collect_soon) has put off.
+    pub fn catch_up(&mut self, router: &mut Router) {
+        if self.postponed {
+            self.collect(router);
         }
     }
 

@@ -77,6 +77,9 @@ pub(super) fn servers(router: &mut Router, args: &mut Args<'_>) -> Result<Reply,
     let servers: Vec<ServerSpec> = addresses.iter().map(spec).collect();
     let key = VipKey { prefix, service: ports.service()? };
     with(router, |lb, router| {
+        if !delete {
+            lb.catch_up(router);
+        }
         let change = |config: &mut LbConfig| {
             let change = if delete {
                 config.del_servers(&key, &servers, flush)?

@@ -104,10 +104,11 @@ pub(super) fn vip(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, Cli
             let (_, moves) =
                 lb.change_or_try(router, mode, |config| Ok(((), config.del_vip(&key)?))).map_err(CliError::at)?;
             if mode == Mode::Change {
-                lb.collect(router);
+                lb.collect_soon(router);
             }
             return Ok(Changed::reply(None, mode, moves));
         }
+        lb.catch_up(router);
         update.ping = ping;
         let there = lb.config().find(&key).ok().and_then(|index| lb.config().vip(index));
         let quic_lb = there.map_or(Configs::default(), |vip| vip.options.quic_lb);
