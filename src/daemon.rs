@@ -262,7 +262,10 @@ impl Daemon {
                     self.startup = Some(pending);
                     return Ok(Some(when));
                 }
-                Progress::Done(result) => result?,
+                Progress::Done(result) => {
+                    result?;
+                    self.console.router().log().add(Level::Info, "exec", "the start-up script has run");
+                }
             }
         }
         Ok(None)

@@ -34,7 +34,7 @@ struct Running {
 }
 
 impl Daemon {
-    /// Starts it in a namespace, with its socket and log in `dir`, and waits for its CLI.
+    /// Starts it in a namespace, with its socket and log in `dir`, and waits for its CLI and the end of the script.
     pub fn start(name: &str, namespace: &str, dir: &Path, workers: usize, script: Option<&Path>) -> Daemon {
         let exec = script.map(|script| format!(" exec {}", script.display())).unwrap_or_default();
         let socket = dir.join(format!("{name}.sock"));
@@ -115,7 +115,10 @@ impl Daemon {
             let Ok(mut client) = Client::connect(&self.socket()) else { return false };
             let answers = client.run("show version").is_ok_and(|answer| answer.ok);
             running.client = answers.then_some(client);
-            answers
+            // Sessions get their turn between the lines of the script.
+            let log = self.log();
+            let since_start = log.rsplit("listening on").next().unwrap_or_default();
+            answers && (!self.words.contains(" exec ") || since_start.contains("the start-up script has run"))
         });
     }
 
