@@ -21,10 +21,14 @@ use crate::slot_hash::KeyMask;
 pub trait FlowBytes: Copy + Send + 'static {
     /// What of the last block counts, and of an address that is not the source.
     fn mask(mask: KeyMask) -> Block;
-    /// Protocol and destination port, to be compared.
+    /// The protocol, and from bit 8 on the two bytes of the destination port as they stand: to be compared.
     fn service(self) -> u64;
     /// Protocol and destination port.
-    fn protocol_and_port(self) -> (u8, u16);
+    #[inline]
+    fn protocol_and_port(self) -> (u8, u16) {
+        let service = self.service();
+        (service as u8, ((service >> 8) as u16).swap_bytes())
+    }
     /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
     fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block;
 }
@@ -81,12 +85,6 @@ impl FlowBytes for Bytes4 {
         first >> 8 & 0xff | second >> 48 << 8
     }
 
-    #[inline]
-    fn protocol_and_port(self) -> (u8, u16) {
-        let bytes = self.0.to_bytes();
-        (bytes[1], u16::from_be_bytes([bytes[14], bytes[15]]))
-    }
-
     #[inline(always)]
     fn block(self, mask: Block, _: impl Fn(Permutation, Block) -> Block) -> Block {
         self.0.and(mask)
@@ -127,11 +125,6 @@ impl FlowBytes for Bytes6 {
     #[inline(always)]
     fn service(self) -> u64 {
         self.rest >> 48 << 8 | self.rest >> 8 & 0xff
-    }
-
-    #[inline]
-    fn protocol_and_port(self) -> (u8, u16) {
-        ((self.rest >> 8) as u8, ((self.rest >> 48) as u16).swap_bytes())
     }
 
     #[inline(always)]

@@ -175,14 +175,9 @@ impl Staged {
         (self.vip_and_class >> 24) as u8
     }
 
-    /// Both numbers beside the identity in one.
-    #[inline(always)]
-    fn rest(vip_and_class: u32, found: u32) -> u64 {
-        u64::from(found) << 32 | u64::from(vip_and_class)
-    }
-
+    /// The identity, and both numbers beside it in one.
     fn parts(self) -> (u64, u64) {
-        (self.identity, Self::rest(self.vip_and_class, self.found))
+        (self.identity, u64::from(self.found) << 32 | u64::from(self.vip_and_class))
     }
 
     #[inline(always)]
