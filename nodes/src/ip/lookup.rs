@@ -45,7 +45,7 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
 }
 
 /// What comes in together often goes to the same place, above all to a balancer: such packets are looked up once. Others are
-/// looked up together, where that takes less time than one by one ([`vnet::fib::Address::TOGETHER`]).
+/// looked up some at a time, which takes less time than one by one.
 struct Lookup<A> {
     ahead: Ahead,
     family: PhantomData<A>,
@@ -60,10 +60,12 @@ impl<A: Ip> Lookup<A> {
     #[inline(always)]
     fn look_ahead(&mut self, fib: &Snapshot<A>, vector: &mut Vector<'_>) {
         let mut destinations = [A::UNSPECIFIED; AHEAD];
-        let room = &mut destinations[..A::TOGETHER.min(AHEAD)];
-        let mut places = room.iter_mut();
-        let read = vector.head(|packet| match (A::destination(packet.data()), places.as_slice().is_empty()) {
-            (Some(destination), false) => places.next().map(|place| *place = destination).is_some(),
+        let mut places = destinations.iter_mut();
+        let read = vector.head(|packet| match (places.next(), A::destination(packet.data())) {
+            (Some(place), Some(destination)) => {
+                *place = destination;
+                true
+            }
             _ => false,
         });
         fib.find_many(&destinations[..read], &mut self.ahead.entries[..read]);
@@ -87,18 +89,6 @@ impl<A: Ip> Lookup<A> {
             same
         };
         let mut done = 0;
-        if A::TOGETHER == 1 {
-            for mut packet in vector.packets() {
-                let Some(destination) = A::destination(packet.data()) else { break };
-                let entry = fib.find(destination);
-                if !send(&mut packet, entry) {
-                    self.ahead.set(entry);
-                    break;
-                }
-                done += 1;
-            }
-            return done;
-        }
         while done < vector.len() {
             let mut rest = vector.rest(done);
             if self.ahead.is_empty() {
@@ -123,7 +113,7 @@ fn note(packet: &mut Packet<'_>, entry: ForwardIndex, forward: Forward) {
 }
 
 /// Entries at most that are looked up ahead.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 
 /// Packets of one destination that make it worth while to look for more of them.
 const RUN: usize = 4;

@@ -9,6 +9,7 @@
 
 mod clamp;
 mod family;
+mod find;
 mod flow;
 pub mod fragments;
 pub(crate) mod in2out;
@@ -27,7 +28,6 @@ use vnet::mem::LentArray;
 use vnet::{Cx, Held, Meta, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
 
 use crate::config::{Encap, Family};
-use crate::flow_table::{FlowHash, Known};
 use crate::format::{ServerLine, VipLine};
 use crate::handle::ServerHandle;
 use crate::local::{Epoch, LbLocal, ServerLocal};
@@ -36,7 +36,7 @@ use crate::tables::{LbTables, ServerEntry};
 use family::{BytesOf, Inner, V4, V6};
 use fragments::Follow;
 use rare::Fragment;
-use run::Run;
+use run::{Flow, Run};
 use segments::More;
 use send::{Common, SendTo};
 
@@ -222,7 +222,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         bytes: Option<BytesOf<I>>,
     ) -> Option<Staged> {
         let bytes = bytes?;
-        let (vip, hash) = self.run.flow::<PORT>((scope.shared, scope.local), meta.forward, bytes)?;
+        let Flow { vip, hash, .. } = self.run.flow::<PORT>((scope.shared, scope.local), meta.forward, bytes)?;
         // Where packets stay what they are, large segments are to be counted as what they become.
         let unusual = if S::WHOLE { Offload::GSO } else { Offload::UNFINISHED };
         if meta.offload.intersects(unusual) {
@@ -336,17 +336,10 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
         usual.unwrap_or_else(|| Staged::of(self.unusual(scope, meta, data)))
     }
 
-    /// Finds the flows. In a loop of its own, because there is little else in it: the processor has many packets under
-    /// way at once, and the buckets' way from memory is the longest of all.
+    /// Finds the flows.
     #[inline(always)]
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [Staged]) {
-        let (now, local) = (cx.now().seconds, &mut *cx.local);
-        let far = local.servers.len() > NEAR;
-        let others = if far { find::<true, _>(local, staged, now) } else { find::<false, _>(local, staged, now) };
-        let vips = &mut local.vips;
-        // As packets of flows that are known; `rare::find` takes the others off again.
-        let known = staged.iter().filter(|staged| staged.identity != 0).map(|staged| staged.vip());
-        self.run.count(vips, staged.len() - others, known);
+        find::all(cx.local, staged, (self.run.only(), cx.now().seconds));
         // The next vector may find other tables.
         (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables, cx.shared));
     }
@@ -392,48 +385,6 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn held(&mut self, cx: &mut Cx<'_, '_, Self>, packet: Held) {
         fragments::hold(cx, packet);
     }
-}
-
-/// So many servers' lines are in a first-level cache, or soon are.
-const NEAR: usize = 256;
-
-/// What is staged of a packet, whose flow may be known.
-trait Seeking {
-    /// The flow.
-    fn flow(&mut self) -> &mut Staged;
-    /// Takes note of what is known of it.
-    fn found(&mut self, known: Option<Known>);
-}
-
-impl Seeking for Staged {
-    #[inline(always)]
-    fn flow(&mut self) -> &mut Staged {
-        self
-    }
-
-    #[inline(always)]
-    fn found(&mut self, known: Option<Known>) {
-        self.found = known.map_or(ServerHandle::NONE, |known| known.server).bits();
-    }
-}
-
-/// Finds the flows of a vector; gives how many packets have none. `FAR`: what is kept of their servers has a way to come, too.
-#[inline(always)]
-fn find<const FAR: bool, S: Seeking>(local: &mut LbLocal, staged: &mut [S], now: u32) -> usize {
-    let LbLocal { flows, servers, .. } = local;
-    let (mut finder, mut others) = (flows.finder(), 0);
-    for one in staged {
-        let Staged { identity, found, .. } = *one.flow();
-        if identity == 0 {
-            others += 1;
-            continue;
-        }
-        one.found(finder.known(FlowHash { identity, bucket: found }, now));
-        if FAR && let Some(own) = servers.get(ServerHandle::from_bits(one.flow().found).slot()) {
-            vnet::mem::prefetch(own);
-        }
-    }
-    others
 }
 
 /// What the worker keeps of a server, where that is all there is to know for this packet. Of a handle of another slot than there

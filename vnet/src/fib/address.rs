@@ -20,8 +20,6 @@ pub trait Address:
     const LONG: &'static str;
     /// The EtherType of the family's packets (RFC 7042, appendix B).
     const ETHERTYPE: [u8; 2];
-    /// How many look-ups are best done together; 1: each alone takes no longer.
-    const TOGETHER: usize;
     /// Link destination and EtherType of the requests that a connected prefix sends (RFC 826: broadcast).
     const REQUEST: ([u8; 6], [u8; 2]);
     /// The address of all zeros.
@@ -62,8 +60,9 @@ pub trait PrefixTrie<A>: Default + Send {
     fn publish(&self) -> Self::Lookup;
     /// The entry of the longest prefix that has `address`, in what readers have.
     fn find(lookup: &Self::Lookup, address: A) -> ForwardIndex;
-    /// The entries of as many addresses, where that takes less time than one by one: see
-    /// [`Address::TOGETHER`].
+    /// The entries of as many addresses. In a loop that does nothing else the processor has more look-ups under way at once; where they
+    /// are long, there is a better way still.
+    #[inline(always)]
     fn find_many(lookup: &Self::Lookup, addresses: &[A], entries: &mut [ForwardIndex])
     where
         A: Copy,
@@ -79,8 +78,6 @@ impl Address for Ipv4Addr {
     const SHORT: &'static str = "ip4";
     const LONG: &'static str = "ipv4";
     const ETHERTYPE: [u8; 2] = [0x08, 0x00];
-    /// A look-up is short enough for the processor to begin others before it has ended.
-    const TOGETHER: usize = 1;
     const REQUEST: ([u8; 6], [u8; 2]) = ([0xff; 6], [0x08, 0x06]);
     const UNSPECIFIED: Self = Ipv4Addr::UNSPECIFIED;
     type Trie = Trie4;

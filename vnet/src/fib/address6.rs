@@ -11,7 +11,6 @@ impl Address for Ipv6Addr {
     const SHORT: &'static str = "ip6";
     const LONG: &'static str = "ipv6";
     const ETHERTYPE: [u8; 2] = [0x86, 0xdd];
-    const TOGETHER: usize = super::trie6::TOGETHER;
     /// Solicitations go to a group of each target; what stands here is shown and never sent.
     const REQUEST: ([u8; 6], [u8; 2]) = ([0xff; 6], [0x86, 0xdd]);
     const UNSPECIFIED: Self = Ipv6Addr::UNSPECIFIED;

@@ -7,15 +7,12 @@ use ahash::AHashMap;
 use crate::counters::Combined;
 use crate::ids::ForwardIndex;
 
-/// Entries whose counters are made at once: 4 KiB for each worker.
-const CHUNK: usize = 256;
+/// Entries that there are counters for at least.
+const FEWEST: usize = 256;
 
-/// Counters that nobody uses before, between and behind those of workers: 128 bytes, two cache lines, which processors fetch
+/// Counters that nobody uses in front of and behind those of a worker: 128 bytes, two cache lines, which processors fetch
 /// together.
 const GAP: usize = 8;
-
-/// From one worker's counters to the next one's.
-const STRIDE: usize = CHUNK + GAP;
 
 /// Packets and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
@@ -26,25 +23,33 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// The counters of all forwarding entries, as workers see them. The same counters go from version to version; the
-/// control thread makes more before the first version that has entries for them.
+/// The counters of all forwarding entries, as workers see them: of each worker by the entry's number. The same counters go from
+/// version to version; the control thread makes new ones, for twice as many entries, before the first version that has entries for
+/// them.
 ///
-/// Entry `i` of worker `w` stands in chunk `i / CHUNK` at `GAP + w * STRIDE + i % CHUNK`, so that no two workers write to
-/// one cache line.
+/// A worker's stand between gaps, so that no two workers write to one cache line.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Counters {
-    chunks: Arc<Vec<Arc<[Combined]>>>,
+    workers: Arc<[Box<[Combined]>]>,
 }
 
 impl Counters {
+    fn new(workers: usize, entries: usize) -> Counters {
+        let one = || (0..entries + 2 * GAP).map(|_| Combined::default()).collect();
+        Counters { workers: (0..workers).map(|_| one()).collect() }
+    }
+
+    fn of(&self, worker: usize) -> &[Combined] {
+        let all = self.workers.get(worker).map_or(&[][..], |all| all);
+        all.get(GAP..all.len().saturating_sub(GAP)).unwrap_or_default()
+    }
+
     /// Adds to what `worker` has sent by an entry; only that worker may call this.
     #[inline(always)]
     pub(super) fn counting(&self, worker: usize) -> impl Fn(ForwardIndex, u64, u64) + Copy {
-        let (chunks, own) = (&self.chunks[..], GAP + worker * STRIDE);
+        let own = self.of(worker);
         move |entry, packets, bytes| {
-            let index = entry.index();
-            let chunk = chunks.get(index / CHUNK);
-            if let Some(counter) = chunk.and_then(|chunk| chunk.get(own + index % CHUNK)) {
+            if let Some(counter) = own.get(entry.index()) {
                 counter.add(packets, bytes);
             }
         }
@@ -54,25 +59,16 @@ impl Counters {
     fn add(&self, worker: usize, entry: ForwardIndex, packets: u64, bytes: u64) {
         self.counting(worker)(entry, packets, bytes);
     }
-
-    /// What all workers have sent by an entry since there are counters for it.
-    fn sum(&self, entry: ForwardIndex) -> Sent {
-        let mut sum = Sent::default();
-        let Some(chunk) = self.chunks.get(entry.index() / CHUNK) else { return sum };
-        for counter in chunk.iter().skip(GAP + entry.index() % CHUNK).step_by(STRIDE) {
-            let (packets, bytes) = counter.get();
-            sum.packets = sum.packets.wrapping_add(packets);
-            sum.bytes = sum.bytes.wrapping_add(bytes);
-        }
-        sum
-    }
 }
 
 /// The control thread's side.
 #[derive(Debug)]
 pub(super) struct Counts {
     workers: usize,
-    counters: Counters,
+    /// All that ever were, the last ones in use: in each stands what was sent while there were no later ones.
+    all: Vec<Counters>,
+    /// How many entries the last ones have room for.
+    room: usize,
     /// What had been counted when a number came into use again. A counter has one writer, the worker, so nobody else may
     /// set it to 0.
     before: AHashMap<ForwardIndex, Sent>,
@@ -80,43 +76,55 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn new() -> Counts {
-        Counts { workers: 1, counters: Counters::default(), before: AHashMap::new() }
+        Counts { workers: 1, all: Vec::new(), room: 0, before: AHashMap::new() }
     }
 
     /// Makes room for this many workers; what was counted so far is forgotten. Before the first packet, that is nothing.
     pub(super) fn set_workers(&mut self, workers: usize) {
-        let chunks = self.counters.chunks.len();
+        let room = self.room;
         *self = Counts { workers, ..Counts::new() };
-        self.grow(chunks);
+        self.grow(room);
     }
 
     /// A new entry of this number: it begins at 0. What a worker that has not yet seen the end of the number's last entry
     /// still sends by that one is counted here: the rest of one pass at most.
     pub(super) fn begin(&mut self, entry: ForwardIndex) {
-        self.grow(entry.index() / CHUNK + 1);
-        match self.counters.sum(entry) {
+        self.grow(entry.index() + 1);
+        match self.sum(entry) {
             sum if sum == Sent::default() => self.before.remove(&entry),
             sum => self.before.insert(entry, sum),
         };
     }
 
-    fn grow(&mut self, chunks: usize) {
-        if self.counters.chunks.len() < chunks {
-            let size = self.workers * STRIDE + GAP;
-            let chunk = || (0..size).map(|_| Combined::default()).collect();
-            Arc::make_mut(&mut self.counters.chunks).resize_with(chunks, chunk);
+    fn grow(&mut self, entries: usize) {
+        if self.room < entries {
+            self.room = entries.next_power_of_two().max(FEWEST);
+            self.all.push(Counters::new(self.workers, self.room));
         }
+    }
+
+    /// What all workers have sent by an entry since there are counters for it.
+    fn sum(&self, entry: ForwardIndex) -> Sent {
+        let mut sum = Sent::default();
+        for counters in &self.all {
+            for counter in (0..self.workers).filter_map(|worker| counters.of(worker).get(entry.index())) {
+                let (packets, bytes) = counter.get();
+                sum.packets = sum.packets.wrapping_add(packets);
+                sum.bytes = sum.bytes.wrapping_add(bytes);
+            }
+        }
+        sum
     }
 
     /// What has been sent by an entry.
     pub(super) fn sent(&self, entry: ForwardIndex) -> Sent {
-        let (now, before) = (self.counters.sum(entry), self.before.get(&entry).copied().unwrap_or_default());
+        let (now, before) = (self.sum(entry), self.before.get(&entry).copied().unwrap_or_default());
         Sent { packets: now.packets.wrapping_sub(before.packets), bytes: now.bytes.wrapping_sub(before.bytes) }
     }
 
     /// The counters, for workers.
     pub(super) fn counters(&self) -> Counters {
-        self.counters.clone()
+        self.all.last().cloned().unwrap_or_default()
     }
 }
 

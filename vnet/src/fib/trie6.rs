@@ -28,7 +28,7 @@ const SLOT_BITS: u8 = 24;
 /// Slots in a page: 2 KB.
 const SLOTS: usize = 512;
 /// Look-ups that go in step with one another, so that each waits for memory while the others do, too.
-pub(super) const TOGETHER: usize = 16;
+const TOGETHER: usize = 16;
 
 /// The trie as workers read it.
 #[derive(Clone, Debug)]

@@ -79,6 +79,12 @@ impl<T> LentArray<'_, T> {
         unsafe { self.start.add(index & self.last).as_mut() }
     }
 
+    /// The value at this place, if there is one.
+    #[inline(always)]
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        (index <= self.last).then(|| self.wrapped_mut(index))
+    }
+
     /// How many bits of an index count.
     #[inline(always)]
     pub fn bits(&self) -> u32 {

@@ -11,12 +11,13 @@ use vnet::wire::ip4::protocol;
 use vnet::{Cx, Held, NodeSpec, Offload, Packet, PacketNode, Scope, Vector};
 
 use super::family::BytesOf;
+use super::find::{self, Seeking};
 use super::flow::NoFlow;
 use super::fragments::{self, Follow};
 use super::rare::{self, Balancing, Fragment};
-use super::run::Run;
+use super::run::{Flow, Run};
 use super::segments::More;
-use super::{Error, LbTrace, NEAR, Next, Seeking, Staged, find, longest, own};
+use super::{Error, LbTrace, Next, Staged, longest, own};
 use crate::config::Encap;
 use crate::flow_table::Known;
 use crate::format::VipCounters;
@@ -67,9 +68,9 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         number: u32,
         bytes: BytesOf<I>,
     ) -> Option<(Staged, bool)> {
-        let (vip, hash) = self.run.flow::<true>((scope.shared, scope.local), number, bytes)?;
+        let Flow { vip, hash, whole } = self.run.flow::<true>((scope.shared, scope.local), number, bytes)?;
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        Some((Staged::new(hash.identity, vip, hash.bucket), self.run.is_whole()))
+        Some((Staged::new(hash.identity, vip, hash.bucket), whole))
     }
 
     /// What is staged of packets whose headers stand as usual.
@@ -146,16 +147,12 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
     #[inline(always)]
     fn begin(&mut self, cx: &mut Cx<'_, '_, Self>, staged: &mut [NatStaged]) {
         let (now, local) = (cx.now().seconds, &mut *cx.local);
-        let far = local.servers.len() > NEAR;
-        let others = if far { find::<true, _>(local, staged, now) } else { find::<false, _>(local, staged, now) };
+        find::all(local, staged, (self.run.only(), now));
         if self.sought {
             let sessions = I::sessions_of(local).present();
             let sought = staged.iter_mut().filter(|staged| staged.chain != Chain::STRAIGHT);
             sought.for_each(|staged| staged.chain = sessions.first(Direction::Forward, staged.chain));
         }
-        // As packets of flows that are known; `rare::find` takes the others off again.
-        let known = staged.iter().map(|staged| staged.staged).filter(|staged| staged.identity != 0);
-        self.run.count(&mut local.vips, staged.len() - others, known.map(Staged::vip));
         // The next vector may find other tables.
         (self.run, self.sought) = (Run::NONE, FULL);
     }
