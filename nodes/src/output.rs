@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trace::{Record, Text};
 use vnet::arcs::{ArcStart, INTERFACE_OUTPUT};
 use vnet::interface::{Caps, Interface};
-use vnet::{Cx, IfIndex, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Vector, next_nodes, node_errors};
+use vnet::{Cx, IfIndex, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Tally, Vector, next_nodes, node_errors};
 
 use crate::frame_trace::FrameTrace;
 
@@ -105,18 +105,17 @@ impl PacketNode for Output {
         if !self.way.up || self.way.features.is_some() || self.way.mixed {
             return (0, to);
         }
-        let (mut bytes, mut offload) = (0, Offload::empty());
-        for mut packet in vector.packets() {
-            bytes += packet.len() as u64;
-            offload |= packet.meta().offload;
-            packet.meta_mut().tx = self.interface;
-        }
-        if offload.intersects(self.way.todo) {
+        let tally = vector.tally().unwrap_or_else(|| {
+            let mut tally = Tally::NONE;
+            vector.packets().for_each(|packet| tally.add(packet.len(), packet.meta().offload));
+            tally
+        });
+        if tally.offload.intersects(self.way.todo) {
             // Looked through once, and not again from each place on.
             self.way.mixed = true;
             return (0, to);
         }
-        self.bytes += bytes;
+        self.bytes += tally.bytes;
         (vector.len(), to)
     }
 

@@ -33,7 +33,7 @@ mod worker;
 pub use builder::{BuildError, Builder, Config};
 pub use graph::{
     Cx, ErrorCodes, ErrorInfo, Held, InputCx, InputNode, Look, NextNodes, NoBuffers, NoErrors, NodeKind, Notice, Now,
-    PacketNode, Poll, Reason, Scope, Severity, SinkCx, SinkNode, Target, VECTOR, Vector,
+    PacketNode, Poll, Reason, Scope, Severity, SinkCx, SinkNode, Tally, Target, VECTOR, Vector,
 };
 pub use ids::{AdjIndex, ForwardIndex, IfIndex, NodeId};
 pub use mem::{Meta, Offload, Packet};

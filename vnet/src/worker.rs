@@ -386,6 +386,7 @@ impl Worker {
             now,
             node: NodeId(0),
             worker: self.index,
+            told: None,
         };
         Pass {
             parts,

@@ -7,7 +7,10 @@ use std::marker::PhantomData;
 
 use trace::{Record, Text};
 use vnet::fib::Adjacency;
-use vnet::{AdjIndex, Cx, ErrorCodes, NextNodes, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, Vector};
+use vnet::wire::EthernetHeader;
+use vnet::{
+    AdjIndex, Cx, ErrorCodes, NextNodes, NodeId, NodeSpec, Offload, Packet, PacketNode, Scope, Tables, Tally, Vector,
+};
 
 use super::Ip;
 use crate::ip4::gso_piece_len;
@@ -23,7 +26,7 @@ pub(crate) trait Leave: Ip {
 
     /// Takes a hop off a packet of the common kind and puts bytes in front of it, for Ethernet's header; `None`, and
     /// nothing changes, for others.
-    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; 14]>;
+    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; EthernetHeader::LEN]>;
     /// Takes a hop off any packet that is not our own, and compares it with what the way out takes.
     ///
     /// # Errors
@@ -87,11 +90,14 @@ impl<A: Leave> PacketNode for Rewrite<A> {
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, _: &[()]) -> (usize, A::Next) {
         let fib = A::fib(cx.tables);
         let to = fib.adjacency(AdjIndex(vector.packet(0).meta().forward)).node;
-        let adjacencies = fib.adjacencies();
+        let (adjacencies, mut tally) = (fib.adjacencies(), Tally::NONE);
         let done = vector.head(|packet| {
-            let adjacency = adjacencies(AdjIndex(packet.meta().forward));
-            adjacency.is_some_and(|adjacency| adjacency.node == to && rewrite::<A>(packet, adjacency))
+            let adjacency = adjacencies(AdjIndex(packet.meta().forward)).filter(|adjacency| adjacency.node == to);
+            let sent = adjacency.and_then(|adjacency| rewrite::<A>(packet, adjacency));
+            sent.map(|bytes| tally.add(bytes, packet.meta().offload)).is_some()
         });
+        tally.bytes += (done * EthernetHeader::LEN) as u64;
+        cx.tell(tally);
         (done, to.into())
     }
 
@@ -99,7 +105,7 @@ impl<A: Leave> PacketNode for Rewrite<A> {
     fn finish(&mut self, cx: &mut Cx<'_, '_, Self>, packet: &mut Packet<'_>, (): ()) -> A::Next {
         let adjacency = A::fib(cx.tables).get_adjacency(AdjIndex(packet.meta().forward));
         if let Some(adjacency) = adjacency
-            && rewrite::<A>(packet, adjacency)
+            && rewrite::<A>(packet, adjacency).is_some()
         {
             return adjacency.node.into();
         }
@@ -112,18 +118,17 @@ impl<A: Leave> PacketNode for Rewrite<A> {
     }
 }
 
-/// Takes a hop off a packet of the common kind and puts Ethernet's header in front; `false`, and nothing changes, for
-/// others.
+/// Takes a hop off a packet of the common kind and puts Ethernet's header in front; gives how long it was. `None`, and nothing changes,
+/// for others.
 #[inline(always)]
-fn rewrite<A: Leave>(packet: &mut Packet<'_>, adjacency: &Adjacency) -> bool {
-    if !packet.meta().offload.contains(Offload::LOCAL)
-        && packet.plain_len() <= usize::from(adjacency.ethernet_mtu)
-        && let Some(link) = A::step(packet)
-    {
-        adjacency.write_ethernet(link);
-        return true;
+fn rewrite<A: Leave>(packet: &mut Packet<'_>, adjacency: &Adjacency) -> Option<usize> {
+    let len = packet.plain_len();
+    if packet.meta().offload.contains(Offload::LOCAL) || len > usize::from(adjacency.ethernet_mtu) {
+        return None;
     }
-    false
+    let link = A::step(packet)?;
+    adjacency.write_ethernet(link);
+    Some(len)
 }
 
 /// What this router made itself, what is too long or too old, and what gets another link header than Ethernet's.

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use vnet::wire::Ip4Header;
 use vnet::wire::icmp4::Problem;
+use vnet::wire::{EthernetHeader, Ip4Header};
 use vnet::{Cx, Offload, Packet, next_nodes, node_errors};
 
 use super::icmp_error;
@@ -43,12 +43,12 @@ impl Leave for Ipv4Addr {
     const NO_HEADROOM: Error = Error::NoHeadroom;
 
     #[inline(always)]
-    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; 14]> {
+    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; EthernetHeader::LEN]> {
         let (header, _) = Ip4Header::ref_from_prefix(packet.data()).ok()?;
         if header.ttl <= 1 {
             return None;
         }
-        let (link, header) = packet.push_before::<14, { Ip4Header::LEN }>()?;
+        let (link, header) = packet.push_before::<{ EthernetHeader::LEN }, { Ip4Header::LEN }>()?;
         Ip4Header::of_bytes_mut(header).decrement_ttl();
         Some(link)
     }

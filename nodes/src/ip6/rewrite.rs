@@ -4,8 +4,8 @@
 
 use std::net::Ipv6Addr;
 
-use vnet::wire::Ip6Header;
 use vnet::wire::icmp6::{self, Problem};
+use vnet::wire::{EthernetHeader, Ip6Header};
 use vnet::{Cx, Offload, Packet, next_nodes, node_errors};
 
 use super::icmp_error;
@@ -50,12 +50,12 @@ impl Leave for Ipv6Addr {
     const NO_HEADROOM: Error = Error::NoHeadroom;
 
     #[inline(always)]
-    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; 14]> {
+    fn step<'p>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8; EthernetHeader::LEN]> {
         let (header, _) = Ip6Header::ref_from_prefix(packet.data()).ok()?;
         if header.hop_limit <= 1 || header.source[0] >= 0xfe {
             return None;
         }
-        let (link, header) = packet.push_before::<14, { Ip6Header::LEN }>()?;
+        let (link, header) = packet.push_before::<{ EthernetHeader::LEN }, { Ip6Header::LEN }>()?;
         Ip6Header::of_bytes_mut(header).hop_limit -= 1;
         Some(link)
     }

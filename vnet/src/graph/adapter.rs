@@ -43,6 +43,8 @@ impl<N: PacketNode> PerPacket<N> {
         let shared = tables.extension_at::<N::Shared>(self.shared_slot);
         let local = locals.at::<N::Local>(self.local_slot);
         let count = frame.buffers.len().min(VECTOR);
+        let known = frame.tally();
+        frame.tally.0 = 0;
         let stamp = if TRACED { parts.stamp() } else { trace::Stamp(0) };
 
         let staged = &mut self.staged[..count];
@@ -60,10 +62,15 @@ impl<N: PacketNode> PerPacket<N> {
         let (mut at, mut worth) = (0, 0);
         while at < count {
             if !TRACED && at >= worth {
-                let mut vector = Vector { memory, buffers: &mut buffers[at..] };
+                let tally = if at == 0 { known } else { None };
+                let mut vector = Vector { memory, buffers: &mut buffers[at..], tally };
                 let (done, next) = self.node.at_once(&mut cx, &mut vector, &staged[at..]);
                 let next = cx.number_of(next);
+                let told = cx.parts.told.take();
                 if done == count {
+                    if let Some(told) = told {
+                        frame.tally = (count, told);
+                    }
                     self.node.end(&mut cx, count);
                     parts.queues.push_all(next, frame);
                     return;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use super::tally::Tally;
 use crate::ids::NodeId;
 use crate::mem::Buffer;
 
@@ -15,11 +16,19 @@ pub(crate) struct Frame {
     pub(crate) buffers: Vec<Buffer>,
     /// Whether a traced packet may be among them.
     pub(crate) traced: bool,
+    /// What is known of so many packets: of all of them, if there are no more.
+    pub(super) tally: (usize, Tally),
 }
 
 impl Frame {
     pub(crate) fn new() -> Box<Frame> {
-        Box::new(Frame { buffers: Vec::with_capacity(VECTOR), traced: false })
+        Box::new(Frame { buffers: Vec::with_capacity(VECTOR), traced: false, tally: (0, Tally::NONE) })
+    }
+
+    /// What is known of all of the packets.
+    #[inline(always)]
+    pub(super) fn tally(&self) -> Option<Tally> {
+        (self.tally.0 == self.buffers.len()).then_some(self.tally.1)
     }
 }
 
@@ -91,7 +100,7 @@ impl Queues {
     #[inline]
     pub(crate) fn take(&mut self, into: &mut Box<Frame>) -> Option<NodeId> {
         debug_assert!(into.buffers.is_empty());
-        into.traced = false;
+        (into.traced, into.tally.0) = (false, 0);
         let node = *self.ready.front()?;
         let waiting = &mut self.waiting[node.index()];
         if waiting.full.is_empty() {

@@ -9,6 +9,7 @@ mod node;
 mod parts;
 mod sink;
 mod stats;
+mod tally;
 
 pub(crate) use adapter::PerPacket;
 pub use frame::Held;
@@ -26,6 +27,7 @@ pub(crate) use parts::{Outbox, Parts, TraceState};
 pub(crate) use sink::Sink;
 pub use sink::{SinkCx, SinkNode, Vector};
 pub use stats::NodeStats;
+pub use tally::Tally;
 
 /// Whether packets can be traced. They always can; what that costs while nothing is traced is the difference to a build
 /// with `RUSTFLAGS='--cfg maglane_no_trace'`, which is for measuring only.

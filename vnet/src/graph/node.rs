@@ -3,6 +3,7 @@
 use super::frame::Held;
 use super::parts::{Notice, Now, Parts};
 use super::sink::Vector;
+use super::tally::Tally;
 use crate::arcs::{self, ArcIndex, ArcStart};
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
@@ -223,6 +224,13 @@ impl<N: PacketNode> Cx<'_, '_, N> {
     #[inline(always)]
     pub fn count(&self, error: N::Error) {
         self.count_times(error, 1);
+    }
+
+    /// Tells the next node what the packets come to that [`at_once`](PacketNode::at_once) settles now; passed on if those are all of
+    /// the vector, and nothing else waits there.
+    #[inline(always)]
+    pub fn tell(&mut self, tally: Tally) {
+        self.parts.told = Some(tally);
     }
 
     /// Counts so many of one kind.

@@ -10,6 +10,7 @@ use crossbeam_queue::ArrayQueue;
 use super::frame::Queues;
 use super::node::NoBuffers;
 use super::stats::NodeStats;
+use super::tally::Tally;
 use crate::ids::{IfIndex, NodeId};
 use crate::interface::IfStats;
 use crate::mem::{Buffer, Memory, Packet, Pool};
@@ -111,6 +112,8 @@ pub(crate) struct Parts<'p> {
     pub(crate) now: Now,
     pub(crate) node: NodeId,
     pub(crate) worker: usize,
+    /// What the node that runs has told of its packets.
+    pub(crate) told: Option<Tally>,
 }
 
 impl Parts<'_> {

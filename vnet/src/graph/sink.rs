@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::frame::{Frame, VECTOR};
 use super::node::ErrorCodes;
 use super::parts::{Locals, Notice, Now, Parts};
+use super::tally::Tally;
 use super::{Dispatch, TRACING};
 use crate::ids::IfIndex;
 use crate::interface::IfStats;
@@ -31,6 +32,7 @@ pub struct Vector<'v> {
     /// One at least, [`VECTOR`] at most; fewer than there were once some are lent ([`SinkCx::lend`]) or left out
     /// ([`Vector::rest`]).
     pub(super) buffers: &'v mut [Buffer],
+    pub(super) tally: Option<Tally>,
 }
 
 impl Vector<'_> {
@@ -39,6 +41,12 @@ impl Vector<'_> {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.buffers.len().min(VECTOR)
+    }
+
+    /// What the node before has told of all the packets.
+    #[inline(always)]
+    pub fn tally(&self) -> Option<Tally> {
+        self.tally
     }
 
     /// The packet at this place.
@@ -61,7 +69,7 @@ impl Vector<'_> {
     #[inline(always)]
     pub fn rest(&mut self, from: usize) -> Vector<'_> {
         let from = from.min(self.buffers.len());
-        Vector { memory: self.memory, buffers: &mut self.buffers[from..] }
+        Vector { memory: self.memory, buffers: &mut self.buffers[from..], tally: None }
     }
 
     /// Hands out the packets in order for as long as they are `taken`; gives how many were.
@@ -168,7 +176,7 @@ impl<N: SinkNode> Dispatch for Sink<N> {
         }
         let (tables, memory) = (parts.tables, parts.memory);
         let mut cx = SinkCx { tables, parts, lent: 0, _node: std::marker::PhantomData };
-        self.0.consume(&mut cx, &mut Vector { memory, buffers: &mut frame.buffers });
+        self.0.consume(&mut cx, &mut Vector { memory, buffers: &mut frame.buffers, tally: None });
         let lent = cx.lent;
         if lent > 0 {
             // Their tokens are bits in a loan now.
