@@ -28,20 +28,20 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.view().get(index)
+        get(&self.chunks, index)
     }
 
     /// All values, for a loop: what is read here stays the same while the loop writes to other memory.
     #[inline(always)]
     pub fn view(&self) -> View<'_, T, N> {
-        View(&self.chunks)
+        View { first: self.chunks.first().map_or(&[], |first| &first[..]), chunks: &self.chunks }
     }
 
     /// The value at `index`, or `other` where there is no such chunk. Without the detour over an `Option`, which costs a
     /// comparison more.
     #[inline(always)]
     pub fn get_or<'a>(&'a self, index: usize, other: &'a T) -> &'a T {
-        self.view().get_or(index, other)
+        get_or(&self.chunks, index, other)
     }
 
     /// The place of `index`; chunks up to it are made, full of `fill`, which is the same at every call.
@@ -77,23 +77,40 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
 
 /// The values of a [`Chunked`].
 #[derive(Clone, Copy)]
-pub struct View<'c, T, const N: usize>(&'c [Arc<[T; N]>]);
+pub struct View<'c, T, const N: usize> {
+    /// Those of the first chunk, which in most configurations are all: for these the way over the chunk's pointer is spared.
+    first: &'c [T],
+    chunks: &'c [Arc<[T; N]>],
+}
 
 impl<'c, T, const N: usize> View<'c, T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
     pub fn get(self, index: usize) -> Option<&'c T> {
-        // The remainder is below N by construction: only the chunk is checked for.
-        self.0.get(index / N).map(|chunk| &chunk[index % N])
+        self.first.get(index).or_else(|| get(self.chunks, index))
     }
 
     /// The value at `index`, or `other` where there is no such chunk: see [`Chunked::get_or`].
     #[inline(always)]
     pub fn get_or(self, index: usize, other: &'c T) -> &'c T {
-        match self.0.get(index / N) {
-            Some(chunk) => &chunk[index % N],
-            None => other,
+        match self.first.get(index) {
+            Some(value) => value,
+            None => get_or(self.chunks, index, other),
         }
+    }
+}
+
+#[inline(always)]
+fn get<T, const N: usize>(chunks: &[Arc<[T; N]>], index: usize) -> Option<&T> {
+    // The remainder is below N by construction: only the chunk is checked for.
+    chunks.get(index / N).map(|chunk| &chunk[index % N])
+}
+
+#[inline(always)]
+fn get_or<'c, T, const N: usize>(chunks: &'c [Arc<[T; N]>], index: usize, other: &'c T) -> &'c T {
+    match chunks.get(index / N) {
+        Some(chunk) => &chunk[index % N],
+        None => other,
     }
 }
 

@@ -72,8 +72,9 @@ impl<A: Ip> Lookup<A> {
         (self.ahead.at, self.ahead.end) = (0, read);
     }
 
-    /// Sends packets on as long as they go to this node; gives how many.
-    #[inline(always)]
+    /// Sends packets on as long as they go to this node; gives how many. By itself, so that the loop for packets of one destination has
+    /// all registers.
+    #[inline(never)]
     fn go_on(&mut self, cx: &Cx<'_, '_, Self>, mut vector: Vector<'_>, node: NodeId) -> usize {
         let fib = A::fib(cx.tables);
         // An entry that there is not goes to another node than this one.
