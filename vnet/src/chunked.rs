@@ -34,7 +34,8 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
     /// All values, for a loop: what is read here stays the same while the loop writes to other memory.
     #[inline(always)]
     pub fn view(&self) -> View<'_, T, N> {
-        View { first: self.chunks.first().map_or(&[], |first| &first[..]), chunks: &self.chunks }
+        let only = if let [only] = &self.chunks[..] { &only[..] } else { &[] };
+        View { only, chunks: &self.chunks }
     }
 
     /// The value at `index`, or `other` where there is no such chunk. Without the detour over an `Option`, which costs a
@@ -78,8 +79,9 @@ impl<T: Clone, const N: usize> Chunked<T, N> {
 /// The values of a [`Chunked`].
 #[derive(Clone, Copy)]
 pub struct View<'c, T, const N: usize> {
-    /// Those of the first chunk, which in most configurations are all: for these the way over the chunk's pointer is spared.
-    first: &'c [T],
+    /// Those of the first chunk, where there is no other, as in most configurations: then the way over the chunk's pointer is spared.
+    /// Were it spared for some and not for others, branches would be guessed wrongly.
+    only: &'c [T],
     chunks: &'c [Arc<[T; N]>],
 }
 
@@ -87,13 +89,13 @@ impl<'c, T, const N: usize> View<'c, T, N> {
     /// The value at `index`, if there is such a chunk.
     #[inline(always)]
     pub fn get(self, index: usize) -> Option<&'c T> {
-        self.first.get(index).or_else(|| get(self.chunks, index))
+        self.only.get(index).or_else(|| get(self.chunks, index))
     }
 
     /// The value at `index`, or `other` where there is no such chunk: see [`Chunked::get_or`].
     #[inline(always)]
     pub fn get_or(self, index: usize, other: &'c T) -> &'c T {
-        match self.first.get(index) {
+        match self.only.get(index) {
             Some(value) => value,
             None => get_or(self.chunks, index, other),
         }

@@ -135,6 +135,14 @@ impl<T: OwnAddress> OwnAddresses<T> {
     }
 }
 
+impl OwnAddresses {
+    /// Whether the address is one of ours, as it stands in a packet: turned round only where it may be.
+    #[inline(always)]
+    pub fn contains_octets(&self, octets: [u8; 4]) -> bool {
+        self.filter[usize::from(octets[3])] && self.is_listed(u32::from_be_bytes(octets))
+    }
+}
+
 /// Which addresses can be reached directly over which interface.
 #[derive(Clone, Debug)]
 pub struct Connected<A = Ipv4Addr> {

@@ -69,10 +69,9 @@ impl Enter for Ipv4Addr {
     #[inline(always)]
     fn is_common(tables: &Tables, packet: &Packet<'_>) -> bool {
         ip4::common(packet.data(), packet.plain_len()).is_some_and(|header| {
-            // The first byte by itself: the whole in this machine's order would have to be turned around.
-            header.source.to_bytes()[0] < (NO_HOSTS >> 24) as u8
-                && header.ttl != 0
-                && !tables.own4.contains(header.source.get())
+            // Bytes by themselves: the whole in this machine's order would have to be turned around.
+            let source = header.source.to_bytes();
+            source[0] < (NO_HOSTS >> 24) as u8 && header.ttl != 0 && !tables.own4.contains_octets(source)
         })
     }
 

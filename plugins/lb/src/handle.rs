@@ -31,6 +31,13 @@ impl ServerHandle {
         (self.0 & Self::MAX_SLOT) as usize
     }
 
+    /// A number whose lowest bits are the slot: for arrays that are asked for an index modulo their length, of as many places as there are
+    /// slots, or fewer.
+    #[inline(always)]
+    pub fn place(self) -> usize {
+        self.0 as usize
+    }
+
     /// The generation.
     pub fn generation(self) -> u32 {
         self.0 >> Self::SLOT_BITS

@@ -348,7 +348,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Staged]) -> (usize, Next) {
         let (mut servers, epoch, ip6) = (cx.local.servers.lent(), self.epoch, &cx.shared.ip6);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));
-        let to = servers.wrapped_mut(first.slot()).way.node;
+        let to = servers.wrapped_mut(first.place()).way.node;
         let done = vector.head_with(staged, |packet, staged| {
             let common = Common::of(ip6, staged);
             let own = own(&mut servers, ServerHandle::from_bits(staged.found), epoch, packet);
@@ -396,7 +396,7 @@ fn own<'s>(
     epoch: Epoch,
     packet: &Packet<'_>,
 ) -> Option<&'s mut ServerLocal> {
-    let own = servers.wrapped_mut(server.slot());
+    let own = servers.wrapped_mut(server.place());
     (own.knows(server, epoch) && packet.plain_len() <= usize::from(own.way.room)).then_some(own)
 }
 

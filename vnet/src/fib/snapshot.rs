@@ -11,7 +11,7 @@ use crate::chunked::Chunked;
 use crate::ids::{AdjIndex, ForwardIndex, NodeId};
 
 pub(crate) type Forwards = Chunked<Forward, 1024>;
-pub(crate) type Adjacencies = Chunked<Adjacency, 64>;
+pub(crate) type Adjacencies = Chunked<Adjacency, 256>;
 pub(crate) type LoadBalances = Chunked<LoadBalance, 64>;
 
 /// An address that somebody follows: see [`Rib::track`](super::Rib::track).

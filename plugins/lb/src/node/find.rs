@@ -57,7 +57,7 @@ fn each<const MANY: bool, S: Seeking>(local: &mut LbLocal, staged: &mut [S], now
         one.found(finder.known(FlowHash { identity, bucket: found }, now));
         if MANY {
             let flow = one.flow();
-            vnet::mem::prefetch(servers.wrapped_mut(ServerHandle::from_bits(flow.found).slot()));
+            vnet::mem::prefetch(servers.wrapped_mut(ServerHandle::from_bits(flow.found).place()));
             if let Some(counters) = vips.get_mut(flow.vip() as usize) {
                 counters.known += 1;
             }

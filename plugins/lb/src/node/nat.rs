@@ -163,7 +163,7 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         let Parts { sessions, mut servers, .. } = I::parts(cx.local);
         let sessions = sessions.present();
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.staged.found));
-        let to = servers.wrapped_mut(first.slot()).way.node;
+        let to = servers.wrapped_mut(first.place()).way.node;
         let done = vector.head_with(staged, |packet, NatStaged { staged, chain }| {
             let server = ServerHandle::from_bits(staged.found);
             let own = own(&mut servers, server, epoch, packet).filter(|own| own.way.node == to);
