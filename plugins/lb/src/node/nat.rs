@@ -213,6 +213,8 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         found: u32,
     ) -> Next {
         let staged = Staged::new(identity, vip, found);
+        // Of a packet that goes to another worker, or nowhere, no server is known here.
+        self.server = ServerHandle::NONE;
         if let Some(owner) = elsewhere::<I, FULL>(cx, packet, staged) {
             if staged.identity != 0 {
                 uncount(cx.local, staged.vip());
@@ -223,7 +225,6 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
         let epoch = Epoch::of(cx.tables, cx.shared);
         let mut before = *rare::counters(cx.local, staged.vip());
         before.known = before.known.saturating_sub((staged.identity != 0).into());
-        self.server = ServerHandle::NONE;
         let mut fragment = None;
         // Of a packet without a flow this is none.
         let mut found = ServerHandle::from_bits(staged.found);

@@ -198,3 +198,32 @@ fn unusual_packets_of_a_usual_flow_are_translated() {
         }
     }
 }
+
+/// Which server a packet gets is for the worker to say that has its session: until then its trace names none, and above all not that of
+/// a packet before.
+#[test]
+fn a_packet_that_goes_to_another_worker_is_traced_without_a_server() {
+    let mut bed = Bed::of_workers(3);
+    bed.type_all(&[
+        "lb vip 90.0.0.1/32 protocol udp port 53 encap nat4 type clusterip target_port 5353",
+        "lb as 90.0.0.1/32 protocol udp port 53 10.0.2.2 10.0.2.3 10.0.2.4",
+        "trace add source 40",
+    ]);
+    let flows = (0..40).map(|n| (ip("10.0.1.2"), 41000 + n, ip("90.0.0.1"), 53));
+    let left = bed.send_on(0, flows.map(|flow| packet(flow, false, false)).collect::<Vec<_>>());
+    assert_eq!(left.len(), 40);
+    let shown = bed.vppctl("show trace max 1000");
+    let nodes: Vec<&str> = shown.split("\n00:").collect();
+    let follows = |pair: &&[&str]| pair[0].contains("lb4-nat4-port") && pair[1].contains("worker-handoff");
+    let (mut handed, mut named) = (0, 0);
+    for pair in nodes.windows(2).filter(|pair| pair[0].contains(": lb4-nat4-port")) {
+        if follows(&pair) {
+            assert!(pair[0].contains("lb vip[") && !pair[0].contains("lb as["), "{}", pair[0]);
+            handed += 1;
+        } else {
+            assert!(pair[0].contains("lb as["), "{}", pair[0]);
+            named += 1;
+        }
+    }
+    assert!(handed >= 10 && named >= 40, "{handed} of {named}: {shown}");
+}
