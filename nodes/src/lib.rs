@@ -36,6 +36,7 @@ pub mod sys;
 pub mod tap;
 pub mod tunnel;
 pub mod udp;
+mod unfinished;
 
 use vnet::Builder;
 

@@ -26,4 +26,5 @@ mod stream;
 #[path = "../../nodes/src/sys/testing.rs"]
 mod testing;
 mod tracing;
+mod unmarked;
 mod workers;

@@ -12,6 +12,7 @@ use super::{DeviceEvent, HeaderFacts, RxFrame};
 use crate::host::RETRY;
 use crate::offload;
 use crate::sys::VnetHdr;
+use crate::unfinished::find_unfinished;
 
 next_nodes! {
     /// Where `af-packet-input` sends packets.
@@ -170,6 +171,9 @@ fn deliver(cx: &mut InputCx<'_, '_, PacketInput>, interface: IfIndex, queue: u32
         data,
         |packet| {
             offload::take_over(packet, &frame.vnet);
+            if frame.has_unmarked_checksum() {
+                find_unfinished(packet);
+            }
             Next::Ethernet
         },
         |_| InputTrace {

@@ -4,7 +4,6 @@
 //! A device has one socket for each queue, of the worker that the queue is placed on. Unsafe code is confined to `ring`,
 //! `socket` and `queue`, and to `sys`.
 
-mod checksum;
 mod commands;
 mod error;
 mod interface;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use trace::{Record, Text};
 use vnet::{InputCx, InputNode, NodeSpec, Poll, next_nodes, node_errors};
 
-use super::checksum::find_unfinished;
 use super::queue::{Queues, RxQueue};
 use crate::host::RETRY;
+use crate::unfinished::find_unfinished;
 
 next_nodes! {
     /// Where `af-xdp-input` sends packets.

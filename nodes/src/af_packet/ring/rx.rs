@@ -197,6 +197,11 @@ impl RxFrame<'_> {
         self.status & libc::TP_STATUS_VLAN_VALID != 0
     }
 
+    /// Whether the sender left the checksum to its device, and nothing says where it belongs, as in a ring without headers for that.
+    pub fn has_unmarked_checksum(&self) -> bool {
+        self.status & libc::TP_STATUS_CSUMNOTREADY != 0 && !self.vnet.needs_checksum()
+    }
+
     /// The header, for a trace.
     pub fn facts(&self) -> HeaderFacts {
         let offset = self.taken.offset;

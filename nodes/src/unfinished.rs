@@ -1,5 +1,6 @@
-//! Checksums that a sender left to its device, where nothing says so: a veth carries frames as the kernel of the other end
-//! made them, with the sum of the pseudo-header where the checksum belongs, and XDP has no word for that.
+//! Checksums that a sender left to its device, where nothing says where they belong: a veth carries frames as the kernel of the other
+//! end made them, with the sum of the pseudo-header where the checksum belongs. XDP has no word for that, and AF_PACKET, where it was
+//! asked for frames without headers of their own, only a bit.
 
 use vnet::wire::checksum::fold;
 use vnet::wire::ethernet::EthernetHeader;
@@ -12,7 +13,7 @@ use vnet::{Offload, Packet};
 ///
 /// Not for fragments, nor behind IPv6 extension headers: the kernel completes those of fragments itself.
 #[inline(always)]
-pub(super) fn find_unfinished(packet: &mut Packet<'_>) -> bool {
+pub(crate) fn find_unfinished(packet: &mut Packet<'_>) -> bool {
     let Some((start, offset)) = unfinished(packet.data()) else { return false };
     packet.set_csum_start(start);
     packet.meta_mut().csum_offset = offset;
