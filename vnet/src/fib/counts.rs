@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(counts.sent(ForwardIndex(5)), Sent { packets: 6, bytes: 303 });
         assert_eq!((counts.sent(ForwardIndex(4)), counts.sent(ForwardIndex(600))), Default::default());
 
-        // A version of before more entries were added counts in the same place as one of after.
+        // What a version of before more entries were added counts is in the sum, too.
         counts.begin(ForwardIndex(600));
         counts.counters().add(1, ForwardIndex(5), 1, 1);
         first.add(1, ForwardIndex(5), 1, 1);
