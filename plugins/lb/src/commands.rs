@@ -66,6 +66,10 @@ pub(crate) fn register(app: &mut App) {
             Ok(Reply::new(lb.report(router)))
         })
     })
+    .command("show lb conf", "show lb conf", |router, args| {
+        args.end()?;
+        with(router, |lb, _| Ok(Reply::new(*lb.config().conf())))
+    })
     .command("show lb vips", "show lb vips [verbose]", show_vips)
     .command("test lb flowtable flush", "test lb flowtable flush", |router, args| {
         args.end()?;

@@ -1,5 +1,6 @@
 //! The parameters.
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::flow_table::Timeouts;
@@ -56,6 +57,27 @@ impl Conf {
             established: or(self.established),
             closing: or(self.closing),
         }
+    }
+}
+
+impl fmt::Display for Conf {
+    /// The line that sets all of it: what is not there is not set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usual = Conf::default();
+        f.write_str("lb conf")?;
+        let mut word =
+            |word: &str, value: Option<&dyn fmt::Display>| value.map_or(Ok(()), |value| write!(f, " {word} {value}"));
+        word("ip4-src-address", (self.ip4_src != usual.ip4_src).then_some(&self.ip4_src as _))?;
+        word("ip6-src-address", (self.ip6_src != usual.ip6_src).then_some(&self.ip6_src as _))?;
+        word("buckets", Some(&self.buckets))?;
+        word("timeout", Some(&self.timeout))?;
+        let states = [self.half_open, self.established, self.closing, self.udp];
+        for (name, seconds) in ["half-open", "established", "closing", "udp"].into_iter().zip(&states) {
+            word(name, seconds.as_ref().map(|seconds| seconds as _))?;
+        }
+        word("snat4", self.snat4.as_ref().map(|pool| pool as _))?;
+        word("snat6", self.snat6.as_ref().map(|pool| pool as _))?;
+        writeln!(f)
     }
 }
 

@@ -12,6 +12,12 @@ pub struct PoolRange<A> {
     pub last: A,
 }
 
+impl<A: std::fmt::Display> std::fmt::Display for PoolRange<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
 /// The lowest port that is given: those below belong to services (RFC 6335 section 6).
 const LOWEST: u16 = 1024;
 /// Ports that an address has.

@@ -116,3 +116,17 @@ fn what_is_no_flow_is_said() {
     let text = bed.vppctl("show lb flow 10.0.0.1:1 93.0.0.1:80 udp");
     assert!(text.ends_with(", not known: no server for a new flow\n"), "{text}");
 }
+
+/// What was set can be read back, whether anything uses it yet or not, and typed again.
+#[test]
+fn what_lb_conf_sets_is_shown_as_it_is_typed() {
+    let mut bed = Bed::new();
+    bed.type_all(&["lb conf ip4-src-address 10.0.2.1 buckets 2048"]);
+    assert_eq!(bed.vppctl("show lb conf"), "lb conf ip4-src-address 10.0.2.1 buckets 2048 timeout 40\n");
+    let line = "lb conf ip4-src-address 10.0.2.1 ip6-src-address 2002::1 buckets 4096 timeout 60 half-open 2 established 1000 \
+                closing 3 udp 10 snat4 10.0.2.100-10.0.2.105 snat6 2002::100-2002::100";
+    bed.vppctl(line);
+    assert_eq!(bed.vppctl("show lb conf"), format!("{line}\n"));
+    bed.type_all(&["lb conf buckets 1024 timeout 40 udp 7 snat6 2002::200", line]);
+    assert_eq!(bed.vppctl("show lb conf"), format!("{line}\n"));
+}
