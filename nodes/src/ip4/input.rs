@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use vnet::arcs::{ArcIndex, IP4_UNICAST};
 use vnet::interface::{IfStats, Interface};
+use vnet::wire::Ip4Header;
 use vnet::wire::ip4::{self, Ip4Error};
 use vnet::{Packet, Tables, next_nodes, node_errors};
 
@@ -68,11 +69,12 @@ impl Enter for Ipv4Addr {
 
     #[inline(always)]
     fn is_common(tables: &Tables, packet: &Packet<'_>) -> bool {
-        ip4::common(packet.data(), packet.plain_len()).is_some_and(|header| {
-            // Bytes by themselves: the whole in this machine's order would have to be turned around.
-            let source = header.source.to_bytes();
-            source[0] < (NO_HOSTS >> 24) as u8 && header.ttl != 0 && !tables.own4.contains_octets(source)
-        })
+        // The length first, as one word, of which the bytes' place is a part.
+        let (length, bytes) = (packet.plain_len(), packet.data());
+        // Bytes by themselves, and before the checksum reads the words that they stand in: taken out of these, they are more instructions.
+        let host = Ip4Header::ref_from_prefix(bytes)
+            .is_ok_and(|(header, _)| header.source.to_bytes()[0] < (NO_HOSTS >> 24) as u8 && header.ttl != 0);
+        host && ip4::common(bytes, length).is_some_and(|header| !tables.own4.contains_octets(header.source.to_bytes()))
     }
 
     fn judge(tables: &Tables, packet: &mut Packet<'_>) -> Result<Option<Next>, Error> {

@@ -229,7 +229,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
             return None;
         }
         vnet::mem::prefetch(scope.local.flows.place(hash));
-        let class = if S::HAS_OUTER { I::class(*packet.first_chunk()?) } else { 0 };
+        let class = if S::HAS_OUTER { I::class(packet.first_chunk()?) } else { 0 };
         Some(Staged::new(hash.identity, vip | u32::from(class) << 24, hash.bucket))
     }
 
@@ -293,7 +293,7 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> Balance<I, S, PORT> {
         {
             return next;
         }
-        let class = packet.data().first_chunk().map_or(0, |head| I::class(*head));
+        let class = packet.data().first_chunk().map_or(0, I::class);
         let common = Common { ip6: &cx.shared.ip6, entropy: (identity >> 32) as u32, class };
         let Some(own) = cx.local.servers.get_mut(server.slot()) else {
             return cx.drop(packet, Error::NoServer);

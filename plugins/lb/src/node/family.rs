@@ -61,7 +61,7 @@ pub(super) trait Inner: Send + Sized + 'static {
     /// The words of a flow.
     fn words_of(flow: &Self::Flow) -> Self::Words;
     /// Type of service or traffic class, from the first bytes of a header.
-    fn class(header: [u8; 2]) -> u8;
+    fn class(header: &[u8; 2]) -> u8;
     /// Leaves word for the sender of a packet that is longer than `room` bytes; `false`: it may be cut, or must be carried
     /// as it is.
     fn refuse(packet: &mut Packet<'_>, room: u16) -> bool;
@@ -143,8 +143,8 @@ impl Inner for V4 {
     }
 
     #[inline(always)]
-    fn class([_, class]: [u8; 2]) -> u8 {
-        class
+    fn class([_, class]: &[u8; 2]) -> u8 {
+        *class
     }
 
     fn refuse(packet: &mut Packet<'_>, room: u16) -> bool {
@@ -313,7 +313,7 @@ impl Inner for V6 {
     }
 
     #[inline(always)]
-    fn class([first, second]: [u8; 2]) -> u8 {
+    fn class([first, second]: &[u8; 2]) -> u8 {
         first << 4 | second >> 4
     }
 
