@@ -1,7 +1,7 @@
 //! `NAME-output`: the last node before a device.
 //!
-//! Uses: `meta.tx`, the work left to do. Sets: `tx` counters. Next: features of the interface, then `NAME-tx`;
-//! `ip4-gso-cut` or `ip6-gso-cut` where the device does not take large segments; `error-drop` where the interface is down.
+//! Uses: the work left to do. Sets: `tx` counters; `meta.tx`, where features follow that look at it. Next: features of the
+//! interface, then `NAME-tx`; `ip4-gso-cut` or `ip6-gso-cut` where the device does not take large segments; `error-drop` where the interface is down.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Finding the flows of a vector. In a loop of its own, because there is little else in it: the processor has many packets under way
 //! at once, and the buckets' way from memory is the longest of all.
 
-use super::Staged;
+use super::{Staged, rare};
 use crate::flow_table::{FlowHash, Known};
 use crate::handle::ServerHandle;
 use crate::local::LbLocal;
@@ -30,13 +30,13 @@ impl Seeking for Staged {
 }
 
 /// Finds the flows of packets of the `only` VIP, or of several. They are counted as packets of flows that are known;
-/// [`rare::find`](super::rare::find) takes the others off again.
+/// [`rare::find`] takes the others off again.
 #[inline(always)]
 pub(super) fn all<S: Seeking>(local: &mut LbLocal, staged: &mut [S], (only, now): (Option<u32>, u32)) {
     match only {
         Some(vip) if local.servers.len() <= NEAR => {
             let known = each::<false, S>(local, staged, now);
-            count(local, vip, known as u64);
+            rare::counters(local, vip).known += known as u64;
         }
         _ => _ = each::<true, S>(local, staged, now),
     }
@@ -64,11 +64,4 @@ fn each<const MANY: bool, S: Seeking>(local: &mut LbLocal, staged: &mut [S], now
         }
     }
     counted
-}
-
-#[inline(always)]
-fn count(local: &mut LbLocal, vip: u32, packets: u64) {
-    if let Some(counters) = local.vips.get_mut(vip as usize) {
-        counters.known += packets;
-    }
 }
