@@ -1,8 +1,9 @@
 //! A worker's memory of which server each flow was given.
 //!
 //! The table is an array of buckets of one cache line with four flows each. A look-up touches that line and nothing
-//! else of the table; the engine prefetches it between [`FlowTable::hash`] and [`FlowTable::lookup_or_insert`]. Flows
-//! are told apart by 64 bits of a hash with random keys, in a bucket picked by other bits of it, so that nobody can
+//! else of the table; the engine prefetches it between [`FlowTable::hash`] and [`FlowTable::lookup_or_insert`]. Only
+//! where a bucket is full does the next of its flows stand in the one beside, and is looked for there, too. Flows
+//! are told apart by 64 bits of a hash with random keys, in two buckets picked by other bits of it, so that nobody can
 //! make two flows share an entry on purpose, and chance makes them about once in 2^64 pairs.
 //!
 //! An entry is free when its flow was silent for longer than the timeout of its state ([`FlowState`]), or when its server's handle is not the
@@ -27,12 +28,13 @@ mod state_tests;
 #[cfg(test)]
 mod tests;
 
+use bucket::{Bucket, Seen, WAYS};
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
-use bucket::{Seen, WAYS};
 pub use finder::{Finder, Known};
 pub use keys::{FlowHash, HashKeys, VipKeys};
 pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
+use memory::Spot;
 pub use resize::MAX_OLD;
 use resize::Old;
 pub use state::{Control, FlowState, Timeouts};
@@ -51,7 +53,7 @@ pub enum Verdict {
     Known(ServerHandle),
     /// The flow is new and now remembered.
     New(ServerHandle),
-    /// The flow is new, and its bucket is full: it will be new again with its next packet.
+    /// The flow is new, and its bucket and the one beside are full: it will be new again with its next packet.
     Untracked(ServerHandle),
     /// The flow is new, and there is no server to give it.
     NoServer,
@@ -179,7 +181,7 @@ impl FlowTable {
     /// The server of a flow that is known, tables of other sizes included, and a note of this packet.
     #[inline(always)]
     pub fn find(&mut self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
-        let server = self.known(hash, now).filter(|&server| live.holds(server));
+        let server = self.known(hash, now).map(|known| known.server).filter(|&server| live.holds(server));
         if server.is_none() && !self.old.is_empty() {
             return self.known_of_old(hash, now, live);
         }
@@ -188,28 +190,38 @@ impl FlowTable {
 
     /// Whether [`FlowTable::insert`] of a flow that is not known would find an entry for it.
     pub fn has_room(&self, hash: FlowHash, now: u32, live: Live<'_>) -> bool {
-        let bucket = self.buckets.wrapped(hash.bucket as usize);
-        bucket.find(hash.identity).is_some()
-            || (0..WAYS).any(|way| bucket.is_free(way, now, &self.timeouts, live))
-            || bucket.giving_way(now).is_some()
+        let may = |bucket: &Bucket| bucket.free(now, &self.timeouts, live).or_else(|| bucket.giving_way(now));
+        self.buckets.spot(hash).or_else(|| self.buckets.first(hash, may)).is_some()
     }
 
-    /// As [`Finder::known`].
-    #[inline(always)]
-    pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<ServerHandle> {
-        self.finder().known(hash, now).map(|known| known.server)
+    /// What the present table knows of a flow, and a note of this packet. Whether the server is still there is for the caller to see; if
+    /// not, the flow is a new one.
+    pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<Known> {
+        let (bits, Spot { bucket, way }) = (self.buckets.bits(), self.buckets.spot(hash)?);
+        let bucket = self.buckets.wrapped_mut(bucket);
+        // A packet for each flow and second, at least where all flows are busy.
+        if bucket.is_news(way, now) {
+            if bucket.is_over(way, now, &self.timeouts) {
+                return None;
+            }
+            // A table that has grown learns the bits above the bucket's number anew here.
+            bucket.refresh(way, now, hash.bucket >> bits);
+        }
+        Some(bucket.known(way))
     }
 
     /// The server of a flow that is known, and a note of a packet that says something about its connection. A flow that
     /// was closing and begins anew is not known.
     pub fn control(&mut self, hash: FlowHash, now: u32, live: Live<'_>, what: Control) -> Option<ServerHandle> {
-        let here = self.buckets.wrapped(hash.bucket as usize).find(hash.identity).is_some();
-        if !here && !self.old.is_empty() {
+        if self.buckets.spot(hash).is_none() && !self.old.is_empty() {
             self.known_of_old(hash, now, live)?;
         }
         let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        let way = bucket.find(hash.identity).filter(|&way| !bucket.is_free(way, now, &timeouts, live))?;
+        let Spot { bucket, way } = self.buckets.spot(hash)?;
+        let bucket = self.buckets.wrapped_mut(bucket);
+        if bucket.is_free(way, now, &timeouts, live) {
+            return None;
+        }
         let state = match (what, bucket.state(way)) {
             (Control::Syn, FlowState::Closing) => return None,
             (Control::Syn, state) => state,
@@ -223,11 +235,9 @@ impl FlowTable {
     /// what it is and ends when it would have.
     pub fn touch(&mut self, hash: FlowHash, now: u32) {
         let bits = self.buckets.bits();
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        if let Some(way) = bucket.find(hash.identity)
-            && bucket.state(way) != FlowState::HalfOpen
-            && !bucket.is_over(way, now, &self.timeouts)
-        {
+        let Some(Spot { bucket, way }) = self.buckets.spot(hash) else { return };
+        let bucket = self.buckets.wrapped_mut(bucket);
+        if bucket.state(way) != FlowState::HalfOpen && !bucket.is_over(way, now, &self.timeouts) {
             bucket.refresh(way, now, hash.bucket >> bits);
         }
     }
@@ -235,23 +245,25 @@ impl FlowTable {
     /// Notes whether packets of a flow go straight to this server, if that is what the present table says it has; see
     /// [`Known::straight`]. With another server, or in another table, they do not until it is said again.
     pub fn set_straight(&mut self, hash: FlowHash, server: ServerHandle, straight: bool) {
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        if let Some(way) = bucket.find(hash.identity).filter(|&way| bucket.server[way] == server) {
+        let Some(Spot { bucket, way }) = self.buckets.spot(hash) else { return };
+        let bucket = self.buckets.wrapped_mut(bucket);
+        if bucket.server[way] == server {
             bucket.set_straight(way, straight);
         }
     }
 
-    /// For finding many flows.
+    /// For finding many flows that are at hand.
     #[inline(always)]
     pub fn finder(&mut self) -> Finder<'_> {
-        Finder::new(self.buckets.lent(), self.timeouts)
+        Finder::new(self.buckets.lent())
     }
 
     /// The server of a flow that is known, without noting a packet.
     pub fn peek(&self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
         let tables = std::iter::once(&self.buckets).chain(self.old.iter().map(Old::buckets));
-        tables.map(|buckets| buckets.wrapped(hash.bucket as usize)).find_map(|bucket| {
-            let way = bucket.find(hash.identity)?;
+        let mut spots = tables.filter_map(|buckets| Some((buckets, buckets.spot(hash)?)));
+        spots.find_map(|(buckets, Spot { bucket, way })| {
+            let bucket = buckets.wrapped(bucket);
             (!bucket.is_free(way, now, &self.timeouts, live)).then_some(bucket.server[way])
         })
     }
@@ -276,17 +288,17 @@ impl FlowTable {
     /// Gives a flow an entry, if there is a free one, or one of a half-open flow that gives way.
     fn put(&mut self, hash: FlowHash, seen: Seen, now: u32, live: Live<'_>) -> bool {
         let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        // The flow's own entry first, where it is no good any more: an identity stands once in a bucket.
-        let own = bucket.find(hash.identity);
-        let free = own.or_else(|| (0..WAYS).find(|&way| bucket.is_free(way, now, &timeouts, live)));
-        let Some(way) = free.or_else(|| bucket.giving_way(now)) else {
-            return false;
-        };
+        // The flow's own entry first, where it is no good any more: a flow has one.
+        let own = self.buckets.spot(hash);
+        let free = own.or_else(|| self.buckets.first(hash, |bucket| bucket.free(now, &timeouts, live)));
+        let spot = free.or_else(|| self.buckets.first(hash, |bucket| bucket.giving_way(now)));
+        let Some(Spot { bucket, way }) = spot else { return false };
         self.pressed.evicted += u64::from(free.is_none());
+        let away = bucket != self.buckets.places(hash)[0];
+        let bucket = self.buckets.wrapped_mut(bucket);
         self.pressed.collided += u64::from(bucket.has_half_of(hash.identity));
         let before = bucket.server[way];
-        bucket.set(way, hash, bits, seen);
+        bucket.set(way, hash, (bits, away), seen);
         self.release(before);
         true
     }
@@ -343,7 +355,7 @@ impl FlowTable {
         Ok(())
     }
 
-    /// What became of flows that found their bucket full, since the beginning.
+    /// What became of flows that found their buckets full, since the beginning.
     pub fn pressed(&self) -> Pressed {
         self.pressed
     }

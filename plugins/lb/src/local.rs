@@ -7,7 +7,7 @@ use nodes::ip::Ip;
 use vnet::fib::{Forward, ForwardKind, Snapshot, TrackIndex};
 use vnet::mem::HugeArray;
 use vnet::wire::{FlowKey4, FlowKey6};
-use vnet::{Held, NodeId, Tables};
+use vnet::{Held, NodeId, Tables, VECTOR};
 
 use crate::config::Encap;
 use crate::flow_table::{FlowTable, HashKeys};
@@ -15,6 +15,7 @@ use crate::format::VipCounters;
 use crate::fragments::{Fragments, InPieces, Room};
 use crate::handle::{Live, ServerHandle};
 use crate::nat::{Session, Sessions, Shortage, Usual};
+use crate::node::find::Left;
 use crate::node::fragments::Follow;
 use crate::outer::{Outer, ethertype};
 use crate::picks::{Picks, PicksMemory};
@@ -226,6 +227,8 @@ pub struct LbLocal {
     pub no_source: u64,
     /// Servers for which there was none a short while ago.
     pub shortage: Shortage,
+    /// Packets of a vector, for the time of a call of [`find::all`](crate::node::find::all).
+    pub(crate) left: Box<[Left; VECTOR]>,
     /// The second up to which `owed` counts.
     swept: u32,
     /// Buckets that are due to be looked through.
@@ -251,6 +254,7 @@ impl LbLocal {
             nat6: Sessions::with_capacity(0, keys.words()),
             no_source: 0,
             shortage: Shortage::default(),
+            left: Box::new([Left::default(); VECTOR]),
             swept: 0,
             owed: 0,
             owed_places: 0,

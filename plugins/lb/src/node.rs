@@ -9,7 +9,7 @@
 
 mod clamp;
 mod family;
-mod find;
+pub(crate) mod find;
 mod flow;
 pub mod fragments;
 pub(crate) mod in2out;

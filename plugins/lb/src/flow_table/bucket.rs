@@ -1,11 +1,12 @@
 //! One cache line of flows.
 
+use super::finder::Known;
 use super::keys::FlowHash;
 use super::state::{FlowState, Timeouts};
 use crate::handle::{Live, ServerHandle};
 
 /// The version of the layout of buckets, for those who share or keep tables.
-pub const LAYOUT_VERSION: u32 = 7;
+pub const LAYOUT_VERSION: u32 = 8;
 
 /// Flows per bucket.
 pub(super) const WAYS: usize = 4;
@@ -17,14 +18,16 @@ pub const MAX_TIMEOUT: u32 = 1 << (CLOCK.count_ones() - 1);
 const CLOCK: u32 = (1 << 20) - 1;
 /// Where the flow's state begins: 3 bits.
 const STATE: u32 = 20;
-/// See [`Known::straight`](super::Known::straight).
+/// See [`Known::straight`].
 const STRAIGHT: u32 = 1 << 23;
 /// The state's bit that says that the next packet changes it.
 const PENDING: u32 = 1 << STATE;
-/// Where the stamp's 8 bits of the hash begin.
-const ABOVE: u32 = 24;
+/// The entry's own bucket is the one beside, which was full.
+const AWAY: u32 = 1 << 24;
+/// Where the stamp's 7 bits of the hash begin.
+const ABOVE: u32 = 25;
 /// How many bits of the hash there are in a stamp.
-pub(super) const SPARE_BITS: u32 = 8;
+pub(super) const SPARE_BITS: u32 = 7;
 
 /// What an entry says of a flow.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +43,8 @@ pub(super) struct Seen {
 ///
 /// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is,
 /// from bit 0: 20 bits of the second of the last packet, 3 bits of state, one that says that packets go straight to the
-/// server, 8 bits of the hash: those just above the ones that picked the bucket, so that a larger table can tell where the
-/// flow belongs.
+/// server, one that says that the flow's own bucket is the one beside, 7 bits of the hash: those just above the ones that
+/// picked the bucket, so that a larger table can tell where the flow belongs.
 #[derive(Clone, Copy, zerocopy::FromZeros)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
@@ -101,6 +104,11 @@ impl Bucket {
         self.server[way].is_none() || !live.holds(self.server[way]) || self.is_over(way, now, timeouts)
     }
 
+    /// An entry that is free.
+    pub(super) fn free(&self, now: u32, timeouts: &Timeouts, live: Live<'_>) -> Option<usize> {
+        (0..WAYS).find(|&way| self.is_free(way, now, timeouts, live))
+    }
+
     /// The entry that gives way where none is free: of those that are half-open or closing, and were silent for a second
     /// at least, the one that was silent for longest.
     pub(super) fn giving_way(&self, now: u32) -> Option<usize> {
@@ -116,14 +124,14 @@ impl Bucket {
 
     /// Notes a packet that leaves the flow in a state.
     pub(super) fn note(&mut self, way: usize, now: u32, above: u32, state: FlowState) {
-        let straight = self.stamp[way] & STRAIGHT;
-        self.stamp[way] = now & CLOCK | (state as u32) << STATE | straight | above << ABOVE;
+        let stays = self.stamp[way] & (STRAIGHT | AWAY);
+        self.stamp[way] = now & CLOCK | (state as u32) << STATE | stays | above << ABOVE;
     }
 
-    /// Whether packets go straight to the server.
+    /// The flow's server, and whether packets go straight to it.
     #[inline(always)]
-    pub(super) fn is_straight(&self, way: usize) -> bool {
-        self.stamp[way] & STRAIGHT != 0
+    pub(super) fn known(&self, way: usize) -> Known {
+        Known { server: self.server[way], straight: self.stamp[way] & STRAIGHT != 0 }
     }
 
     /// Notes whether they do.
@@ -138,19 +146,21 @@ impl Bucket {
         (0..WAYS).any(|way| self.low[way] == low && self.high[way] != high && !self.server[way].is_none())
     }
 
-    /// Puts a flow in; `bits` of the hash picked the bucket.
-    pub(super) fn set(&mut self, way: usize, hash: FlowHash, bits: u32, seen: Seen) {
+    /// Puts a flow in; `bits` of the hash picked its bucket, which is this one or (`away`) the one beside.
+    pub(super) fn set(&mut self, way: usize, hash: FlowHash, (bits, away): (u32, bool), seen: Seen) {
         [self.low[way], self.high[way]] = halves(hash.identity);
         self.server[way] = seen.server;
-        self.stamp[way] = seen.at & CLOCK | (seen.state as u32) << STATE | (hash.bucket >> bits) << ABOVE;
+        let away = if away { AWAY } else { 0 };
+        self.stamp[way] = seen.at & CLOCK | (seen.state as u32) << STATE | away | (hash.bucket >> bits) << ABOVE;
     }
 
     /// The bits of the hash that an entry knows, if it lies in bucket `index` of a table of 2^`bits`; 0 above.
     pub(super) fn known_hash(&self, way: usize, index: usize, bits: u32) -> FlowHash {
         let above = u64::from(self.stamp[way] >> ABOVE) << bits;
+        let own = if self.stamp[way] & AWAY != 0 { beside(index) } else { index };
         FlowHash {
             identity: u64::from(self.high[way]) << 32 | u64::from(self.low[way]),
-            bucket: (above | index as u64) as u32,
+            bucket: (above | own as u64) as u32,
         }
     }
 
@@ -165,6 +175,13 @@ impl Bucket {
         self.server[way] = ServerHandle::NONE;
         self.stamp[way] = 0;
     }
+}
+
+/// The bucket that takes the flows of a full one: its neighbour in the same 128 bytes, and so on the same page, which
+/// processors that fetch lines by pairs have at hand, too.
+#[inline(always)]
+pub(super) fn beside(index: usize) -> usize {
+    index ^ 1
 }
 
 /// The lower and the upper half of an identity.
@@ -184,7 +201,7 @@ mod tests {
         for (way, identity) in identities.into_iter().enumerate() {
             assert_eq!(bucket.find(identity), None);
             let seen = Seen { server: ServerHandle::NONE, at: 0, state: FlowState::Plain };
-            bucket.set(way, FlowHash { identity, bucket: 0 }, 0, seen);
+            bucket.set(way, FlowHash { identity, bucket: 0 }, (0, false), seen);
             assert_eq!(bucket.known_hash(way, 0, 0).identity, identity);
         }
         for (way, identity) in identities.into_iter().enumerate() {

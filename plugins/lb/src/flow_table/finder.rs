@@ -2,8 +2,8 @@
 
 use vnet::mem::LentArray;
 
-use super::bucket::Bucket;
-use super::{FlowHash, Timeouts};
+use super::FlowHash;
+use super::bucket::{Bucket, beside};
 use crate::handle::ServerHandle;
 
 /// What is known of a flow.
@@ -17,32 +17,27 @@ pub struct Known {
 }
 
 /// The part of a flow table in which flows mostly are, for the time of a loop.
-pub struct Finder<'t> {
-    buckets: LentArray<'t, Bucket>,
-    timeouts: Timeouts,
-}
+pub struct Finder<'t>(LentArray<'t, Bucket>);
 
 impl<'t> Finder<'t> {
     #[inline(always)]
-    pub(super) fn new(buckets: LentArray<'t, Bucket>, timeouts: Timeouts) -> Self {
-        Finder { buckets, timeouts }
+    pub(super) fn new(buckets: LentArray<'t, Bucket>) -> Self {
+        Finder(buckets)
     }
 
-    /// The first half of [`FlowTable::lookup_or_insert`](super::FlowTable::lookup_or_insert): the flow's server and a note of this packet. Whether the
-    /// server is still there is for the caller to see; if not, the flow is a new one.
+    /// A flow that is in its own bucket and of whose packet there is nothing to note: most packets of busy flows come in the same
+    /// second as the one before. Of the others [`FlowTable::known`](super::FlowTable::known) tells, and the bucket beside is on its way
+    /// for it. Whether the server is still there is for the caller to see.
     #[inline(always)]
-    pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<Known> {
-        let bits = self.buckets.bits();
-        let bucket = self.buckets.wrapped_mut(hash.bucket as usize);
-        let way = bucket.find(hash.identity)?;
-        // Most packets of busy flows come in the same second as the one before.
+    pub fn at_hand(&mut self, hash: FlowHash, now: u32) -> Option<Known> {
+        let bucket = self.0.wrapped_mut(hash.bucket as usize);
+        let Some(way) = bucket.find(hash.identity) else {
+            vnet::mem::prefetch(self.0.wrapped_mut(beside(hash.bucket as usize)));
+            return None;
+        };
         if bucket.is_news(way, now) {
-            if bucket.is_over(way, now, &self.timeouts) {
-                return None;
-            }
-            // The bits above the mask stay as they are; a table that has grown learns them anew here.
-            bucket.refresh(way, now, hash.bucket >> bits);
+            return None;
         }
-        Some(Known { server: bucket.server[way], straight: bucket.is_straight(way) })
+        Some(bucket.known(way))
     }
 }

@@ -1,6 +1,7 @@
 //! Looking at entries, for people.
 
 use super::bucket::{Bucket, WAYS};
+use super::memory::Spot;
 use super::resize::Old;
 use super::{FlowHash, FlowMemory, FlowState, FlowTable};
 use crate::handle::{Live, ServerHandle};
@@ -80,9 +81,8 @@ impl FlowTable {
     pub fn locate(&self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<FlowEntry> {
         (0..=self.old.len()).find_map(|table| {
             let memory = self.table(table)?;
-            let at = hash.bucket as usize & (memory.len() - 1);
+            let Spot { bucket: at, way } = memory.spot(hash)?;
             let bucket = memory.wrapped(at);
-            let way = bucket.find(hash.identity)?;
             let place = Place { table, bucket: at, buckets: memory.len(), way };
             (!bucket.is_free(way, now, &self.timeouts, live)).then(|| entry(bucket, place, now))
         })

@@ -2,8 +2,15 @@
 
 use vnet::mem::{HugeArray, LentArray};
 
-use super::bucket::Bucket;
-use super::{FlowTableError, check};
+use super::bucket::{Bucket, beside};
+use super::{FlowHash, FlowTableError, check};
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) bucket: usize,
+    pub(super) way: usize,
+}
 
 /// Memory for a table of a power of two of buckets, made away from packet threads: all its pages are there.
 pub struct FlowMemory(HugeArray<Bucket>);
@@ -30,6 +37,24 @@ impl FlowMemory {
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The buckets that may have a flow: its own, and the one beside, which has it if its own was full.
+    #[inline]
+    pub(super) fn places(&self, hash: FlowHash) -> [usize; 2] {
+        let (own, mask) = (hash.bucket as usize, self.len() - 1);
+        [own & mask, beside(own) & mask]
+    }
+
+    /// Where a flow has an entry.
+    pub(super) fn spot(&self, hash: FlowHash) -> Option<Spot> {
+        self.first(hash, |bucket| bucket.find(hash.identity))
+    }
+
+    /// The first of the buckets that may have a flow in which an entry is `wanted`.
+    pub(super) fn first(&self, hash: FlowHash, wanted: impl Fn(&Bucket) -> Option<usize>) -> Option<Spot> {
+        let each = |bucket| Some(Spot { bucket, way: wanted(self.wrapped(bucket))? });
+        self.places(hash).into_iter().find_map(each)
     }
 
     /// The number of buckets, as a power of two.

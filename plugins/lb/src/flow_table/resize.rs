@@ -1,6 +1,7 @@
 //! From a table of one size to one of another, a few flows at a time.
 
 use super::bucket::{SPARE_BITS, Seen, WAYS};
+use super::memory::Spot;
 use super::{FlowHash, FlowMemory, FlowTable};
 use crate::handle::{Live, ServerHandle};
 
@@ -87,14 +88,14 @@ impl FlowTable {
     pub(super) fn known_of_old(&mut self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
         for at in 0..self.old.len() {
             let old = &self.old[at];
-            let bucket = old.buckets.wrapped(hash.bucket as usize);
-            let Some(way) = bucket.find(hash.identity) else { continue };
+            let Some(Spot { bucket: spot, way }) = old.buckets.spot(hash) else { continue };
+            let bucket = old.buckets.wrapped(spot);
             let (server, state) = (bucket.server[way], bucket.state(way).after_packet());
             let gone = bucket.is_free(way, now, &self.timeouts, live);
             let moved = !gone && self.put(hash, Seen { server, at: now, state }, now, live);
             let old = &mut self.old[at];
             let bits = old.buckets.bits();
-            let bucket = old.buckets.wrapped_mut(hash.bucket as usize);
+            let bucket = old.buckets.wrapped_mut(spot);
             if gone || moved {
                 bucket.clear(way);
                 old.used -= 1;

@@ -62,6 +62,30 @@ fn a_full_bucket_balances_without_an_entry() {
 }
 
 #[test]
+fn a_full_bucket_has_the_one_beside() {
+    let (mut table, handles) = (table(4, 40), servers(2));
+    let live = Live::new(&handles);
+    let mut packet = |flow, bucket, now, slot| {
+        let verdict = table.lookup_or_insert(hash(flow, bucket), now, live, || Some(server(slot)));
+        (verdict, table.locate(hash(flow, bucket), now, live).map(|entry| entry.place.bucket))
+    };
+    for flow in 1..=8 {
+        let place = if flow <= 4 { 2 } else { 3 };
+        assert_eq!(packet(flow, 2, flow as u32, 1), (Verdict::New(server(1)), Some(place)));
+    }
+    assert_eq!(packet(9, 2, 9, 1), (Verdict::Untracked(server(1)), None), "both are full");
+    assert_eq!(packet(9, 3, 9, 1), (Verdict::Untracked(server(1)), None), "of those who live there, too");
+    assert_eq!(packet(9, 1, 9, 1), (Verdict::New(server(1)), Some(1)), "others are not");
+    // One that is away stays where it is, whatever becomes free, and one that it keeps out comes to its place.
+    assert_eq!(packet(5, 2, 43, 2), (Verdict::Known(server(1)), Some(3)));
+    assert_eq!(packet(10, 3, 43, 2), (Verdict::New(server(2)), Some(2)), "1 and 2 have expired");
+    assert_eq!(packet(11, 2, 43, 2), (Verdict::New(server(2)), Some(2)));
+    assert_eq!(packet(12, 2, 43, 2), (Verdict::Untracked(server(2)), None));
+    assert_eq!(packet(10, 3, 44, 1), (Verdict::Known(server(2)), Some(2)));
+    assert_eq!(packet(5, 2, 84, 2), (Verdict::New(server(2)), Some(3)), "expired, and begun again in its own entry");
+}
+
+#[test]
 fn a_slot_that_is_used_again_does_not_inherit_flows() {
     let (mut table, mut handles) = (table(32, 40), servers(2));
     let old = server(1);
@@ -81,7 +105,7 @@ fn sweeping_takes_back_a_little_at_a_time() {
     let (mut table, handles) = (table(8, 10), servers(1));
     let live = Live::new(&handles);
     for bucket in 0..8 {
-        table.lookup_or_insert(hash(1, bucket), bucket, live, || Some(server(1)));
+        table.lookup_or_insert(hash(1 + u64::from(bucket), bucket), bucket, live, || Some(server(1)));
     }
     assert!(!table.sweep(13, live, 4));
     assert_eq!(table.used(), 5, "0, 1 and 2 have expired");
@@ -179,6 +203,7 @@ fn vips_do_not_share_flows() {
 /// One flow of the model: a table without hashing, packing or wrapping.
 struct Flow {
     identity: u64,
+    bucket: u32,
     server: ServerHandle,
     seen: u32,
 }
@@ -204,7 +229,8 @@ proptest! {
     #[test]
     fn agrees_with_a_plain_list(steps in prop::collection::vec(step(), 1..300)) {
         let (mut table, mut handles, mut now) = (table(4, 40), servers(4), 1000u32);
-        let mut model: [Vec<Flow>; 4] = Default::default();
+        // Of each pair of buckets: where in it a flow stands is nothing to anybody.
+        let mut model: [Vec<Flow>; 2] = Default::default();
         for step in steps {
             match step {
                 Step::Wait(seconds) => now += seconds,
@@ -214,11 +240,11 @@ proptest! {
                 }
                 Step::Packet { identity, bucket, slot } => {
                     let choice = (slot > 0).then(|| handles[slot as usize]);
-                    let got = table.lookup_or_insert(hash(identity, bucket), now, Live::new(&handles), || choice);
-                    let flows = &mut model[bucket as usize];
+                    let got = table.lookup_or_insert(hash(identity << 2 | u64::from(bucket), bucket), now, Live::new(&handles), || choice);
+                    let flows = &mut model[bucket as usize / 2];
                     flows.retain(|flow| handles[flow.server.slot()] == flow.server && now - flow.seen <= 40);
-                    let full = flows.len() == WAYS;
-                    let known = flows.iter_mut().find(|flow| flow.identity == identity);
+                    let full = flows.len() == 2 * WAYS;
+                    let known = flows.iter_mut().find(|flow| (flow.identity, flow.bucket) == (identity, bucket));
                     let expected = match (known, choice) {
                         (Some(flow), _) => {
                             flow.seen = now;
@@ -227,7 +253,7 @@ proptest! {
                         (None, None) => Verdict::NoServer,
                         (None, Some(server)) if full => Verdict::Untracked(server),
                         (None, Some(server)) => {
-                            flows.push(Flow { identity, server, seen: now });
+                            flows.push(Flow { identity, bucket, server, seen: now });
                             Verdict::New(server)
                         }
                     };
@@ -257,7 +283,11 @@ fn flows_are_straight_until_they_are_others() {
     let handles = [ServerHandle::NONE, one, other];
     let live = Live::new(&handles);
     let hash = table.hash([7, 6 << 32 | 80], 1);
-    let straight = |table: &mut FlowTable, now| table.finder().known(hash, now).map(|known| known.straight);
+    let straight = |table: &mut FlowTable, now| {
+        let known = table.known(hash, now);
+        assert_eq!(table.finder().at_hand(hash, now), known, "noted a moment ago");
+        known.map(|known| known.straight)
+    };
     table.insert(hash, 0, live, one, FlowState::HalfOpen);
     assert_eq!(straight(&mut table, 0), Some(false));
     table.set_straight(hash, other, true);
