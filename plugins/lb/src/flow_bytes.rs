@@ -21,17 +21,22 @@ use crate::slot_hash::KeyMask;
 pub trait FlowBytes: Copy + Send + 'static {
     /// What of the last block counts, and of an address that is not the source.
     fn mask(mask: KeyMask) -> Block;
-    /// The protocol, and from bit 8 on the two bytes of the destination port as they stand: to be compared.
+    /// The protocol in bits 8 to 15, and in the uppermost 16 the two bytes of the destination port as they stand, where others are
+    /// 0: to be compared.
     fn service(self) -> u64;
     /// Protocol and destination port.
     #[inline]
     fn protocol_and_port(self) -> (u8, u16) {
         let service = self.service();
-        (service as u8, ((service >> 8) as u16).swap_bytes())
+        ((service >> 8) as u8, ((service >> 48) as u16).swap_bytes())
     }
     /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
     fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block;
 }
+
+/// Where [`FlowBytes::service`] has the protocol, and the port.
+const PROTOCOL: u64 = 0xff00;
+const PORT: u64 = 0xffff << 48;
 
 /// One of two keyed permutations of blocks.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +87,7 @@ impl FlowBytes for Bytes4 {
     #[inline(always)]
     fn service(self) -> u64 {
         let [first, second] = self.0.to_words();
-        first >> 8 & 0xff | second >> 48 << 8
+        first & PROTOCOL | second & PORT
     }
 
     #[inline(always)]
@@ -124,7 +129,7 @@ impl FlowBytes for Bytes6 {
 
     #[inline(always)]
     fn service(self) -> u64 {
-        self.rest >> 48 << 8 | self.rest >> 8 & 0xff
+        self.rest & (PROTOCOL | PORT)
     }
 
     #[inline(always)]

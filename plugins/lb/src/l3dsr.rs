@@ -1,34 +1,50 @@
 //! The change that L3DSR makes to packets on their way to a server, and that a server's agent takes back.
 
-use vnet::wire::Change;
 use vnet::wire::ip4::{Ip4Header, protocol};
+use vnet::wire::{Change, Kept};
 
-/// Gives an IPv4 packet another destination (in host order) and a DSCP, with every checksum that covers them. ECN stays as it is (RFC
-/// 3168). `unfinished`: the transport checksum is still only that of the pseudo-header. `false`, and nothing changes: there is no
-/// header.
+/// What goes into a packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Readdressed {
+    /// The destination, as it stands in the packet.
+    pub to: [u8; 4],
+    /// What that changes, where it is known beforehand.
+    pub change: Option<Kept>,
+    /// The DSCP.
+    pub dscp: u8,
+    /// The transport checksum is still only that of the pseudo-header.
+    pub unfinished: bool,
+}
+
+/// Gives an IPv4 packet another destination and a DSCP, with every checksum that covers them. ECN stays as it is (RFC 3168). `false`, and
+/// nothing changes: there is no header.
 #[inline(always)]
-pub(crate) fn readdress(packet: &mut [u8], to: u32, dscp: u8, unfinished: bool) -> bool {
-    let Ok((header, rest)) = Ip4Header::mut_from_prefix(packet) else { return false };
-    let class = dscp << 2 | header.tos & 3;
-    let readdressed = Change::NONE.four(header.destination.to_bytes(), to.to_be_bytes());
-    let changed = readdressed.two([header.version_ihl, header.tos], [header.version_ihl, class]);
+pub(crate) fn readdress(packet: &mut [u8], with: Readdressed) -> bool {
+    let Ok((header, _)) = Ip4Header::mut_from_prefix(packet) else { return false };
+    let class = with.dscp << 2 | header.tos & 3;
+    let change = match with.change {
+        Some(change) => change,
+        None => Change::NONE.four(header.destination.to_bytes(), with.to).keep(),
+    };
+    let whole = change.two([0, header.tos], [0, class]);
     header.tos = class;
-    header.destination.set(to);
-    header.checksum = changed.of_field(header.checksum.to_bytes()).into();
-    let udp = match header.protocol {
-        // Of a datagram in pieces only the first has a transport header; in the others there is data.
-        _ if !header.first_fragment() => return true,
-        protocol::TCP => false,
-        protocol::UDP => true,
+    header.destination = with.to.into();
+    header.checksum = whole.of_field(header.checksum.to_bytes()).into();
+    // Of a datagram in pieces only the first has a transport header; in the others there is data.
+    if !header.first_fragment() {
+        return true;
+    }
+    let (transport, udp) = match header.protocol {
+        protocol::TCP => (header.header_len(), false),
+        protocol::UDP => (header.header_len(), true),
         _ => return true,
     };
-    let options = header.header_len().saturating_sub(Ip4Header::LEN);
-    let field = rest.get_mut(options + if udp { 6 } else { 16 }..).and_then(|rest| rest.first_chunk_mut::<2>());
+    let field = packet.get_mut(transport + if udp { 6 } else { 16 }..).and_then(|rest| rest.first_chunk_mut::<2>());
     let Some(field) = field else { return true };
     *field = match udp {
-        _ if unfinished => readdressed.of_sum(*field),
-        true => readdressed.of_udp_field(*field),
-        false => readdressed.of_field(*field),
+        _ if with.unfinished => change.of_sum(*field),
+        true => change.of_udp_field(*field),
+        false => change.of_field(*field),
     };
     true
 }

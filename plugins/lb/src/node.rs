@@ -344,7 +344,8 @@ impl<I: Inner, S: SendTo<I>, const PORT: bool> PacketNode for Balance<I, S, PORT
         (self.run, self.epoch) = (Run::NONE, Epoch::of(cx.tables, cx.shared));
     }
 
-    #[inline(always)]
+    /// A function of its own, so that its loop has the registers to itself.
+    #[inline(never)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[Staged]) -> (usize, Next) {
         let (mut servers, epoch, ip6) = (cx.local.servers.lent(), self.epoch, &cx.shared.ip6);
         let first = staged.first().map_or(ServerHandle::NONE, |first| ServerHandle::from_bits(first.found));

@@ -15,7 +15,8 @@ use crate::nat::SessionChange;
 /// |---|---|
 /// | gre4, ipip4, gue4 | an IPv4 header, and 4 bytes of GRE |
 /// | nat4, nat6 | the server's address (4 or 16 bytes), and from byte 16 on: port (2), what the change to address and port does to checksums (4), and whether that is known (1) |
-/// | all others | the same with port or DSCP (2), MAC (6) |
+/// | l3dsr | the same, the change to the address alone, and the DSCP for the port |
+/// | all others | the same with port (2), MAC (6) |
 ///
 /// IPv4 headers are as VPP sends them: identification 0, "don't fragment" clear, time to live 128. All but the type of
 /// service, the length and the checksum that depends on both are there beforehand. IPv6 headers are written from the address and the source
@@ -34,7 +35,7 @@ const IP4: usize = 20;
 /// Where the port or DSCP stands, and the MAC.
 const PORT: usize = 16;
 const MAC: usize = 18;
-/// Where NAT's change of checksums stands instead, and whether it does.
+/// Where the change of checksums stands instead, and whether it does.
 const CHANGE: usize = MAC;
 const HAS_CHANGE: usize = CHANGE + 4;
 
@@ -138,7 +139,7 @@ impl Outer {
         u16::from_be_bytes([self.bytes[PORT], self.bytes[PORT + 1]])
     }
 
-    /// The same of NAT, where all packets are to one address and port before, and so have this change in common.
+    /// The same where all packets are to one address (of NAT, also one port) before, and so have this change in common.
     #[must_use]
     pub fn with_change(mut self, change: SessionChange) -> Outer {
         self.bytes[CHANGE..HAS_CHANGE].copy_from_slice(&change.to_bytes());

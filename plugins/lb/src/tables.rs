@@ -377,9 +377,14 @@ impl ServerEntry {
         let (encap, source, family) = (vip.options.encap, config.conf().ip4_src, vip.family());
         let port = port_of(vip, server);
         let outer = Outer::new(encap, family, source, server.address, port, server.mac);
-        let change = only_receiver(vip).and_then(|from| nat::change_of_receiver(from, (server.address, port)));
+        let receivers = match encap {
+            Encap::L3dsr { .. } => only_address(vip).map(|from| ((from, 0), (server.address, 0))),
+            _ if encap.is_nat() => only_receiver(vip).map(|from| (from, (server.address, port))),
+            _ => None,
+        };
+        let change = receivers.and_then(|(from, to)| nat::change_of_receiver(from, to));
         Self {
-            outer: change.filter(|_| encap.is_nat()).map_or(outer, |change| outer.with_change(change)),
+            outer: change.map_or(outer, |change| outer.with_change(change)),
             encap,
             address: server.address,
             port,
@@ -402,9 +407,14 @@ impl ServerEntry {
 /// The address and port that all packets of a VIP are to, if there is one.
 fn only_receiver(vip: &Vip) -> Option<(IpAddr, u16)> {
     let Service::Port { port, .. } = vip.key.service else { return None };
+    only_address(vip).filter(|_| !vip.options.node_port).map(|address| (address, port))
+}
+
+/// The address that all packets of a VIP are to, if there is one.
+fn only_address(vip: &Vip) -> Option<IpAddr> {
     let prefix = vip.key.prefix;
     let all = if prefix.address().is_ipv4() { 32 } else { 128 };
-    (prefix.len() == all && !vip.options.node_port).then(|| (prefix.address(), port))
+    (prefix.len() == all).then(|| prefix.address())
 }
 
 /// What a VIP of a single port is found by, while it is configured.

@@ -6,7 +6,7 @@ use super::parts::Parts;
 use super::sink::Vector;
 use super::{Dispatch, Locals, TRACING, VECTOR};
 use crate::ids::NodeId;
-use crate::mem::Packet;
+use crate::mem::{Buffer, Memory, Packet};
 
 /// In `nexts`: the node keeps the packet.
 const HOLD: NodeId = NodeId(u16::MAX);
@@ -50,9 +50,7 @@ impl<N: PacketNode> PerPacket<N> {
         let staged = &mut self.staged[..count];
         if size_of::<N::Staged>() != 0 {
             let scope = Scope { tables, shared, local: &*local, now: parts.now, worker: parts.worker };
-            for (buffer, staged) in frame.buffers[..count].iter_mut().zip(staged.iter_mut()) {
-                *staged = self.node.stage(&scope, &memory.packet(buffer));
-            }
+            stage(&mut self.node, &scope, memory, (&mut frame.buffers[..count], staged));
         }
 
         let mut cx = Cx { tables, shared, local, parts: &mut *parts, nexts: &self.nexts };
@@ -118,6 +116,19 @@ impl<N: PacketNode> PerPacket<N> {
                 parts.queues.push(next, buffer, traced);
             }
         }
+    }
+}
+
+/// The first pass: a function of its own, so that its loop has the registers to itself.
+#[inline(never)]
+fn stage<N: PacketNode>(
+    node: &mut N,
+    scope: &Scope<'_, N::Shared, N::Local>,
+    memory: &Memory,
+    (buffers, staged): (&mut [Buffer], &mut [N::Staged]),
+) {
+    for (buffer, staged) in buffers.iter_mut().zip(staged) {
+        *staged = node.stage(scope, &memory.packet(buffer));
     }
 }
 

@@ -87,6 +87,13 @@ impl Kept {
         Kept(!self.0)
     }
 
+    /// And two bytes more.
+    #[inline(always)]
+    #[must_use]
+    pub fn two(self, old: [u8; 2], new: [u8; 2]) -> Kept {
+        Kept(add16(add16(self.0, !u16::from_ne_bytes(old)), u16::from_ne_bytes(new)))
+    }
+
     /// The checksum field after the change.
     #[inline(always)]
     pub fn of_field(self, field: [u8; 2]) -> [u8; 2] {
@@ -132,6 +139,10 @@ mod tests {
             bytes[4..8].copy_from_slice(&four);
             bytes[8..24].copy_from_slice(&many);
             prop_assert_eq!(change.of_field(before), field(&bytes));
+            let more = change.keep().two([bytes[30], bytes[31]], two);
+            let mut others = bytes;
+            others[30..32].copy_from_slice(&two);
+            prop_assert_eq!(more.of_field(before), field(&others));
             prop_assert_eq!(change.keep().of_field(before), field(&bytes));
             prop_assert_eq!(change.keep().back().of_field(field(&bytes)), before);
             prop_assert_eq!(Kept::from_bits(change.keep().bits()).of_field(before), field(&bytes));

@@ -8,7 +8,7 @@ use trace::{Record, Text};
 use vnet::wire::ip4::Ip4Header;
 use vnet::{Cx, NodeSpec, Offload, Packet, PacketNode, Scope, next_nodes, node_errors};
 
-use crate::l3dsr::readdress;
+use crate::l3dsr::{Readdressed, readdress};
 
 /// The node.
 pub const NAME: &str = "lb4-host-l3dsr";
@@ -116,7 +116,7 @@ impl PacketNode for Restore {
 /// Makes the packet one to the VIP, without a DSCP. `partial`: the transport checksum is still only that of the pseudo-header.
 fn restore(packet: &mut [u8], vip: Ipv4Addr, partial: bool) {
     // Where there is no header there was no way here.
-    readdress(packet, vip.to_bits(), 0, partial);
+    readdress(packet, Readdressed { to: vip.octets(), change: None, dscp: 0, unfinished: partial });
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
             (false, true) => Chain::PERHAPS,
             (false, false) => {
                 self.sought = true;
-                chain_of::<I>(scope, packet)
+                chain_of::<I>(scope, packet.data())
             }
         };
         Some(NatStaged { staged, chain })
@@ -157,7 +157,8 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         (self.run, self.sought) = (Run::NONE, FULL);
     }
 
-    #[inline(always)]
+    /// A function of its own, so that its loop has the registers to itself.
+    #[inline(never)]
     fn at_once(&mut self, cx: &mut Cx<'_, '_, Self>, vector: &mut Vector<'_>, staged: &[NatStaged]) -> (usize, Next) {
         let epoch = Epoch::of(cx.tables, cx.shared);
         let Parts { sessions, mut servers, .. } = I::parts(cx.local);
@@ -313,8 +314,8 @@ impl<I: NatInner, const FULL: bool> Translate<I, FULL> {
 /// looked for here.
 #[cold]
 #[inline(never)]
-fn chain_of<I: NatInner>(scope: &Scope<'_, LbTables, LbLocal>, packet: &Packet<'_>) -> Chain {
-    let (Some(words), workers) = (I::usual(packet.data()), scope.shared.workers) else { return Chain::NONE };
+fn chain_of<I: NatInner>(scope: &Scope<'_, LbTables, LbLocal>, packet: &[u8]) -> Chain {
+    let (Some(words), workers) = (I::usual(packet), scope.shared.workers) else { return Chain::NONE };
     if workers > 1 && owner_of_source(words, workers) as usize != scope.worker {
         return Chain::NONE;
     }

@@ -40,8 +40,8 @@ impl<B: FlowBytes> Run<B> {
         number: u32,
         bytes: B,
     ) -> Option<Flow> {
-        let decides = if PORT { bytes.service() } else { 0 };
-        let key = u64::from(number) | decides << 32;
+        // A number has 24 bits, for which a service leaves room.
+        let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
         if key == self.key {
             let hash = local.flows.hash_by(&self.keys, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });

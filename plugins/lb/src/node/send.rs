@@ -7,8 +7,9 @@ use vnet::{IfIndex, Offload, Packet};
 use super::Staged;
 use super::family::{Inner, V4};
 use crate::config::{Encap, Family};
-use crate::l3dsr::readdress;
+use crate::l3dsr::{Readdressed, readdress};
 use crate::local::Way;
+use crate::nat::SessionChange;
 use crate::outer::{Ip6Outer, ethertype};
 
 /// A way to send packets of VIPs of a family to servers.
@@ -194,8 +195,9 @@ impl SendTo<V4> for L3dsr {
     fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
         // Its sender is told first that its hops end here, of the packet as it came.
         let ends = Ip4Header::ref_from_prefix(packet.data()).map_or(true, |(header, _)| header.ttl <= 1);
-        let to = u32::from_be_bytes(way.outer.address4());
-        !ends && readdress(packet.data_mut(), to, way.outer.port() as u8, false)
+        let change = way.outer.change().map(SessionChange::addresses);
+        let (to, dscp) = (way.outer.address4(), way.outer.port() as u8);
+        !ends && readdress(packet.data_mut(), Readdressed { to, change, dscp, unfinished: false })
     }
 }
 
