@@ -95,14 +95,19 @@ impl OwnAddress for u32 {
 }
 
 impl OwnAddress for Ipv6Addr {
-    /// The top eight bits of a multiplicative hash.
     #[inline(always)]
     fn place(self) -> u8 {
-        let bits = self.to_bits();
-        let halves = (bits >> 64) as u64 ^ bits as u64;
-        let digest = (halves >> 32) as u32 ^ halves as u32;
-        (digest.wrapping_mul(0x9e37_79b1) >> 24) as u8
+        place6(&self.octets())
     }
+}
+
+/// The top eight bits of a multiplicative hash.
+#[inline(always)]
+fn place6(octets: &[u8; 16]) -> u8 {
+    let [high, low] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|n| octets[at + n])));
+    let halves = high ^ low;
+    let digest = (halves >> 32) as u32 ^ halves as u32;
+    (digest.wrapping_mul(0x9e37_79b1) >> 24) as u8
 }
 
 impl<T: OwnAddress> Default for OwnAddresses<T> {
@@ -140,6 +145,19 @@ impl OwnAddresses {
     #[inline(always)]
     pub fn contains_octets(&self, octets: [u8; 4]) -> bool {
         self.filter[usize::from(octets[3])] && self.is_listed(u32::from_be_bytes(octets))
+    }
+}
+
+impl OwnAddresses<Ipv6Addr> {
+    /// Whether the address is one of ours, as it stands in a packet, where it stays unless it may be.
+    #[inline(always)]
+    pub fn contains_octets(&self, octets: &[u8; 16]) -> bool {
+        self.filter[usize::from(place6(octets))] && self.lists_octets(octets)
+    }
+
+    #[inline(never)]
+    fn lists_octets(&self, octets: &[u8; 16]) -> bool {
+        self.is_listed(Ipv6Addr::from(*octets))
     }
 }
 

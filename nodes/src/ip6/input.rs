@@ -72,7 +72,7 @@ impl Enter for Ipv6Addr {
             is_plain(header.source[0])
                 && is_plain(header.destination[0])
                 && header.hop_limit != 0
-                && !tables.own6.contains(header.source_address())
+                && !tables.own6.contains_octets(&header.source)
         })
     }
 

@@ -15,10 +15,11 @@ pub const STRIDE: usize = 37 * LINE;
 pub const ROOM: usize = HEADROOM + DATA_SIZE;
 /// Bytes before a fresh packet, for headers that are pushed.
 ///
-/// A multiple of cache lines and 24 bytes more, because then one line holds all that a balancer reads and writes of a
-/// packet: the 24 bytes in front that two IPv4 headers and a GRE header take beyond what the link header gives back
-/// (14 + 20 + 4 - 14), the link header, the IPv4 header, and the ports (24 + 14 + 20 + 4 = 62 bytes).
-pub const HEADROOM: usize = 3 * LINE + 24;
+/// A multiple of cache lines and 26 bytes more. Then one line holds all that a balancer reads and writes of a packet: the 24 bytes
+/// in front that two IPv4 headers and a GRE header take beyond what the link header gives back (14 + 20 + 4 - 14), the link
+/// header, the IPv4 header, and the ports (24 + 14 + 20 + 4 = 62 bytes). And the addresses of an IPv6 header are the last quarter of one
+/// line and the first of the next: neither is read from two lines.
+pub const HEADROOM: usize = 3 * LINE + 26;
 /// Bytes of a packet that one buffer holds without touching its headroom.
 pub const DATA_SIZE: usize = 2048;
 

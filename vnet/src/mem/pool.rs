@@ -38,8 +38,8 @@ pub(crate) struct Memory {
 const BATCH: u32 = 256;
 
 /// Where a buffer's number stands.
-const NUMBER_AT: usize = size_of::<Meta>() + ROOM;
-const _: () = assert!(NUMBER_AT.is_multiple_of(align_of::<u32>()) && NUMBER_AT + size_of::<u32>() <= STRIDE);
+const NUMBER_AT: usize = (size_of::<Meta>() + ROOM).next_multiple_of(align_of::<u32>());
+const _: () = assert!(NUMBER_AT + size_of::<u32>() <= STRIDE);
 
 // SAFETY: the memory is owned by this value alone; moving it to another thread moves that ownership.
 unsafe impl Send for Memory {}

@@ -112,7 +112,8 @@ impl Kept {
         // As numbers: pairs of bytes are taken apart.
         let before = u16::from_ne_bytes(field);
         let after = !add16(self.0, !before);
-        let after = if after == 0 { u16::MAX } else { after };
+        // One less than 0 is all ones.
+        let after = after.wrapping_sub((after == 0).into());
         if before == 0 { field } else { after.to_ne_bytes() }
     }
 }

@@ -36,10 +36,15 @@ pub trait Usual: FlowKey {
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool;
 }
 
-/// Bytes to the end of the transport's checksum, and where it begins.
+/// Changes the checksum of the transport behind a header of `at` bytes; `false`, and nothing changes: it is cut short. Two ways, each with
+/// its place known.
 #[inline(always)]
-fn transport_checksum(header: usize, protocol: u8) -> usize {
-    header + if protocol == protocol::UDP { 6 } else { 16 }
+fn amend(packet: &mut [u8], at: usize, protocol: u8, change: SessionChange, unfinished: bool) -> bool {
+    let udp = protocol == protocol::UDP;
+    let field = if udp { packet.get_mut(at + 6..at + 8) } else { packet.get_mut(at + 16..at + 18) };
+    let Some(field) = field.and_then(|field| field.first_chunk_mut::<2>()) else { return false };
+    *field = change.of_transport(*field, udp, unfinished);
+    true
 }
 
 impl Usual for FlowKey4 {
@@ -76,25 +81,24 @@ impl Usual for FlowKey4 {
 
     #[inline(always)]
     fn write_in(standing: &Standing<12>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
-        let at = transport_checksum(20, standing.protocol);
-        let Some(field) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
-        let field = change.of_transport(*field, standing.protocol == protocol::UDP, unfinished);
-        let Some(head) = packet.first_chunk_mut::<24>().filter(|head| head[8] > 1) else { return false };
+        let live = packet.first_chunk::<24>().is_some_and(|head| head[8] > 1);
+        if !live || !amend(packet, 20, standing.protocol, change, unfinished) {
+            return false;
+        }
+        let Some(head) = packet.first_chunk_mut::<24>() else { return false };
         let sum = change.addresses().of_field([head[10], head[11]]);
         head[10..12].copy_from_slice(&sum);
         head[12..].copy_from_slice(&standing.ends);
-        packet[at..at + 2].copy_from_slice(&field);
         true
     }
 
     #[inline(always)]
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
         let Some(head) = packet.first_chunk::<24>().filter(|head| head[8] > 1) else { return false };
-        let udp = head[9] == protocol::UDP;
-        let change = server.change().unwrap_or_else(|| change4(server, head));
-        let at = transport_checksum(20, head[9]);
-        let Some(field) = packet.get_mut(at..at + 2).and_then(|rest| rest.first_chunk_mut::<2>()) else { return false };
-        *field = change.of_transport(*field, udp, unfinished);
+        let (protocol, change) = (head[9], server.change().unwrap_or_else(|| change4(server, head)));
+        if !amend(packet, 20, protocol, change, unfinished) {
+            return false;
+        }
         let Some(head) = packet.first_chunk_mut::<24>() else { return false };
         let sum = change.addresses().of_field([head[10], head[11]]);
         head[10..12].copy_from_slice(&sum);
@@ -139,23 +143,22 @@ impl Usual for FlowKey6 {
 
     #[inline(always)]
     fn write_in(standing: &Standing<36>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
-        let at = transport_checksum(40, standing.protocol);
-        let Some(field) = packet.get(at..).and_then(|rest| rest.first_chunk::<2>()) else { return false };
-        let field = change.of_transport(*field, standing.protocol == protocol::UDP, unfinished);
-        let Some(head) = packet.first_chunk_mut::<44>().filter(|head| head[7] > 1) else { return false };
+        let live = packet.first_chunk::<44>().is_some_and(|head| head[7] > 1);
+        if !live || !amend(packet, 40, standing.protocol, change, unfinished) {
+            return false;
+        }
+        let Some(head) = packet.first_chunk_mut::<44>() else { return false };
         head[8..].copy_from_slice(&standing.ends);
-        packet[at..at + 2].copy_from_slice(&field);
         true
     }
 
     #[inline(always)]
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
         let Some(head) = packet.first_chunk::<44>().filter(|head| head[7] > 1) else { return false };
-        let udp = head[6] == protocol::UDP;
-        let change = server.change().unwrap_or_else(|| change6(server, head));
-        let at = transport_checksum(40, head[6]);
-        let Some(field) = packet.get_mut(at..at + 2).and_then(|rest| rest.first_chunk_mut::<2>()) else { return false };
-        *field = change.of_transport(*field, udp, unfinished);
+        let (protocol, change) = (head[6], server.change().unwrap_or_else(|| change6(server, head)));
+        if !amend(packet, 40, protocol, change, unfinished) {
+            return false;
+        }
         let Some(head) = packet.first_chunk_mut::<44>() else { return false };
         head[24..40].copy_from_slice(server.address6());
         head[42..].copy_from_slice(&server.port().to_be_bytes());
