@@ -134,6 +134,8 @@ fn crowd(buckets: u32, per_bucket: u32, servers: &[ServerHandle], live: Live<'_>
 fn insert_all(table: &mut FlowTable, flows: u32, servers: &[ServerHandle], live: Live<'_>) -> usize {
     let mut tracked = 0;
     vectors(table, flows, |table, first, hashes| {
+        let mut finder = table.finder();
+        assert!(hashes.iter().all(|hash| finder.at_hand(*hash, NOW).is_none()), "some are known");
         for (number, hash) in (first..).zip(hashes) {
             match table.lookup_or_insert(*hash, NOW, live, || Some(servers[server_of(number)])) {
                 Verdict::New(_) => tracked += 1,

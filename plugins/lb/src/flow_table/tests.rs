@@ -85,6 +85,38 @@ fn a_full_bucket_has_the_one_beside() {
     assert_eq!(packet(5, 2, 84, 2), (Verdict::New(server(2)), Some(3)), "expired, and begun again in its own entry");
 }
 
+/// By the Poisson distribution one flow of 230 finds its bucket full, and one of 6,800 both; with two flows for each bucket one of 27 and
+/// one of 120.
+#[test]
+fn few_flows_find_both_buckets_full() {
+    let handles = servers(1);
+    let live = Live::new(&handles);
+    for (per_bucket, most) in [(1, 20), (2, 1300)] {
+        let (mut table, flows) = (table(1 << 16, 40), per_bucket << 16);
+        let (mut away, mut untracked) = (0, 0);
+        for flow in 0..flows {
+            let hash = table.hash([flow, 6 << 32 | 80], 1);
+            match table.lookup_or_insert(hash, 0, live, || Some(server(1))) {
+                Verdict::New(_) => away += usize::from(table.finder().at_hand(hash, 0).is_none()),
+                other => untracked += usize::from(other == Verdict::Untracked(server(1))),
+            }
+        }
+        assert!(untracked < most && away > 10 * untracked / 3, "{untracked} and {away} of {flows}");
+        assert_eq!(table.used() + untracked, flows as usize);
+        let known = (0..flows).filter(|&flow| table.peek(table.hash([flow, 6 << 32 | 80], 1), 0, live).is_some());
+        assert_eq!(known.count(), table.used());
+        // They find their way into a larger table, where hardly any is away.
+        table.resize(FlowMemory::new(1 << 20).unwrap()).ok().unwrap();
+        while table.is_moving() {
+            table.sweep(0, live, 64);
+        }
+        let hashes = (0..flows).map(|flow| table.hash([flow, 6 << 32 | 80], 1)).collect::<Vec<_>>();
+        let at_hand = hashes.into_iter().filter(|hash| table.finder().at_hand(*hash, 0).is_some()).count();
+        assert_eq!(table.used() + untracked, flows as usize);
+        assert!(at_hand <= table.used() && at_hand + 5 > table.used(), "{at_hand} of {}", table.used());
+    }
+}
+
 #[test]
 fn a_slot_that_is_used_again_does_not_inherit_flows() {
     let (mut table, mut handles) = (table(32, 40), servers(2));
