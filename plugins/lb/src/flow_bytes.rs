@@ -13,6 +13,8 @@
 //! Of IPv6's the addresses are 16 bytes each, and protocol and ports stand in a third block: in bytes 1 and 4 to 7. So bytes
 //! 0, 2 and 3 are free in either: there the VIP stands, by which the same flow of two VIPs is two.
 
+use std::net::IpAddr;
+
 use vnet::simd::Block;
 
 use crate::slot_hash::KeyMask;
@@ -30,6 +32,13 @@ pub trait FlowBytes: Copy + Send + 'static {
         let service = self.service();
         ((service >> 8) as u8, ((service >> 48) as u16).swap_bytes())
     }
+    /// No flow.
+    const NONE: Self;
+    /// Whether the destination is this one, if there is one. Of IPv6; IPv4's is looked at where it matters, in
+    /// [`Outer::change_from`](crate::outer::Outer::change_from).
+    fn may_be_to(self, receiver: Option<IpAddr>) -> bool;
+    /// Whether the destination is that of another flow, likewise.
+    fn is_beside(self, other: Self) -> bool;
     /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
     fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block;
 }
@@ -90,6 +99,18 @@ impl FlowBytes for Bytes4 {
         first & PROTOCOL | second & PORT
     }
 
+    const NONE: Self = Bytes4(Block::from_bytes([0; 16]));
+
+    #[inline(always)]
+    fn may_be_to(self, _: Option<IpAddr>) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_beside(self, _: Self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn block(self, mask: Block, _: impl Fn(Permutation, Block) -> Block) -> Block {
         self.0.and(mask)
@@ -130,6 +151,20 @@ impl FlowBytes for Bytes6 {
     #[inline(always)]
     fn service(self) -> u64 {
         self.rest & (PROTOCOL | PORT)
+    }
+
+    const NONE: Self = {
+        let none = Block::from_bytes([0; 16]);
+        Bytes6 { source: none, destination: none, rest: 0 }
+    };
+
+    fn may_be_to(self, receiver: Option<IpAddr>) -> bool {
+        receiver.is_none_or(|receiver| receiver == IpAddr::from(self.destination.to_bytes()))
+    }
+
+    #[inline(always)]
+    fn is_beside(self, other: Self) -> bool {
+        self.destination == other.destination
     }
 
     #[inline(always)]

@@ -2,7 +2,8 @@
 //!
 //! The table is an array of buckets of one cache line with four flows each. A look-up touches that line and nothing
 //! else of the table; the engine prefetches it between [`FlowTable::hash`] and [`FlowTable::lookup_or_insert`]. Only
-//! where a bucket is full does the next of its flows stand in the one beside, and is looked for there, too. Flows
+//! where a bucket is full does the next of its flows stand in the one beside; so a flow that is not in its own is looked for there,
+//! too, as every new one is. Flows
 //! are told apart by 64 bits of a hash with random keys, in two buckets picked by other bits of it, so that nobody can
 //! make two flows share an entry on purpose, and chance makes them about once in 2^64 pairs.
 //!
@@ -154,7 +155,7 @@ impl FlowTable {
         self.keys.hash(keys, bytes)
     }
 
-    /// Where the flow is or would be: a thing to prefetch.
+    /// Where the flow mostly is or would be: a thing to prefetch.
     #[inline(always)]
     pub fn place(&self, hash: FlowHash) -> &impl Sized {
         self.buckets.wrapped(hash.bucket as usize)
@@ -214,7 +215,11 @@ impl FlowTable {
     /// was closing and begins anew is not known.
     pub fn control(&mut self, hash: FlowHash, now: u32, live: Live<'_>, what: Control) -> Option<ServerHandle> {
         if self.buckets.spot(hash).is_none() && !self.old.is_empty() {
-            self.known_of_old(hash, now, live)?;
+            let server = self.known_of_old(hash, now, live)?;
+            if self.buckets.spot(hash).is_none() {
+                // There is no room for it here: it stays where it is, as it is.
+                return Some(server);
+            }
         }
         let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
         let Spot { bucket, way } = self.buckets.spot(hash)?;

@@ -14,7 +14,7 @@ use crate::nat::SessionChange;
 /// | encapsulation | bytes |
 /// |---|---|
 /// | gre4, ipip4, gue4 | an IPv4 header, and 4 bytes of GRE |
-/// | nat4, nat6 | the server's address (4 or 16 bytes), and from byte 16 on: port (2), what the change to address and port does to checksums (4), and whether that is known (1) |
+/// | nat4, nat6 | the server's address (4 or 16 bytes; behind 4 the VIP's own), and from byte 16 on: port (2), what the change to address and port does to checksums (4), and whether that is known (1) |
 /// | l3dsr | the same, the change to the address alone, and the DSCP for the port |
 /// | all others | the same with port (2), MAC (6) |
 ///
@@ -32,7 +32,8 @@ pub struct Outer {
 
 /// Bytes of an IPv4 header without options.
 const IP4: usize = 20;
-/// Where the port or DSCP stands, and the MAC.
+/// Where the receiver's address stands, the port or DSCP, and the MAC.
+const RECEIVER: usize = 4;
 const PORT: usize = 16;
 const MAC: usize = 18;
 /// Where the change of checksums stands instead, and whether it does.
@@ -139,15 +140,24 @@ impl Outer {
         u16::from_be_bytes([self.bytes[PORT], self.bytes[PORT + 1]])
     }
 
-    /// The same where all packets are to one address (of NAT, also one port) before, and so have this change in common.
+    /// The same where nearly all packets are to one address (of NAT, also one port) before, and so have this change in common.
     #[must_use]
-    pub fn with_change(mut self, change: SessionChange) -> Outer {
+    pub fn with_change(mut self, receiver: IpAddr, change: SessionChange) -> Outer {
+        if let IpAddr::V4(receiver) = receiver {
+            self.bytes[RECEIVER..RECEIVER + 4].copy_from_slice(&receiver.octets());
+        }
         self.bytes[CHANGE..HAS_CHANGE].copy_from_slice(&change.to_bytes());
         self.bytes[HAS_CHANGE] = 1;
         self
     }
 
-    /// That change, if packets have one in common.
+    /// That change for a packet to this address of IPv4. Routes through a VIP bring packets to others.
+    #[inline(always)]
+    pub fn change_from(&self, receiver: [u8; 4]) -> Option<SessionChange> {
+        self.change().filter(|_| self.bytes[RECEIVER..RECEIVER + 4] == receiver)
+    }
+
+    /// That change, if packets have one in common, for a packet to that address: of IPv6, for which there is no room here.
     #[inline(always)]
     pub fn change(&self) -> Option<SessionChange> {
         let bytes = self.bytes[CHANGE..HAS_CHANGE].first_chunk().expect("there are 4");

@@ -41,6 +41,8 @@ pub struct VipEntry {
     pub mss_clamp: Option<MssClamp>,
     /// The servers that QUIC's connection IDs name, where they do.
     pub names: Option<Arc<Names>>,
+    /// Of NAT: the address that its packets are to, if it has only one; unless a route to somewhere else leads through it.
+    pub receiver: Option<IpAddr>,
     /// What the slots were made from.
     members: Arc<[Member]>,
 }
@@ -343,7 +345,8 @@ impl VipEntry {
         let mss_clamp = vip.options.mss_clamp.filter(|clamp| *clamp != MssClamp::Off);
         let configs = &vip.options.quic_lb;
         let names = (!configs.is_empty()).then(|| Arc::new(Names::new(configs, config.server_ids(vip))));
-        Self { scheduler, slots, version, mask, line, ping, mss_clamp, names, members }
+        let receiver = only_receiver(vip).filter(|_| vip.options.encap.is_nat()).map(|(address, _)| address);
+        Self { scheduler, slots, version, mask, line, ping, mss_clamp, names, receiver, members }
     }
 }
 
@@ -384,7 +387,7 @@ impl ServerEntry {
         };
         let change = receivers.and_then(|(from, to)| nat::change_of_receiver(from, to));
         Self {
-            outer: change.map_or(outer, |change| outer.with_change(change)),
+            outer: change.map_or(outer, |change| outer.with_change(vip.key.prefix.address(), change)),
             encap,
             address: server.address,
             port,
@@ -404,13 +407,13 @@ impl ServerEntry {
     }
 }
 
-/// The address and port that all packets of a VIP are to, if there is one.
+/// The only address and port of a VIP, if it has one.
 fn only_receiver(vip: &Vip) -> Option<(IpAddr, u16)> {
     let Service::Port { port, .. } = vip.key.service else { return None };
     only_address(vip).filter(|_| !vip.options.node_port).map(|address| (address, port))
 }
 
-/// The address that all packets of a VIP are to, if there is one.
+/// The only address of a VIP, if it has one.
 fn only_address(vip: &Vip) -> Option<IpAddr> {
     let prefix = vip.key.prefix;
     let all = if prefix.address().is_ipv4() { 32 } else { 128 };

@@ -84,12 +84,6 @@ impl<T> LentArray<'_, T> {
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         (index <= self.last).then(|| self.wrapped_mut(index))
     }
-
-    /// How many bits of an index count.
-    #[inline(always)]
-    pub fn bits(&self) -> u32 {
-        self.last.trailing_ones()
-    }
 }
 
 impl<T> Deref for HugeArray<T> {

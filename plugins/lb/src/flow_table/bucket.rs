@@ -22,7 +22,7 @@ const STATE: u32 = 20;
 const STRAIGHT: u32 = 1 << 23;
 /// The state's bit that says that the next packet changes it.
 const PENDING: u32 = 1 << STATE;
-/// The entry's own bucket is the one beside, which was full.
+/// The flow's own bucket is the one beside, which was full.
 const AWAY: u32 = 1 << 24;
 /// Where the stamp's 7 bits of the hash begin.
 const ABOVE: u32 = 25;
@@ -41,7 +41,7 @@ pub(super) struct Seen {
 /// Four flows, field by field, so that one comparison of the identities' lower halves serves all four. Nearly always that
 /// tells which entry it is, if any; the upper half then has only to be asked of that one.
 ///
-/// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket. The stamp is,
+/// An entry without a flow has identity 0 and no server. An identity stands at most once in a bucket and the one beside. The stamp is,
 /// from bit 0: 20 bits of the second of the last packet, 3 bits of state, one that says that packets go straight to the
 /// server, one that says that the flow's own bucket is the one beside, 7 bits of the hash: those just above the ones that
 /// picked the bucket, so that a larger table can tell where the flow belongs.

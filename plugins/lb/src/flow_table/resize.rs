@@ -8,7 +8,7 @@ use crate::handle::{Live, ServerHandle};
 /// How many tables of other sizes may still have flows.
 pub const MAX_OLD: usize = 4;
 
-/// Buckets of an old table whose flows are moved in one call: each may cost five lines that are in no cache.
+/// Buckets of an old table whose flows are moved in one call: each may cost nine lines that are in no cache.
 const MOVED_AT_ONCE: usize = 32;
 
 /// A table that was the present one before, with the flows that have not come over.

@@ -139,6 +139,7 @@ fn flows_without_room_in_a_smaller_table_are_forgotten_in_the_end() {
     resize(&mut table, 2);
     for n in 0..100 {
         let hash = flow(&table, n);
+        assert_eq!(table.control(hash, 10, live, Control::End), Some(first(n)), "flow {n}, with or without room");
         assert_eq!(table.lookup_or_insert(hash, 10, live, || None), Verdict::Known(first(n)));
     }
     settle(&mut table, 10, live);

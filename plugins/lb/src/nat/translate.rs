@@ -226,7 +226,7 @@ mod tests {
     /// What leads to a server, of a VIP of one address and of one of several.
     fn ways(encap: Encap, family: Family, vip: (IpAddr, u16), server: (IpAddr, u16)) -> [Outer; 2] {
         let outer = Outer::new(encap, family, Ipv4Addr::UNSPECIFIED, server.0, server.1, None);
-        [outer, outer.with_change(change_of_receiver(vip, server).unwrap())]
+        [outer, outer.with_change(vip.0, change_of_receiver(vip, server).unwrap())]
     }
 
     fn packet4(key: &FlowKey4, payload: &[u8]) -> Vec<u8> {

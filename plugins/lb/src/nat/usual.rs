@@ -95,7 +95,8 @@ impl Usual for FlowKey4 {
     #[inline(always)]
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
         let Some(head) = packet.first_chunk::<24>().filter(|head| head[8] > 1) else { return false };
-        let (protocol, change) = (head[9], server.change().unwrap_or_else(|| change4(server, head)));
+        let to = [head[16], head[17], head[18], head[19]];
+        let (protocol, change) = (head[9], server.change_from(to).unwrap_or_else(|| change4(server, head)));
         if !amend(packet, 20, protocol, change, unfinished) {
             return false;
         }

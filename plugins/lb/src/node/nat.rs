@@ -167,11 +167,8 @@ impl<I: NatInner, const FULL: bool> PacketNode for Translate<I, FULL> {
         let to = servers.wrapped_mut(first.place()).way.node;
         let done = vector.head_with(staged, |packet, NatStaged { staged, chain }| {
             let server = ServerHandle::from_bits(staged.found);
-            // The others, few without full NAT, one by one: what is called for them needs registers.
-            let common = FULL || chain == Chain::STRAIGHT;
-            common
-                && own(&mut servers, server, epoch, packet)
-                    .is_some_and(|own| own.way.node == to && usual::<I, FULL>(own, sessions, packet, (server, chain)))
+            own(&mut servers, server, epoch, packet)
+                .is_some_and(|own| own.way.node == to && usual::<I, FULL>(own, sessions, packet, (server, chain)))
         });
         (done, Next::To(to))
     }

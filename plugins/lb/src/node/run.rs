@@ -12,7 +12,9 @@ pub(super) struct Run<B> {
     key: u64,
     number: u32,
     keys: VipKeys<B>,
-    /// Whether all of a flow's key counts.
+    /// The flow of its first packet.
+    first: B,
+    /// Whether all of a flow's key counts, and it is to the VIP's own address where that has only one.
     whole: bool,
     /// Other packets have other VIPs.
     many: bool,
@@ -22,14 +24,14 @@ pub(super) struct Run<B> {
 pub(super) struct Flow {
     pub(super) vip: u32,
     pub(super) hash: FlowHash,
-    /// Whether all of a flow's key counts for the VIP.
+    /// Whether all of a flow's key counts for the VIP, and the packet is to its own address where it has only one.
     pub(super) whole: bool,
 }
 
 impl<B: FlowBytes> Run<B> {
     /// Before the first packet: none has this key.
     pub(super) const NONE: Self =
-        Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, whole: false, many: false };
+        Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, first: B::NONE, whole: false, many: false };
 
     /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and port as in the flow's key, too; and
     /// the flow's hash. `None`: there is none, or there is more to look at than the flow.
@@ -42,7 +44,7 @@ impl<B: FlowBytes> Run<B> {
     ) -> Option<Flow> {
         // A number has 24 bits, for which a service leaves room.
         let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
-        if key == self.key {
+        if key == self.key && (!PORT || bytes.is_beside(self.first)) {
             let hash = local.flows.hash_by(&self.keys, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });
         }
@@ -50,11 +52,12 @@ impl<B: FlowBytes> Run<B> {
         let vip = if PORT { shared.port_vip(number, protocol, port)? } else { number };
         let mask = shared.mask(vip)?;
         let keys = local.flows.keys_of(mask, vip);
-        let (whole, first) = (mask == KeyMask::Flow, self.key == Self::NONE.key);
+        let first = self.key == Self::NONE.key;
+        let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(shared.vip(vip)?.receiver));
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
         // by its port.
         if PORT || first {
-            *self = Run { key, number: vip, keys, whole, many: !first };
+            *self = Run { key, number: vip, keys, first: bytes, whole, many: !first };
         } else {
             self.many = true;
         }

@@ -194,8 +194,11 @@ impl SendTo<V4> for L3dsr {
     #[inline(always)]
     fn send(way: &Way, _: Common, packet: &mut Packet<'_>, _: usize) -> bool {
         // Its sender is told first that its hops end here, of the packet as it came.
-        let ends = Ip4Header::ref_from_prefix(packet.data()).map_or(true, |(header, _)| header.ttl <= 1);
-        let change = way.outer.change().map(SessionChange::addresses);
+        let Some(header) = Ip4Header::ref_from_prefix(packet.data()).ok().map(|(header, _)| header) else {
+            return false;
+        };
+        let ends = header.ttl <= 1;
+        let change = way.outer.change_from(header.destination.to_bytes()).map(SessionChange::addresses);
         let (to, dscp) = (way.outer.address4(), way.outer.port() as u8);
         !ends && readdress(packet.data_mut(), Readdressed { to, change, dscp, unfinished: false })
     }

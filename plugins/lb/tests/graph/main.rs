@@ -28,3 +28,4 @@ mod rates;
 mod resizing;
 mod scheduling;
 mod segments;
+mod through;
