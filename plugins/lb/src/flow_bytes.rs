@@ -38,7 +38,7 @@ pub trait FlowBytes: Copy + Send + 'static {
     /// [`Outer::change_from`](crate::outer::Outer::change_from).
     fn may_be_to(self, receiver: Option<IpAddr>) -> bool;
     /// Whether the destination is that of another flow, likewise.
-    fn is_beside(self, other: Self) -> bool;
+    fn same_destination(self, other: Self) -> bool;
     /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
     fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block;
 }
@@ -107,7 +107,7 @@ impl FlowBytes for Bytes4 {
     }
 
     #[inline(always)]
-    fn is_beside(self, _: Self) -> bool {
+    fn same_destination(self, _: Self) -> bool {
         true
     }
 
@@ -163,7 +163,7 @@ impl FlowBytes for Bytes6 {
     }
 
     #[inline(always)]
-    fn is_beside(self, other: Self) -> bool {
+    fn same_destination(self, other: Self) -> bool {
         self.destination == other.destination
     }
 

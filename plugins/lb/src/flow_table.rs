@@ -2,10 +2,10 @@
 //!
 //! The table is an array of buckets of one cache line with four flows each. A look-up touches that line and nothing
 //! else of the table; the engine prefetches it between [`FlowTable::hash`] and [`FlowTable::lookup_or_insert`]. Only
-//! where a bucket is full does the next of its flows stand in the one beside; so a flow that is not in its own is looked for there,
-//! too, as every new one is. Flows
-//! are told apart by 64 bits of a hash with random keys, in two buckets picked by other bits of it, so that nobody can
-//! make two flows share an entry on purpose, and chance makes them about once in 2^64 pairs.
+//! where a bucket is full does the next of its flows stand in the one beside: a flow that is not in its own bucket is
+//! looked for there, too, as every new one is. Flows are told apart by 64 bits of a hash with random keys, in two
+//! buckets picked by other bits of it, so that nobody can make two flows share an entry on purpose, and chance makes
+//! them about once in 2^64 pairs.
 //!
 //! An entry is free when its flow was silent for longer than the timeout of its state ([`FlowState`]), or when its server's handle is not the
 //! present one any more ([`Live`]): forgetting a server's flows is a change of one number, not a walk. Entries that

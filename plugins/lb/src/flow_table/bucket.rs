@@ -177,8 +177,7 @@ impl Bucket {
     }
 }
 
-/// The bucket that takes the flows of a full one: its neighbour in the same 128 bytes, and so on the same page, which
-/// processors that fetch lines by pairs have at hand, too.
+/// The bucket that takes the flows of a full one: its neighbour in the same 128 bytes, and so on the same page.
 #[inline(always)]
 pub(super) fn beside(index: usize) -> usize {
     index ^ 1

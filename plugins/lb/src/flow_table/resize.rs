@@ -9,7 +9,7 @@ use crate::handle::{Live, ServerHandle};
 pub const MAX_OLD: usize = 4;
 
 /// Buckets of an old table whose flows are moved in one call: each may cost nine lines that are in no cache.
-const MOVED_AT_ONCE: usize = 32;
+const MOVED_AT_ONCE: usize = 16;
 
 /// A table that was the present one before, with the flows that have not come over.
 pub(super) struct Old {

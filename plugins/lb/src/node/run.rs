@@ -44,7 +44,7 @@ impl<B: FlowBytes> Run<B> {
     ) -> Option<Flow> {
         // A number has 24 bits, for which a service leaves room.
         let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
-        if key == self.key && (!PORT || bytes.is_beside(self.first)) {
+        if key == self.key && (!PORT || bytes.same_destination(self.first)) {
             let hash = local.flows.hash_by(&self.keys, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });
         }
