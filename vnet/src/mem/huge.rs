@@ -78,12 +78,6 @@ impl<T> LentArray<'_, T> {
         // SAFETY: the index is at most `last`; the rest is the type's invariant.
         unsafe { self.start.add(index & self.last).as_mut() }
     }
-
-    /// The value at this place, if there is one.
-    #[inline(always)]
-    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        (index <= self.last).then(|| self.wrapped_mut(index))
-    }
 }
 
 impl<T> Deref for HugeArray<T> {
