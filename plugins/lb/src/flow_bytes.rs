@@ -36,7 +36,7 @@ pub trait FlowBytes: Copy + Send + 'static {
     const NONE: Self;
     /// Whether the destination is this one, if there is one. Of IPv6; IPv4's is looked at where it matters, in
     /// [`Outer::change_from`](crate::outer::Outer::change_from).
-    fn may_be_to(self, receiver: Option<IpAddr>) -> bool;
+    fn may_be_to(self, receiver: impl FnOnce() -> Option<IpAddr>) -> bool;
     /// Whether the destination is that of another flow, likewise.
     fn same_destination(self, other: Self) -> bool;
     /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
@@ -102,7 +102,7 @@ impl FlowBytes for Bytes4 {
     const NONE: Self = Bytes4(Block::from_bytes([0; 16]));
 
     #[inline(always)]
-    fn may_be_to(self, _: Option<IpAddr>) -> bool {
+    fn may_be_to(self, _: impl FnOnce() -> Option<IpAddr>) -> bool {
         true
     }
 
@@ -158,8 +158,8 @@ impl FlowBytes for Bytes6 {
         Bytes6 { source: none, destination: none, rest: 0 }
     };
 
-    fn may_be_to(self, receiver: Option<IpAddr>) -> bool {
-        receiver.is_none_or(|receiver| receiver == IpAddr::from(self.destination.to_bytes()))
+    fn may_be_to(self, receiver: impl FnOnce() -> Option<IpAddr>) -> bool {
+        receiver().is_none_or(|receiver| receiver == IpAddr::from(self.destination.to_bytes()))
     }
 
     #[inline(always)]

@@ -198,8 +198,8 @@ impl FlowTable {
     /// What the present table knows of a flow, and a note of this packet. Whether the server is still there is for the caller to see; if
     /// not, the flow is a new one.
     pub fn known(&mut self, hash: FlowHash, now: u32) -> Option<Known> {
-        let (bits, Spot { bucket, way }) = (self.buckets.bits(), self.buckets.spot(hash)?);
-        let bucket = self.buckets.wrapped_mut(bucket);
+        let bits = self.buckets.bits();
+        let (bucket, way) = self.buckets.entry_mut(hash)?;
         // A packet for each flow and second, at least where all flows are busy.
         if bucket.is_news(way, now) {
             if bucket.is_over(way, now, &self.timeouts) {
@@ -222,11 +222,8 @@ impl FlowTable {
             }
         }
         let (bits, timeouts) = (self.buckets.bits(), self.timeouts);
-        let Spot { bucket, way } = self.buckets.spot(hash)?;
-        let bucket = self.buckets.wrapped_mut(bucket);
-        if bucket.is_free(way, now, &timeouts, live) {
-            return None;
-        }
+        let entry = self.buckets.entry_mut(hash);
+        let (bucket, way) = entry.filter(|(bucket, way)| !bucket.is_free(*way, now, &timeouts, live))?;
         let state = match (what, bucket.state(way)) {
             (Control::Syn, FlowState::Closing) => return None,
             (Control::Syn, state) => state,
@@ -240,9 +237,10 @@ impl FlowTable {
     /// what it is and ends when it would have.
     pub fn touch(&mut self, hash: FlowHash, now: u32) {
         let bits = self.buckets.bits();
-        let Some(Spot { bucket, way }) = self.buckets.spot(hash) else { return };
-        let bucket = self.buckets.wrapped_mut(bucket);
-        if bucket.state(way) != FlowState::HalfOpen && !bucket.is_over(way, now, &self.timeouts) {
+        if let Some((bucket, way)) = self.buckets.entry_mut(hash)
+            && bucket.state(way) != FlowState::HalfOpen
+            && !bucket.is_over(way, now, &self.timeouts)
+        {
             bucket.refresh(way, now, hash.bucket >> bits);
         }
     }
@@ -250,9 +248,8 @@ impl FlowTable {
     /// Notes whether packets of a flow go straight to this server, if that is what the present table says it has; see
     /// [`Known::straight`]. With another server, or in another table, they do not until it is said again.
     pub fn set_straight(&mut self, hash: FlowHash, server: ServerHandle, straight: bool) {
-        let Some(Spot { bucket, way }) = self.buckets.spot(hash) else { return };
-        let bucket = self.buckets.wrapped_mut(bucket);
-        if bucket.server[way] == server {
+        if let Some((bucket, way)) = self.buckets.entry_mut(hash).filter(|(bucket, way)| bucket.server[*way] == server)
+        {
             bucket.set_straight(way, straight);
         }
     }
@@ -266,11 +263,9 @@ impl FlowTable {
     /// The server of a flow that is known, without noting a packet.
     pub fn peek(&self, hash: FlowHash, now: u32, live: Live<'_>) -> Option<ServerHandle> {
         let tables = std::iter::once(&self.buckets).chain(self.old.iter().map(Old::buckets));
-        let mut spots = tables.filter_map(|buckets| Some((buckets, buckets.spot(hash)?)));
-        spots.find_map(|(buckets, Spot { bucket, way })| {
-            let bucket = buckets.wrapped(bucket);
-            (!bucket.is_free(way, now, &self.timeouts, live)).then_some(bucket.server[way])
-        })
+        tables
+            .filter_map(|buckets| buckets.entry(hash))
+            .find_map(|(bucket, way)| (!bucket.is_free(way, now, &self.timeouts, live)).then_some(bucket.server[way]))
     }
 
     /// The second half of [`FlowTable::lookup_or_insert`]: remembers a flow that is not known, if it can.

@@ -51,6 +51,18 @@ impl FlowMemory {
         self.first(hash, |bucket| bucket.find(hash.identity))
     }
 
+    /// A flow's entry: its bucket, and where in it.
+    pub(super) fn entry(&self, hash: FlowHash) -> Option<(&Bucket, usize)> {
+        let Spot { bucket, way } = self.spot(hash)?;
+        Some((self.wrapped(bucket), way))
+    }
+
+    /// The same, to change.
+    pub(super) fn entry_mut(&mut self, hash: FlowHash) -> Option<(&mut Bucket, usize)> {
+        let Spot { bucket, way } = self.spot(hash)?;
+        Some((self.wrapped_mut(bucket), way))
+    }
+
     /// The first of the buckets that may have a flow in which an entry is `wanted`.
     pub(super) fn first(&self, hash: FlowHash, wanted: impl Fn(&Bucket) -> Option<usize>) -> Option<Spot> {
         let each = |bucket| Some(Spot { bucket, way: wanted(self.wrapped(bucket))? });

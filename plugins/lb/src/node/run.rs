@@ -53,7 +53,7 @@ impl<B: FlowBytes> Run<B> {
         let mask = shared.mask(vip)?;
         let keys = local.flows.keys_of(mask, vip);
         let first = self.key == Self::NONE.key;
-        let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(shared.vip(vip)?.receiver));
+        let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(|| shared.vip(vip)?.receiver));
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
         // by its port.
         if PORT || first {
