@@ -121,7 +121,7 @@ impl Bed {
         for (name, device, mac) in MACS {
             // With AF_PACKET the kernel sees the frames, too. They are none of its business, as by the rule, where
             // host-interfaces have addresses of their own.
-            let others = device == "r0" && matches!(router, Router::PacketLoop | Router::Packet);
+            let others = device == "r0" && matches!(router, Router::PacketLoop | Router::CopiedLoop | Router::Packet);
             let mac = if others { OTHER } else { mac };
             ip(&format!("-n {} link set {device} address {mac} up", self.namespace(name)));
         }
@@ -137,6 +137,7 @@ impl Bed {
         let own = std::env::current_exe().unwrap();
         match router {
             Router::PacketLoop => self.spawn("r", 0, Command::new(own).arg("packet-loop")),
+            Router::CopiedLoop => self.spawn("r", 0, Command::new(own).arg("copied-loop")),
             Router::XdpLoop => self.spawn("r", 0, Command::new(own).arg("xdp-loop")),
             Router::Packet | Router::Xdp => {
                 let script = self.dir.join("script");

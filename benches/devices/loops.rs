@@ -30,8 +30,9 @@ pub fn offer() {
     }
 }
 
-/// From `r0` to `r1`, with Maglane's own rings of the default sizes.
-pub fn packet() {
+/// From `r0` to `r1`, with Maglane's own rings of the default sizes; `ask` gives the virtio-net header of what is sent, from
+/// that of what came and the length.
+pub fn packet(ask: impl Fn(VnetHdr, usize) -> VnetHdr) {
     let mut rx = PacketDevice::open(&DeviceOptions::new("r0")).unwrap().rx.remove(0);
     let mut tx = PacketDevice::open(&DeviceOptions::new("r1")).unwrap().tx.remove(0);
     loop {
@@ -40,7 +41,7 @@ pub fn packet() {
             && let Some(frame) = rx.next_frame()
         {
             taken += 1;
-            reserve(&mut tx, frame.data, &frame.vnet, readdress);
+            reserve(&mut tx, frame.data, &ask(frame.vnet, frame.data.len()), readdress);
         }
         if taken > 0 {
             tx.kick();

@@ -1,7 +1,7 @@
 //! Frames through a router between two veths, in namespaces: what arrives in the far namespace, by a minimal loop and by
 //! Maglane, over AF_PACKET and over AF_XDP.
 //!
-//! `cargo bench --bench devices [-- [--json] [--rounds N] [--millis N]]`. In every round each of the four has its turn on
+//! `cargo bench --bench devices [-- [--json] [--rounds N] [--millis N]]`. In every round each of the five has its turn on
 //! fresh devices, in the other order every other round; figures are medians of the rounds, and only ratios say something:
 //! of what was delivered in the same round, and of what a unit of the router's processor time delivered, with the least
 //! and the greatest of them. The sender has one processor, the router and what the far end does the other. Takes root and
@@ -15,12 +15,15 @@ use std::process::exit;
 use std::time::Duration;
 
 use bed::Bed;
+use nodes::sys::VnetHdr;
 
 /// Who carries the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Router {
     /// A loop over the rings of AF_PACKET that copies and does nothing else.
     PacketLoop,
+    /// The same loop, which has the kernel copy what it sends instead of hanging the ring's pages on its buffers.
+    CopiedLoop,
     /// Maglane's host-interfaces.
     Packet,
     /// A loop over AF_XDP with one memory for both devices, that copies nothing.
@@ -29,8 +32,9 @@ pub enum Router {
     Xdp,
 }
 
-const ALL: [(Router, &str); 4] = [
+const ALL: [(Router, &str); 5] = [
     (Router::PacketLoop, "af_packet minimal loop"),
+    (Router::CopiedLoop, "af_packet loop, copied"),
     (Router::Packet, "af_packet maglane"),
     (Router::XdpLoop, "af_xdp minimal loop"),
     (Router::Xdp, "af_xdp maglane"),
@@ -52,7 +56,8 @@ fn main() {
             "--millis" => millis = number(60_000),
             // What this program starts of itself, in a namespace.
             "offer" => return loops::offer(),
-            "packet-loop" => return loops::packet(),
+            "packet-loop" => return loops::packet(|vnet, _| vnet),
+            "copied-loop" => return loops::packet(VnetHdr::in_one_piece),
             "xdp-loop" => return xdp::run(),
             _ => fail("expected --json, --rounds N or --millis N"),
         }
@@ -90,9 +95,11 @@ fn main() {
         }
     }
     let pairs = [
-        ("af_packet maglane / minimal loop", 1, 0),
-        ("af_xdp maglane / minimal loop", 3, 2),
-        ("af_xdp maglane / af_packet maglane", 3, 1),
+        ("af_packet maglane / minimal loop", 2, 0),
+        ("af_packet maglane / loop, copied", 2, 1),
+        ("af_xdp maglane / minimal loop", 4, 3),
+        ("af_xdp maglane / af_packet maglane", 4, 2),
+        ("af_xdp maglane / af_packet minimal loop", 4, 0),
     ];
     for (what, one, other) in pairs {
         // The rate, and what one unit of the processor's time carries: others that use the machine disturb that less.
@@ -108,7 +115,7 @@ fn main() {
                 })
             );
         } else {
-            println!("{what:<36} {rate}, per processor time {work}");
+            println!("{what:<40} {rate}, per processor time {work}");
         }
     }
 }

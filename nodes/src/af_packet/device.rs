@@ -209,7 +209,7 @@ fn open_tx(options: &DeviceOptions, link: &LinkFacts) -> Result<TxRing, DeviceEr
         Ok(socket)
     };
     let layout = RingLayout::transmit(link.mtu, options.tx_frames);
-    TxRing::new(open()?, open()?, options.version, layout, options.offload)
+    TxRing::new(open()?, open()?, options.version, layout)
 }
 
 const MAX_QUEUES: u32 = 64;

@@ -126,7 +126,7 @@ fn put(ring: &mut TxRing, packet: &Packet<'_>) -> Put {
     } else {
         room.copy_from_slice(packet.data());
     }
-    if slot.commit(len, &offload::hand_over(packet)) { Put::Done } else { Put::Long }
+    if slot.commit(len, &offload::hand_over(packet).in_one_piece(len)) { Put::Done } else { Put::Long }
 }
 
 impl Transmit {

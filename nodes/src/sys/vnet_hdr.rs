@@ -24,6 +24,9 @@ pub struct VnetHdr {
 }
 
 impl VnetHdr {
+    /// The longest frame of a ring that the kernel is asked to copy, in bytes. What is sent without a ring it copies of its
+    /// own accord if it is shorter than a page.
+    pub const COPIED: usize = 3072;
     /// Bytes in front of a frame.
     pub const LEN: usize = size_of::<Self>();
     /// Flag: the checksum field holds the sum of the pseudo header only; the rest is to be added.
@@ -53,6 +56,17 @@ impl VnetHdr {
         self.gso_type & !Self::GSO_ECN
     }
 
+    /// Of a frame of `len` bytes in a transmit ring: has the kernel copy all of it (as it does with headers) when it takes
+    /// it. It hangs the ring's pages on its own buffer otherwise, and a device that hands such buffers to a receiver, as a
+    /// veth does, then takes a new page for each and copies after all.
+    #[inline]
+    pub fn in_one_piece(self, len: usize) -> VnetHdr {
+        match u16::try_from(len) {
+            Ok(hdr_len) if len <= Self::COPIED && self.gso_type == Self::GSO_NONE => VnetHdr { hdr_len, ..self },
+            _ => self,
+        }
+    }
+
     /// Writes the lines of a trace.
     pub fn text(&self, text: &mut Text) {
         text.line("vnet-hdr:");
@@ -74,6 +88,17 @@ const _: () = assert!(VnetHdr::LEN == 10);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_short_frames_that_stay_whole_are_copied() {
+        let unfinished =
+            VnetHdr { flags: VnetHdr::NEEDS_CSUM, hdr_len: 42, csum_start: 34, csum_offset: 6, ..VnetHdr::default() };
+        assert_eq!(unfinished.in_one_piece(60), VnetHdr { hdr_len: 60, ..unfinished });
+        assert_eq!(unfinished.in_one_piece(VnetHdr::COPIED).hdr_len, 3072);
+        assert_eq!(unfinished.in_one_piece(VnetHdr::COPIED + 1), unfinished);
+        let cut = VnetHdr { gso_type: VnetHdr::GSO_UDP_L4, ..unfinished };
+        assert_eq!(cut.in_one_piece(1000), cut);
+    }
 
     #[test]
     fn prints_like_the_transcripts() {

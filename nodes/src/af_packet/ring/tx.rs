@@ -29,7 +29,6 @@ pub struct TxRing {
     map: RingMap,
     layout: RingLayout,
     version: Version,
-    vnet: bool,
     /// Frames in a block.
     per_block: u32,
     first: Place,
@@ -89,7 +88,8 @@ pub struct TxCounts {
 
 impl TxRing {
     /// Makes the ring on a socket that is not bound, and binds it so that it receives nothing; as well the other one, which
-    /// is for frames that are too long.
+    /// is for frames that are too long. Every frame has a virtio-net header, if only to be copied
+    /// ([`VnetHdr::in_one_piece`]).
     ///
     /// # Errors
     /// As [`super::RxRing::new`].
@@ -98,23 +98,20 @@ impl TxRing {
         past: PacketSocket,
         version: Version,
         layout: RingLayout,
-        vnet: bool,
     ) -> Result<Self, DeviceError> {
         if let Some(what) = layout.flaw(version) {
             return Err(DeviceError::BadRing { name: socket.name().into(), what });
         }
         socket.set_version(version)?;
-        if vnet {
-            socket.set_vnet_hdr(true)?;
-            past.set_vnet_hdr(true)?;
-        }
+        socket.set_vnet_hdr(true)?;
+        past.set_vnet_hdr(true)?;
         socket.set_ring(version, true, &layout, 0)?;
         let map = RingMap::new(socket.as_fd(), layout.len())
             .map_err(|source| DeviceError::new(socket.name(), "map the transmit ring", source))?;
         socket.bind(false)?;
         past.bind(false)?;
         let (per_block, start) = (layout.frames_per_block().max(1), Place::default());
-        Ok(Self { map, layout, version, vnet, per_block, first: start, pending: 0, next: start, socket, past })
+        Ok(Self { map, layout, version, per_block, first: start, pending: 0, next: start, socket, past })
     }
 
     /// Room for a frame; `None` while the ring is full: [`TxRing::kick`], and if that does not help, drop.
@@ -177,9 +174,7 @@ impl TxRing {
             return kick;
         }
         let mut all: SmallVec<[IoSlice<'_>; 40]> = SmallVec::new();
-        if self.vnet {
-            all.push(IoSlice::new(vnet.as_bytes()));
-        }
+        all.push(IoSlice::new(vnet.as_bytes()));
         for piece in pieces {
             all.push(IoSlice::new(piece));
         }
@@ -241,8 +236,8 @@ impl TxRing {
 
     /// The header of a committed frame of `len` bytes, for a trace.
     pub fn facts(&self, len: usize) -> HeaderFacts {
-        let len = len + if self.vnet { VnetHdr::LEN } else { 0 };
-        HeaderFacts { status: libc::TP_STATUS_SEND_REQUEST, ..HeaderFacts::of_length(self.version, len as u32) }
+        let len = (len + VnetHdr::LEN) as u32;
+        HeaderFacts { status: libc::TP_STATUS_SEND_REQUEST, ..HeaderFacts::of_length(self.version, len) }
     }
 
     /// What happened to the device since the last call; clears the error that `epoll` reports.
@@ -335,7 +330,7 @@ impl TxRing {
 
     /// Where the frame itself starts, from the start of its header.
     fn data_offset(&self) -> usize {
-        self.version.header_len() + if self.vnet { VnetHdr::LEN } else { 0 }
+        self.version.header_len() + VnetHdr::LEN
     }
 
     fn place(&self, frame: u32) -> Place {
@@ -376,9 +371,7 @@ impl TxSlot<'_> {
         let total = (len + ring.data_offset() - header_len) as u32;
         // SAFETY: as in `data`; the status word is not among what is written.
         let written = unsafe {
-            if ring.vnet {
-                ring.map.write(offset + header_len, *vnet);
-            }
+            ring.map.write(offset + header_len, *vnet);
             match ring.version {
                 Version::V2 => ring.map.write(offset + LENGTHS_2, [total, total]),
                 Version::V3 => {

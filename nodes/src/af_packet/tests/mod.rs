@@ -44,7 +44,7 @@ fn is_ours(data: &[u8]) -> bool {
 fn queue(tx: &mut TxRing, bytes: &[u8], vnet: &VnetHdr) -> bool {
     let Some(mut slot) = tx.reserve() else { return false };
     slot.data()[..bytes.len()].copy_from_slice(bytes);
-    slot.commit(bytes.len(), vnet)
+    slot.commit(bytes.len(), &vnet.in_one_piece(bytes.len()))
 }
 
 /// Waits until `wanted` frames of ours came, and returns them all.
