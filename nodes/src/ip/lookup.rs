@@ -10,6 +10,7 @@ use trace::{Record, Text};
 use vnet::fib::{Forward, ForwardKind, Snapshot};
 use vnet::{Cx, ForwardIndex, NodeId, NodeSpec, Packet, PacketNode, Scope, Vector, node_errors};
 
+use super::recent::Recent;
 use super::{Ip, next_nodes_of};
 use crate::ip4::HeaderTrace;
 
@@ -44,23 +45,34 @@ pub(crate) fn nodes() -> Vec<NodeSpec> {
     ]
 }
 
-/// What comes in together often goes to the same place, above all to a balancer: such packets are looked up once. Others are
-/// looked up some at a time, which takes less time than one by one.
+/// What comes in together often goes to the same place, above all to a balancer: such packets are looked up once. Of others it is
+/// mostly known where they go. What is not known is looked up some at a time, which takes less time than one by one.
 struct Lookup<A> {
+    recent: Recent<A>,
     ahead: Ahead,
-    family: PhantomData<A>,
 }
 
 impl<A: Ip> Lookup<A> {
     fn new() -> Self {
-        Lookup { ahead: Ahead::default(), family: PhantomData }
+        Lookup { recent: Recent::new(), ahead: Ahead::default() }
     }
 
-    /// Looks up where the packets from here on go, as many as are best done together.
+    /// The entry for a destination, kept if it was not known.
     #[inline(always)]
-    fn look_ahead(&mut self, fib: &Snapshot<A>, vector: &mut Vector<'_>) {
+    fn find(&mut self, fib: &Snapshot<A>, destination: A) -> ForwardIndex {
+        self.recent.get(destination).unwrap_or_else(|| {
+            let entry = fib.find(destination);
+            self.recent.put(fib, destination, entry);
+            entry
+        })
+    }
+
+    /// Looks up where the packets from here on go, as many as are best done together: more and more, while most of them are new.
+    #[inline(always)]
+    fn look_ahead(&mut self, fib: &Snapshot<A>, vector: &mut Vector<'_>, known: usize) {
+        let many = if known < FEW { (2 * self.ahead.many).clamp(FEW, AHEAD) } else { FEW };
         let mut destinations = [A::UNSPECIFIED; AHEAD];
-        let mut places = destinations.iter_mut();
+        let mut places = destinations.iter_mut().take(many);
         let read = vector.head(|packet| match (places.next(), A::destination(packet.data())) {
             (Some(place), Some(destination)) => {
                 *place = destination;
@@ -69,7 +81,11 @@ impl<A: Ip> Lookup<A> {
             _ => false,
         });
         fib.find_many(&destinations[..read], &mut self.ahead.entries[..read]);
-        (self.ahead.at, self.ahead.end) = (0, read);
+        (self.ahead.at, self.ahead.end, self.ahead.many) = (0, read, many);
+        // Where all are new, it does not pay to keep all.
+        for (destination, entry) in destinations.iter().zip(self.ahead.entries()).take(FEW) {
+            self.recent.put(fib, *destination, *entry);
+        }
     }
 
     /// Sends packets on as long as they go to this node; gives how many. By itself, so that the loop for packets of one destination has
@@ -80,41 +96,55 @@ impl<A: Ip> Lookup<A> {
         // An entry that there is not goes to another node than this one.
         let none = Forward::drop(cx.number_of(Next::Drop));
         let (forwards, count) = (fib.forwards(&none), fib.counting(cx.worker()));
-        let send = |packet: &mut Packet<'_>, entry: ForwardIndex| {
-            let forward = forwards(entry);
-            let same = forward.node == node;
-            if same {
-                note(packet, entry, forward);
-                count(entry, 1, packet.len() as u64);
-            }
-            same
-        };
         let mut done = 0;
-        while done < vector.len() {
-            let mut rest = vector.rest(done);
+        loop {
             if self.ahead.is_empty() {
-                self.look_ahead(fib, &mut rest);
+                let find = self.recent.to(node);
+                let known = vector.rest(done).head(|packet| {
+                    let Some(slot) = A::destination(packet.data()).and_then(find) else { return false };
+                    note(packet, slot.entry, slot.index);
+                    count(slot.entry, 1, packet.len() as u64);
+                    true
+                });
+                done += known;
+                let mut rest = vector.rest(done);
+                let is_new =
+                    |packet: Packet<'_>| A::destination(packet.data()).is_some_and(|to| self.recent.get(to).is_none());
+                if !rest.first().is_some_and(is_new) {
+                    return done;
+                }
+                self.look_ahead(fib, &mut rest, known);
             }
-            let sent = rest.head_with(self.ahead.entries(), |packet, entry| send(packet, entry));
+            let sent = vector.rest(done).head_with(self.ahead.entries(), |packet, entry| {
+                let forward = forwards(entry);
+                let same = forward.node == node;
+                if same {
+                    note(packet, entry, forward.index);
+                    count(entry, 1, packet.len() as u64);
+                }
+                same
+            });
             self.ahead.at += sent;
             done += sent;
-            if sent == 0 || !self.ahead.is_empty() {
-                break;
+            if !self.ahead.is_empty() {
+                return done;
             }
         }
-        done
     }
 }
 
 /// Puts into a packet what was found for it.
 #[inline(always)]
-fn note(packet: &mut Packet<'_>, entry: ForwardIndex, forward: Forward) {
+fn note(packet: &mut Packet<'_>, entry: ForwardIndex, index: u32) {
     let meta = packet.meta_mut();
-    (meta.forward, meta.dpo) = (forward.index, entry.0);
+    (meta.forward, meta.dpo) = (index, entry.0);
 }
 
 /// Entries at most that are looked up ahead.
 const AHEAD: usize = 32;
+
+/// Entries that are looked up ahead where most packets' are known.
+const FEW: usize = 4;
 
 /// Packets of one destination that make it worth while to look for more of them.
 const RUN: usize = 4;
@@ -125,6 +155,8 @@ struct Ahead {
     entries: [ForwardIndex; AHEAD],
     at: usize,
     end: usize,
+    /// How many were looked up the last time.
+    many: usize,
 }
 
 impl Ahead {
@@ -194,7 +226,8 @@ impl<A: Ip> PacketNode for Lookup<A> {
             return (done, Next::To(forward.node));
         }
         let Some(first) = A::destination(vector.packet(0).data()) else { return (0, Next::Drop) };
-        let entry = fib.find(first);
+        self.recent.follow(fib);
+        let entry = self.find(fib, first);
         let forward = fib.forward(entry);
         if forward.is_drop() {
             self.ahead.set(entry);
@@ -205,7 +238,7 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let same = vector.head(|packet| {
             let same = A::destination(packet.data()) == Some(first);
             if same {
-                note(packet, entry, forward);
+                note(packet, entry, forward.index);
                 bytes = bytes.wrapping_add(packet.len() as u32);
             }
             same
@@ -223,7 +256,7 @@ impl<A: Ip> PacketNode for Lookup<A> {
         let fib = A::fib(cx.tables);
         let entry = self.ahead.take().unwrap_or_else(|| fib.find(destination));
         let forward = fib.forward(entry);
-        note(packet, entry, forward);
+        note(packet, entry, forward.index);
         match forward.kind {
             ForwardKind::Drop => cx.blame(packet, Error::NoRoute),
             ForwardKind::DropRoute => cx.blame(packet, Error::DropRoute),

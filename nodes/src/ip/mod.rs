@@ -3,6 +3,7 @@
 pub(crate) mod icmp;
 pub(crate) mod input;
 pub(crate) mod lookup;
+mod recent;
 pub(crate) mod rewrite;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -40,6 +41,8 @@ pub trait Ip: Family {
     fn destination(bytes: &[u8]) -> Option<Self>;
     /// The hash that spreads flows over several paths.
     fn flow_hash(bytes: &[u8]) -> u32;
+    /// 32 bits that tell addresses apart, though not all.
+    fn digest(self) -> u32;
     /// Whether the address is one of ours.
     fn is_own(self, tables: &Tables) -> bool;
     /// An address of this family.
@@ -71,6 +74,11 @@ impl Ip for Ipv4Addr {
 
     fn flow_hash(bytes: &[u8]) -> u32 {
         ip4::flow_hash(bytes)
+    }
+
+    #[inline(always)]
+    fn digest(self) -> u32 {
+        self.to_bits()
     }
 
     fn is_own(self, tables: &Tables) -> bool {
@@ -110,6 +118,13 @@ impl Ip for Ipv6Addr {
 
     fn flow_hash(bytes: &[u8]) -> u32 {
         ip6::flow_hash(bytes)
+    }
+
+    #[inline(always)]
+    fn digest(self) -> u32 {
+        let bits = self.to_bits();
+        let half = (bits >> 64) as u64 ^ bits as u64;
+        (half >> 32) as u32 ^ half as u32
     }
 
     fn is_own(self, tables: &Tables) -> bool {

@@ -58,6 +58,12 @@ impl Vector<'_> {
         self.memory.packet(&mut self.buffers[at])
     }
 
+    /// The first packet; none where all were lent or left out.
+    #[inline(always)]
+    pub fn first(&mut self) -> Option<Packet<'_>> {
+        self.buffers.first_mut().map(|buffer| self.memory.packet(buffer))
+    }
+
     /// The packets, in order.
     #[inline(always)]
     pub fn packets(&mut self) -> impl Iterator<Item = Packet<'_>> {
