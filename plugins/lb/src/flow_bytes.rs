@@ -39,22 +39,15 @@ pub trait FlowBytes: Copy + Send + 'static {
     fn may_be_to(self, receiver: impl FnOnce() -> Option<IpAddr>) -> bool;
     /// Whether the destination is that of another flow, likewise.
     fn same_destination(self, other: Self) -> bool;
-    /// One block: the last, and with it the addresses where they do not fit, each by its keyed permutation of blocks.
-    fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block;
+    /// Of one block, what the destination is of it where it does not fit the last one: by a keyed permutation of blocks.
+    fn destination(self, mask: Block, permute: impl FnOnce(Block) -> Block) -> Block;
+    /// All else of that block: the last one, and with it the source where it does not fit, by another permutation.
+    fn block(self, mask: Block, permute: impl FnOnce(Block) -> Block) -> Block;
 }
 
 /// Where [`FlowBytes::service`] has the protocol, and the port.
 const PROTOCOL: u64 = 0xff00;
 const PORT: u64 = 0xffff << 48;
-
-/// One of two keyed permutations of blocks.
-#[derive(Clone, Copy, Debug)]
-pub enum Permutation {
-    /// For sources.
-    Source,
-    /// For destinations.
-    Destination,
-}
 
 /// Of a VIP (an index below 2^24): what the last block is changed by.
 #[inline(always)]
@@ -112,7 +105,12 @@ impl FlowBytes for Bytes4 {
     }
 
     #[inline(always)]
-    fn block(self, mask: Block, _: impl Fn(Permutation, Block) -> Block) -> Block {
+    fn destination(self, _: Block, _: impl FnOnce(Block) -> Block) -> Block {
+        Block::from_bytes([0; 16])
+    }
+
+    #[inline(always)]
+    fn block(self, mask: Block, _: impl FnOnce(Block) -> Block) -> Block {
         self.0.and(mask)
     }
 }
@@ -168,10 +166,13 @@ impl FlowBytes for Bytes6 {
     }
 
     #[inline(always)]
-    fn block(self, mask: Block, address: impl Fn(Permutation, Block) -> Block) -> Block {
-        let source = address(Permutation::Source, self.source);
-        let destination = address(Permutation::Destination, self.destination.and(mask));
-        Block::from_words([self.rest, 0]).and(mask).xor(source).xor(destination)
+    fn destination(self, mask: Block, permute: impl FnOnce(Block) -> Block) -> Block {
+        permute(self.destination.and(mask))
+    }
+
+    #[inline(always)]
+    fn block(self, mask: Block, permute: impl FnOnce(Block) -> Block) -> Block {
+        Block::from_words([self.rest, 0]).and(mask).xor(permute(self.source))
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         let words = [0x0a00_0001_5a00_0002, 17 << 32 | 0x1234_0035];
         let (read, made) = (Bytes4::of_packet(packet), Bytes4::of_words(words));
         for mask in [KeyMask::None, KeyMask::Flow, KeyMask::Source] {
-            let block = |bytes: Bytes4| bytes.block(Bytes4::mask(mask), |_, block| block);
+            let block = |bytes: Bytes4| bytes.block(Bytes4::mask(mask), |block| block);
             assert_eq!(block(read), block(made));
             // Of the words the same counts.
             assert_eq!(block(Bytes4::of_words(mask.apply(words))), block(made));
@@ -210,17 +211,18 @@ mod tests {
             6 << 32 | 0x1234_0050,
         ];
         let made = Bytes6::of_words(words);
-        let only = |wanted: u8| move |which, block| if which as u8 == wanted { block } else { of_vip(0) };
-        for mask in [KeyMask::Flow, KeyMask::Source] {
-            let mask = Bytes6::mask(mask);
-            for which in 0..3 {
-                assert_eq!(read.block(mask, only(which)), made.block(mask, only(which)));
-            }
-            assert_eq!(read.block(mask, only(2)).and(of_vip(0xff_ffff)), of_vip(0));
+        let (all, alone) = (Bytes6::mask(KeyMask::Flow), Bytes6::mask(KeyMask::Source));
+        // Each part alone: the other one is nothing.
+        let (kept, gone) = (|block: Block| block, |_: Block| of_vip(0));
+        for mask in [all, alone] {
+            assert_eq!(read.destination(mask, kept), made.destination(mask, kept));
+            assert_eq!(read.block(mask, kept), made.block(mask, kept));
+            assert_eq!(read.block(mask, gone).and(of_vip(0xff_ffff)), of_vip(0));
         }
-        let all = read.block(Bytes6::mask(KeyMask::Flow), only(2));
-        assert_eq!(all.to_bytes()[..8], [0, 6, 0, 0, 0x12, 0x34, 0, 80]);
-        assert_eq!(read.block(Bytes6::mask(KeyMask::Source), only(2)), of_vip(0), "the source alone");
+        assert_eq!(read.block(all, gone).to_bytes()[..8], [0, 6, 0, 0, 0x12, 0x34, 0, 80]);
+        assert_eq!(read.destination(all, kept).to_bytes(), destination);
+        assert_eq!((read.block(alone, gone), read.destination(alone, kept)), (of_vip(0), of_vip(0)));
+        assert_eq!(read.block(alone, kept).to_bytes(), source);
         assert_eq!((read.service(), read.protocol_and_port()), (made.service(), (6, 80)));
     }
 }

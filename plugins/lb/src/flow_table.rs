@@ -140,16 +140,17 @@ impl FlowTable {
     /// The hash of a flow of a VIP (an index below 2^24), from the words of its key.
     #[inline(always)]
     pub fn hash(&self, words: impl FlowWords, vip: u32) -> FlowHash {
-        self.hash_by(&self.keys_of(KeyMask::Flow, vip), words.bytes())
+        let bytes = words.bytes();
+        self.hash_by(&self.keys_of(KeyMask::Flow, vip, bytes), bytes)
     }
 
-    /// How the flows of a VIP (an index below 2^24) are hashed, of which `mask` says what counts.
+    /// How the flows of a VIP (an index below 2^24) that have the destination of this one are hashed; `mask` says what counts of them.
     #[inline(always)]
-    pub fn keys_of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
-        self.keys.of(mask, vip)
+    pub fn keys_of<B: FlowBytes>(&self, mask: KeyMask, vip: u32, bytes: B) -> VipKeys<B> {
+        self.keys.of(mask, vip, bytes)
     }
 
-    /// The hash of a flow of a VIP whose keys these are.
+    /// The hash of a flow of the VIP and the destination whose keys these are.
     #[inline(always)]
     pub fn hash_by<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
         self.keys.hash(keys, bytes)

@@ -7,7 +7,7 @@ use aes::Aes256;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use vnet::simd::{AesRounds, Block};
 
-use crate::flow_bytes::{FlowBytes, Permutation, of_vip};
+use crate::flow_bytes::{FlowBytes, of_vip};
 use crate::handle::ServerHandle;
 use crate::slot_hash::KeyMask;
 
@@ -29,6 +29,15 @@ pub struct HashKeys {
     /// Of a source and of a destination.
     addresses: [Block; 2],
     address: [Block; 3],
+}
+
+/// One of two keyed permutations of blocks.
+#[derive(Clone, Copy, Debug)]
+enum Permutation {
+    /// For sources.
+    Source,
+    /// For destinations.
+    Destination,
 }
 
 /// The hash of one flow.
@@ -81,23 +90,26 @@ impl HashKeys {
         self.words
     }
 
-    /// The keys of a VIP (an index below 2^24) with this mask.
+    /// The keys of a VIP (an index below 2^24) with this mask, for flows that have the destination of this one.
     #[inline(always)]
-    pub(super) fn of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
+    pub(super) fn of<B: FlowBytes>(&self, mask: KeyMask, vip: u32, bytes: B) -> VipKeys<B> {
         // The usual one is a constant, for which no packet has to wait.
         let mask = if mask == KeyMask::Flow { B::mask(KeyMask::Flow) } else { unusual::<B>(mask) };
-        VipKeys { mask, first: self.first.xor(of_vip(vip)), _bytes: PhantomData }
+        let destination = bytes.destination(mask, |address| self.permute(Permutation::Destination, address));
+        VipKeys { mask, first: self.first.xor(of_vip(vip)).xor(destination), _bytes: PhantomData }
     }
 
-    /// The hash of a flow.
+    /// The hash of a flow that has the destination that the keys are for.
     #[inline(always)]
     pub(super) fn hash<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
-        let address = |which: Permutation, block: Block| {
-            self.rounds.apply(block.xor(self.addresses[which as usize]), &self.address)
-        };
-        let block = bytes.block(keys.mask, address).xor(keys.first);
+        let block = bytes.block(keys.mask, |block| self.permute(Permutation::Source, block)).xor(keys.first);
         let [identity, bucket] = self.rounds.apply(block, &self.last).to_words();
         FlowHash { identity: identity.max(1), bucket: bucket as u32 }
+    }
+
+    #[inline(always)]
+    fn permute(&self, which: Permutation, address: Block) -> Block {
+        self.rounds.apply(address.xor(self.addresses[which as usize]), &self.address)
     }
 }
 
@@ -107,7 +119,7 @@ fn unusual<B: FlowBytes>(mask: KeyMask) -> Block {
     B::mask(mask)
 }
 
-/// How the flows of one VIP are hashed.
+/// How the flows of one VIP to one destination are hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct VipKeys<B> {
     mask: Block,

@@ -195,12 +195,17 @@ fn hashes_of_like_flows_are_unlike() {
     }
 }
 
+fn hash_of<W: FlowWords>(keys: &HashKeys, mask: KeyMask, vip: u32, flow: W) -> FlowHash {
+    let bytes = flow.bytes();
+    keys.hash(&keys.of(mask, vip, bytes), bytes)
+}
+
 fn are_unlike<W: FlowWords>(keys: &HashKeys, flow: impl Fn(u64) -> W) {
     let mut identities = HashSet::new();
     let mut hits = vec![0u32; 1 << 12];
     let mut halves = [HashSet::new(), HashSet::new()];
     for n in 0..1u64 << 17 {
-        let hash = keys.hash(&keys.of(KeyMask::Flow, 1), flow(n).bytes());
+        let hash = hash_of(keys, KeyMask::Flow, 1, flow(n));
         assert!(identities.insert(hash.identity));
         hits[hash.bucket as usize & 0xfff] += 1;
         halves[0].insert(hash.identity as u32);
@@ -216,7 +221,7 @@ fn are_unlike<W: FlowWords>(keys: &HashKeys, flow: impl Fn(u64) -> W) {
 fn of_sticky_vips_the_source_alone_counts() {
     let keys = HashKeys::from_words(KEYS);
     fn hash<W: FlowWords>(keys: &HashKeys, flow: W) -> FlowHash {
-        keys.hash(&keys.of(KeyMask::Source, 1), flow.bytes())
+        hash_of(keys, KeyMask::Source, 1, flow)
     }
     assert_eq!(hash(&keys, [7 << 32 | 1, 6 << 32 | 5]), hash(&keys, [7 << 32 | 2, 17 << 32 | 9]));
     assert_ne!(hash(&keys, [7 << 32 | 1, 6 << 32 | 5]), hash(&keys, [8 << 32 | 1, 6 << 32 | 5]));
@@ -227,8 +232,7 @@ fn of_sticky_vips_the_source_alone_counts() {
 #[test]
 fn vips_do_not_share_flows() {
     let keys = HashKeys::from_words(KEYS);
-    let hashes: HashSet<u64> =
-        (0..1000).map(|vip| keys.hash(&keys.of(KeyMask::Flow, vip), [1, 6 << 32].bytes()).identity).collect();
+    let hashes: HashSet<u64> = (0..1000).map(|vip| hash_of(&keys, KeyMask::Flow, vip, [1, 6 << 32]).identity).collect();
     assert_eq!(hashes.len(), 1000);
 }
 

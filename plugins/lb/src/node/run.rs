@@ -6,7 +6,7 @@ use crate::local::LbLocal;
 use crate::slot_hash::KeyMask;
 use crate::tables::LbTables;
 
-/// A VIP of a vector, and whether there are others.
+/// A VIP of a vector with one destination, and whether there are other VIPs.
 pub(super) struct Run<B> {
     /// What it was looked up by: see [`Run::flow`].
     key: u64,
@@ -44,14 +44,14 @@ impl<B: FlowBytes> Run<B> {
     ) -> Option<Flow> {
         // A number has 24 bits, for which a service leaves room.
         let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
-        if key == self.key && (!PORT || bytes.same_destination(self.first)) {
+        if key == self.key && bytes.same_destination(self.first) {
             let hash = local.flows.hash_by(&self.keys, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });
         }
         let (protocol, port) = bytes.protocol_and_port();
         let vip = if PORT { shared.port_vip(number, protocol, port)? } else { number };
         let mask = shared.mask(vip)?;
-        let keys = local.flows.keys_of(mask, vip);
+        let keys = local.flows.keys_of(mask, vip, bytes);
         let first = self.key == Self::NONE.key;
         let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(|| shared.vip(vip)?.receiver));
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
@@ -59,7 +59,7 @@ impl<B: FlowBytes> Run<B> {
         if PORT || first {
             *self = Run { key, number: vip, keys, first: bytes, whole, many: !first };
         } else {
-            self.many = true;
+            self.many |= vip != self.number;
         }
         // Not from where they were just put, for which it would have to wait.
         Some(Flow { vip, hash: local.flows.hash_by(&keys, bytes), whole })
