@@ -3,6 +3,8 @@
 use vnet::wire::ip4::{Ip4Header, protocol};
 use vnet::wire::{Change, Kept};
 
+use crate::nat::SessionChange;
+
 /// What goes into a packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Readdressed {
@@ -34,17 +36,10 @@ pub(crate) fn readdress(packet: &mut [u8], with: Readdressed) -> bool {
     if !header.first_fragment() {
         return true;
     }
-    let (transport, udp) = match header.protocol {
-        protocol::TCP => (header.header_len(), false),
-        protocol::UDP => (header.header_len(), true),
-        _ => return true,
-    };
-    let field = packet.get_mut(transport + if udp { 6 } else { 16 }..).and_then(|rest| rest.first_chunk_mut::<2>());
-    let Some(field) = field else { return true };
-    *field = match udp {
-        _ if with.unfinished => change.of_sum(*field),
-        true => change.of_udp_field(*field),
-        false => change.of_field(*field),
-    };
+    let (transport, protocol) = (header.header_len(), header.protocol);
+    if matches!(protocol, protocol::TCP | protocol::UDP) {
+        // One that is cut short has no checksum to change.
+        SessionChange::of_addresses(change).amend(packet, transport, protocol, with.unfinished);
+    }
     true
 }

@@ -120,6 +120,12 @@ impl SessionChange {
         SessionChange { addresses: addresses.keep(), all: addresses.two(had.0, has.0).two(had.1, has.1).keep() }
     }
 
+    /// Of addresses alone.
+    #[inline(always)]
+    pub fn of_addresses(addresses: Kept) -> Self {
+        SessionChange { addresses, all: addresses }
+    }
+
     /// That of the addresses.
     #[inline(always)]
     pub fn addresses(self) -> Kept {
@@ -146,11 +152,22 @@ impl SessionChange {
         SessionChange { addresses: kept([a, b]), all: kept([c, d]) }
     }
 
+    /// Changes the checksum of TCP or UDP behind a header of `at` bytes; `false`, and nothing changes: it is cut short. Two ways, each
+    /// with its place known.
+    #[inline(always)]
+    pub fn amend(self, packet: &mut [u8], at: usize, protocol: u8, unfinished: bool) -> bool {
+        let udp = protocol == protocol::UDP;
+        let field = if udp { packet.get_mut(at + 6..at + 8) } else { packet.get_mut(at + 16..at + 18) };
+        let Some(field) = field.and_then(|field| field.first_chunk_mut::<2>()) else { return false };
+        *field = self.of_field(*field, udp, unfinished);
+        true
+    }
+
     /// The transport's checksum field after the change. One that a device is still to complete (`unfinished`) holds the sum of the
     /// pseudo-header, in which only the addresses are ([`Offload::CHECKSUM`](vnet::Offload::CHECKSUM)). A UDP checksum of 0 is none and stays so (RFC 768, RFC
     /// 6936); one that comes to 0 is all ones.
     #[inline(always)]
-    pub fn of_transport(self, field: [u8; 2], udp: bool, unfinished: bool) -> [u8; 2] {
+    fn of_field(self, field: [u8; 2], udp: bool, unfinished: bool) -> [u8; 2] {
         match udp {
             _ if unfinished => self.addresses.of_sum(field),
             true => self.all.of_udp_field(field),
@@ -192,15 +209,13 @@ pub fn translate<K: Translated>(packet: &mut Packet<'_>, from: &K, to: &K) -> bo
 fn translate_bytes<K: Translated>(bytes: &mut [u8], unfinished: bool, from: &K, to: &K) -> bool {
     let change = SessionChange::new(from, to);
     let Some(at) = to.write(bytes, change.addresses()) else { return false };
-    let Some((ports, rest)) = bytes.get_mut(at..).and_then(|transport| transport.split_first_chunk_mut::<4>()) else {
+    // The checksum first: a packet that is cut short has none.
+    if !change.amend(bytes, at, to.protocol(), unfinished) {
         return false;
-    };
+    }
+    let Some(ports) = bytes.get_mut(at..).and_then(|transport| transport.first_chunk_mut::<4>()) else { return false };
     ports[..2].copy_from_slice(&to.source().1.to_be_bytes());
     ports[2..].copy_from_slice(&to.destination().1.to_be_bytes());
-    let udp = to.protocol() == protocol::UDP;
-    let field = rest.get_mut(if udp { 2 } else { 12 }..).and_then(|rest| rest.first_chunk_mut::<2>());
-    let Some(field) = field else { return false };
-    *field = change.of_transport(*field, udp, unfinished);
     true
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 
-use vnet::wire::ip4::protocol;
 use vnet::wire::{FlowKey4, FlowKey6};
 
 use super::{FlowKey, SessionChange};
@@ -34,17 +33,6 @@ pub trait Usual: FlowKey {
     fn write_in(standing: &Self::Standing, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool;
     /// Makes a packet one for a server, as [`Outer`] says, from whom it is from. `false` as above.
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool;
-}
-
-/// Changes the checksum of the transport behind a header of `at` bytes; `false`, and nothing changes: it is cut short. Two ways, each with
-/// its place known.
-#[inline(always)]
-fn amend(packet: &mut [u8], at: usize, protocol: u8, change: SessionChange, unfinished: bool) -> bool {
-    let udp = protocol == protocol::UDP;
-    let field = if udp { packet.get_mut(at + 6..at + 8) } else { packet.get_mut(at + 16..at + 18) };
-    let Some(field) = field.and_then(|field| field.first_chunk_mut::<2>()) else { return false };
-    *field = change.of_transport(*field, udp, unfinished);
-    true
 }
 
 impl Usual for FlowKey4 {
@@ -82,7 +70,7 @@ impl Usual for FlowKey4 {
     #[inline(always)]
     fn write_in(standing: &Standing<12>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
         let live = packet.first_chunk::<24>().is_some_and(|head| head[8] > 1);
-        if !live || !amend(packet, 20, standing.protocol, change, unfinished) {
+        if !live || !change.amend(packet, 20, standing.protocol, unfinished) {
             return false;
         }
         let Some(head) = packet.first_chunk_mut::<24>() else { return false };
@@ -97,7 +85,7 @@ impl Usual for FlowKey4 {
         let Some(head) = packet.first_chunk::<24>().filter(|head| head[8] > 1) else { return false };
         let to = [head[16], head[17], head[18], head[19]];
         let (protocol, change) = (head[9], server.change_from(to).unwrap_or_else(|| change4(server, head)));
-        if !amend(packet, 20, protocol, change, unfinished) {
+        if !change.amend(packet, 20, protocol, unfinished) {
             return false;
         }
         let Some(head) = packet.first_chunk_mut::<24>() else { return false };
@@ -145,7 +133,7 @@ impl Usual for FlowKey6 {
     #[inline(always)]
     fn write_in(standing: &Standing<36>, packet: &mut [u8], change: SessionChange, unfinished: bool) -> bool {
         let live = packet.first_chunk::<44>().is_some_and(|head| head[7] > 1);
-        if !live || !amend(packet, 40, standing.protocol, change, unfinished) {
+        if !live || !change.amend(packet, 40, standing.protocol, unfinished) {
             return false;
         }
         let Some(head) = packet.first_chunk_mut::<44>() else { return false };
@@ -157,7 +145,7 @@ impl Usual for FlowKey6 {
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
         let Some(head) = packet.first_chunk::<44>().filter(|head| head[7] > 1) else { return false };
         let (protocol, change) = (head[6], server.change().unwrap_or_else(|| change6(server, head)));
-        if !amend(packet, 40, protocol, change, unfinished) {
+        if !change.amend(packet, 40, protocol, unfinished) {
             return false;
         }
         let Some(head) = packet.first_chunk_mut::<44>() else { return false };
