@@ -47,6 +47,8 @@ pub struct InputCx<'c, 'p, N: InputNode> {
     parts: &'c mut Parts<'p>,
     nexts: &'c [NodeId],
     delivered: usize,
+    /// Packets of this node are to be traced.
+    tracing: bool,
     _node: PhantomData<N>,
 }
 
@@ -142,19 +144,19 @@ impl<N: InputNode> InputCx<'_, '_, N> {
             Target::To(node) => node,
             Target::Hold => self.nexts[0],
         };
-        let mut traced = false;
-        if TRACING && self.parts.trace.wanted[self.parts.node.index()] != 0 {
-            traced = self.begin_trace(&mut packet, record);
-        }
+        let traced = TRACING && self.tracing && self.begin_trace(&mut packet, record);
         self.delivered += 1;
         self.parts.queues.push(node, buffer, traced);
     }
 
     #[cold]
+    #[inline(never)]
     fn begin_trace(&mut self, packet: &mut Packet<'_>, record: impl FnOnce(&Packet<'_>) -> N::Trace) -> bool {
         let node = self.parts.node;
         let Some(handle) = self.parts.trace.store.begin(node.0) else { return false };
-        self.parts.trace.wanted[node.index()] -= 1;
+        let wanted = &mut self.parts.trace.wanted[node.index()];
+        *wanted -= 1;
+        self.tracing = *wanted != 0;
         packet.meta_mut().trace = handle;
         let stamp = self.parts.stamp();
         self.parts.trace.store.add(handle, stamp, &self.parts.stats.name, record(packet));
@@ -214,7 +216,9 @@ impl<N: InputNode> Dispatch for Input<N> {
     }
 
     fn poll(&mut self, parts: &mut Parts<'_>, locals: &mut Locals) -> Poll {
+        let tracing = TRACING && parts.trace.wanted[parts.node.index()] != 0;
         self.node.poll(&mut InputCx {
+            tracing,
             tables: parts.tables,
             local: locals.at::<N::Local>(self.local_slot),
             parts,
