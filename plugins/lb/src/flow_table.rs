@@ -32,7 +32,7 @@ mod tests;
 use bucket::{Bucket, Seen, WAYS};
 pub use bucket::{LAYOUT_VERSION, MAX_TIMEOUT};
 pub use finder::{Finder, Known};
-pub use keys::{FlowHash, HashKeys, VipKeys};
+pub use keys::{FlowHash, HashKeys, RunKeys, VipKeys};
 pub use list::{FlowEntry, Place, Walk};
 pub use memory::FlowMemory;
 use memory::Spot;
@@ -141,18 +141,24 @@ impl FlowTable {
     #[inline(always)]
     pub fn hash(&self, words: impl FlowWords, vip: u32) -> FlowHash {
         let bytes = words.bytes();
-        self.hash_by(&self.keys_of(KeyMask::Flow, vip, bytes), bytes)
+        self.hash_by(&self.keys_towards(self.keys_of(KeyMask::Flow, vip), bytes), bytes)
     }
 
-    /// How the flows of a VIP (an index below 2^24) that have the destination of this one are hashed; `mask` says what counts of them.
+    /// How the flows of a VIP (an index below 2^24) are hashed, of which `mask` says what counts.
     #[inline(always)]
-    pub fn keys_of<B: FlowBytes>(&self, mask: KeyMask, vip: u32, bytes: B) -> VipKeys<B> {
-        self.keys.of(mask, vip, bytes)
+    pub fn keys_of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
+        self.keys.of(mask, vip)
+    }
+
+    /// The same for its flows that have the destination of this one.
+    #[inline(always)]
+    pub fn keys_towards<B: FlowBytes>(&self, vip: VipKeys<B>, bytes: B) -> RunKeys<B> {
+        self.keys.towards(vip, bytes)
     }
 
     /// The hash of a flow of the VIP and the destination whose keys these are.
     #[inline(always)]
-    pub fn hash_by<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
+    pub fn hash_by<B: FlowBytes>(&self, keys: &RunKeys<B>, bytes: B) -> FlowHash {
         self.keys.hash(keys, bytes)
     }
 

@@ -90,18 +90,24 @@ impl HashKeys {
         self.words
     }
 
-    /// The keys of a VIP (an index below 2^24) with this mask, for flows that have the destination of this one.
+    /// The keys of a VIP (an index below 2^24) with this mask.
     #[inline(always)]
-    pub(super) fn of<B: FlowBytes>(&self, mask: KeyMask, vip: u32, bytes: B) -> VipKeys<B> {
+    pub(super) fn of<B: FlowBytes>(&self, mask: KeyMask, vip: u32) -> VipKeys<B> {
         // The usual one is a constant, for which no packet has to wait.
         let mask = if mask == KeyMask::Flow { B::mask(KeyMask::Flow) } else { unusual::<B>(mask) };
-        let destination = bytes.destination(mask, |address| self.permute(Permutation::Destination, address));
-        VipKeys { mask, first: self.first.xor(of_vip(vip)).xor(destination), _bytes: PhantomData }
+        VipKeys { mask, first: self.first.xor(of_vip(vip)), _bytes: PhantomData }
+    }
+
+    /// The same for its flows that have the destination of this one.
+    #[inline(always)]
+    pub(super) fn towards<B: FlowBytes>(&self, vip: VipKeys<B>, bytes: B) -> RunKeys<B> {
+        let destination = bytes.destination(vip.mask, |address| self.permute(Permutation::Destination, address));
+        RunKeys(VipKeys { first: vip.first.xor(destination), ..vip })
     }
 
     /// The hash of a flow that has the destination that the keys are for.
     #[inline(always)]
-    pub(super) fn hash<B: FlowBytes>(&self, keys: &VipKeys<B>, bytes: B) -> FlowHash {
+    pub(super) fn hash<B: FlowBytes>(&self, RunKeys(keys): &RunKeys<B>, bytes: B) -> FlowHash {
         let block = bytes.block(keys.mask, |block| self.permute(Permutation::Source, block)).xor(keys.first);
         let [identity, bucket] = self.rounds.apply(block, &self.last).to_words();
         FlowHash { identity: identity.max(1), bucket: bucket as u32 }
@@ -119,7 +125,7 @@ fn unusual<B: FlowBytes>(mask: KeyMask) -> Block {
     B::mask(mask)
 }
 
-/// How the flows of one VIP to one destination are hashed.
+/// How the flows of one VIP are hashed.
 #[derive(Clone, Copy, Debug)]
 pub struct VipKeys<B> {
     mask: Block,
@@ -127,10 +133,19 @@ pub struct VipKeys<B> {
     _bytes: PhantomData<B>,
 }
 
+/// How those of them are that have one destination.
+#[derive(Clone, Copy, Debug)]
+pub struct RunKeys<B>(VipKeys<B>);
+
 impl<B> VipKeys<B> {
     /// Where there is no VIP.
     pub const NONE: Self = {
         let none = Block::from_bytes([0; 16]);
         Self { mask: none, first: none, _bytes: PhantomData }
     };
+}
+
+impl<B> RunKeys<B> {
+    /// Where there is no VIP.
+    pub const NONE: Self = RunKeys(VipKeys::NONE);
 }

@@ -197,7 +197,7 @@ fn hashes_of_like_flows_are_unlike() {
 
 fn hash_of<W: FlowWords>(keys: &HashKeys, mask: KeyMask, vip: u32, flow: W) -> FlowHash {
     let bytes = flow.bytes();
-    keys.hash(&keys.of(mask, vip, bytes), bytes)
+    keys.hash(&keys.towards(keys.of(mask, vip), bytes), bytes)
 }
 
 fn are_unlike<W: FlowWords>(keys: &HashKeys, flow: impl Fn(u64) -> W) {

@@ -398,7 +398,8 @@ mod tests {
     /// The hashes of a flow, by all that counts of it and by its source.
     fn hashes(bytes: impl FlowBytes) -> [FlowHash; 2] {
         let table = FlowTable::with_buckets(1, 40, HashKeys::from_words([1, 2, 3, 4])).unwrap();
-        [KeyMask::Flow, KeyMask::Source].map(|mask| table.hash_by(&table.keys_of(mask, 5, bytes), bytes))
+        [KeyMask::Flow, KeyMask::Source]
+            .map(|mask| table.hash_by(&table.keys_towards(table.keys_of(mask, 5), bytes), bytes))
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The VIP of a run of packets: looked up once, because packets come in runs.
 
 use crate::flow_bytes::FlowBytes;
-use crate::flow_table::{FlowHash, VipKeys};
+use crate::flow_table::{FlowHash, RunKeys, VipKeys};
 use crate::local::LbLocal;
 use crate::slot_hash::KeyMask;
 use crate::tables::LbTables;
 
-/// A VIP of a vector with one destination, and whether there are other VIPs.
+/// A VIP of a vector, and whether there are others. Where ports decide, of a run of packets that all have one destination.
 pub(super) struct Run<B> {
     /// What it was looked up by: see [`Run::flow`].
     key: u64,
     number: u32,
     keys: VipKeys<B>,
+    /// Of flows with the destination of the first packet.
+    towards: RunKeys<B>,
     /// The flow of its first packet.
     first: B,
     /// Whether all of a flow's key counts, and it is to the VIP's own address where that has only one.
@@ -30,8 +32,15 @@ pub(super) struct Flow {
 
 impl<B: FlowBytes> Run<B> {
     /// Before the first packet: none has this key.
-    pub(super) const NONE: Self =
-        Run { key: u64::MAX, number: u32::MAX, keys: VipKeys::NONE, first: B::NONE, whole: false, many: false };
+    pub(super) const NONE: Self = Run {
+        key: u64::MAX,
+        number: u32::MAX,
+        keys: VipKeys::NONE,
+        towards: RunKeys::NONE,
+        first: B::NONE,
+        whole: false,
+        many: false,
+    };
 
     /// The VIP of a packet with this number, or, where ports decide (`PORT`), with protocol and port as in the flow's key, too; and
     /// the flow's hash. `None`: there is none, or there is more to look at than the flow.
@@ -44,25 +53,27 @@ impl<B: FlowBytes> Run<B> {
     ) -> Option<Flow> {
         // A number has 24 bits, for which a service leaves room.
         let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
-        if key == self.key && bytes.same_destination(self.first) {
-            let hash = local.flows.hash_by(&self.keys, bytes);
+        if key == self.key && (!PORT || bytes.same_destination(self.first)) {
+            let towards = if PORT { self.towards } else { local.flows.keys_towards(self.keys, bytes) };
+            let hash = local.flows.hash_by(&towards, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });
         }
         let (protocol, port) = bytes.protocol_and_port();
         let vip = if PORT { shared.port_vip(number, protocol, port)? } else { number };
         let mask = shared.mask(vip)?;
-        let keys = local.flows.keys_of(mask, vip, bytes);
+        let keys = local.flows.keys_of(mask, vip);
+        let towards = local.flows.keys_towards(keys, bytes);
         let first = self.key == Self::NONE.key;
         let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(|| shared.vip(vip)?.receiver));
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
         // by its port.
         if PORT || first {
-            *self = Run { key, number: vip, keys, first: bytes, whole, many: !first };
+            *self = Run { key, number: vip, keys, towards, first: bytes, whole, many: !first };
         } else {
-            self.many |= vip != self.number;
+            self.many = true;
         }
         // Not from where they were just put, for which it would have to wait.
-        Some(Flow { vip, hash: local.flows.hash_by(&keys, bytes), whole })
+        Some(Flow { vip, hash: local.flows.hash_by(&towards, bytes), whole })
     }
 
     /// The only VIP of the packets; `None`: there are others.
