@@ -337,16 +337,22 @@ impl LbLocal {
     }
 }
 
-/// Whether a session's flow is remembered, or its server's part of that. If not, the session is to go.
+/// Whether a session's flow is remembered, or its server's part of that. If not, the session is to go: not at once, because a flow that
+/// found no room in the flow table has nothing but its session, which the answer needs.
 pub fn stays<K: Usual>(session: &Session<K>, flows: &mut FlowTable, now: u32, live: Live<'_>) -> bool {
     let known = |flow| flows.peek(flow, now, live) == Some(session.handle);
-    let stays = known(session.flow) || known(session.flow.with(session.handle));
+    let stays =
+        known(session.flow) || known(session.flow.with(session.handle)) || now.saturating_sub(session.seen) < GRACE;
     if !stays {
         // What was silent for too long may not have been once timeouts are longer.
         flows.set_straight(session.flow, session.handle, false);
     }
     stays
 }
+
+/// Seconds for which a session stays by itself: long enough for an answer, and short, because whoever floods a balancer with flows takes
+/// its places for as long.
+const GRACE: u32 = 2;
 
 /// Sessions that there may be for each bucket of the flow table: as many as flows.
 pub const WAYS: usize = 4;

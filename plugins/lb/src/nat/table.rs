@@ -21,8 +21,8 @@ pub struct Session<K: Usual> {
     pub flow: FlowHash,
     /// What packets to the server change in checksums.
     change: SessionChange,
-    /// The second in which an answer was last noted in the flow table.
-    pub answered: u32,
+    /// The second in which it was made, or an answer was last noted in the flow table.
+    pub seen: u32,
 }
 
 /// All places are taken.
@@ -95,7 +95,7 @@ impl<K: Translated> Session<K> {
     /// Of a client's flow, which a server gets as another.
     pub fn new(client: K, server: K, handle: ServerHandle, flow: FlowHash) -> Self {
         let change = SessionChange::new(&client, &server);
-        Session { client: client.standing(), server: server.standing(), handle, flow, change, answered: 0 }
+        Session { client: client.standing(), server: server.standing(), handle, flow, change, seen: 0 }
     }
 
     /// The flow as the client sends it: to the VIP.
@@ -114,7 +114,7 @@ impl<K: Translated> Session<K> {
         handle: ServerHandle::NONE,
         flow: FlowHash { identity: 0, bucket: 0 },
         change: SessionChange::NONE,
-        answered: 0,
+        seen: 0,
     };
 
     fn key(&self, way: Direction) -> K {

@@ -101,8 +101,8 @@ impl<I: NatInner, const FEATURE: bool> InToOut<I, FEATURE> {
         let unfinished = packet.meta().offload.contains(Offload::CHECKSUM);
         let session = sessions.present_mut().answered(chain, packet.data());
         let Some(session) = session.filter(|session| live.holds(session.handle)) else { return false };
-        if session.answered != now {
-            session.answered = now;
+        if session.seen != now {
+            session.seen = now;
             keep(flows, session, now, live);
         }
         session.answer(packet.data_mut(), unfinished)

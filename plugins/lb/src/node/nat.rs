@@ -409,7 +409,8 @@ fn begin<I: NatInner, const FULL: bool>(
         cx.local.no_source += 1;
         return Err(Error::NoSource);
     };
-    let session = Session::new(client, server, handle, flow);
+    let mut session = Session::new(client, server, handle, flow);
+    session.seen = now;
     sessions.insert(session).map_err(|_| Error::NoSession)?;
     Ok(session)
 }

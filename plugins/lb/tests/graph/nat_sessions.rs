@@ -227,3 +227,36 @@ fn a_packet_that_goes_to_another_worker_is_traced_without_a_server() {
     }
     assert!(handed >= 10 && named >= 40, "{handed} of {named}: {shown}");
 }
+
+/// Flows that find no room in the flow table have sessions all the same, which stay until the answer comes: what has gone to a server
+/// comes back from the VIP, however many there are.
+#[test]
+fn answers_come_back_while_the_flow_table_is_full() {
+    for (conf, client, vip, server, encap) in [
+        ("", "10.0.1.2", "90.0.0.1", "10.0.2.2", "nat4"),
+        ("", "2001::2", "2003::1", "2002::2", "nat6"),
+        (" snat4 10.0.2.100", "10.0.1.2", "90.0.0.1", "10.0.2.2", "fullnat4"),
+    ] {
+        let mut bed = both();
+        let named = format!("{vip}/{} protocol udp port 80", if vip.contains(':') { 128 } else { 32 });
+        bed.type_all(&[
+            &format!("lb conf buckets 16{conf}"),
+            &format!("lb vip {named} encap {encap} target_port 8080"),
+            &format!("lb as {named} {server}"),
+            &format!("lb set interface {} in toy1", if vip.contains(':') { "nat6" } else { "nat4" }),
+        ]);
+        // Sixteen buckets have room for 64 flows, and there are as many sessions.
+        let flow = |n: u16| packet((ip(client), 1000 + n, ip(vip), 80), false, false);
+        let there: Vec<_> = (0..4).flat_map(|part| bed.send((0..100).map(|n| flow(100 * part + n)))).collect();
+        assert!((32..=64).contains(&there.len()), "{encap}: {}", there.len());
+        let refused = bed
+            .counted(&format!("lb{}-{encap}-port", if vip.contains(':') { 6 } else { 4 }), "no room for a NAT session");
+        assert_eq!(refused, 400 - there.len() as u64);
+        for (_, frame) in there {
+            let (from, sport, to, target) = judged(&frame);
+            let back = only(bed.send([packet((to, target, from, sport), false, true)]));
+            let (source, port, destination, _) = judged(&back.1);
+            assert_eq!((back.0.as_str(), source, port, destination), ("toy0", ip(vip), 80, ip(client)), "{encap}");
+        }
+    }
+}
