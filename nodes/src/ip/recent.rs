@@ -112,7 +112,7 @@ mod tests {
         Rib::new(FibNodes { drop, receive, glean, arp, rewrite, load_balance })
     }
 
-    /// One of a few addresses; every fourth has the slot of the one before.
+    /// One of a few addresses, of which four at a time share a slot.
     fn address<A: Ip>(n: u32, make: impl Fn(u32) -> A) -> A {
         let (high, low) = (n % 4, n / 4);
         let address = 10 << 24 | high << SLOTS.ilog2() | (low ^ high);

@@ -396,7 +396,7 @@ fn begin<I: NatInner, const FULL: bool>(
     };
     let mut chosen = choose(sessions);
     if chosen.is_none() || sessions.used() == sessions.capacity() {
-        // In a flood of flows that nobody remembers any more their sessions are taken back at once.
+        // In a flood of flows that nobody remembers any more their sessions are not left to be found by and by.
         let gone = sessions.sweep(tries as usize / 2, |session| stays(session, flows, now, shared.live()));
         if gone > 0 && chosen.is_none() {
             chosen = choose(sessions);
