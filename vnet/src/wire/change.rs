@@ -111,9 +111,9 @@ impl Kept {
     pub fn of_udp_field(self, field: [u8; 2]) -> [u8; 2] {
         // As numbers: pairs of bytes are taken apart.
         let before = u16::from_ne_bytes(field);
-        let after = !add16(self.0, !before);
-        // One less than 0 is all ones.
-        let after = after.wrapping_sub((after == 0).into());
+        // Taken off the field instead of added to its complement, which is the same but for how 0 is written: what is added to a
+        // number other than 0 never comes to 0.
+        let after = add16(before, !self.0);
         if before == 0 { field } else { after.to_ne_bytes() }
     }
 }
@@ -149,6 +149,17 @@ mod tests {
             prop_assert_eq!(Kept::from_bits(change.keep().bits()).of_field(before), field(&bytes));
             prop_assert_eq!(change.of_sum(before.map(|byte| !byte)), field(&bytes).map(|byte| !byte));
             prop_assert_eq!(change.of_udp_field([0; 2]), [0; 2]);
+        }
+
+        #[test]
+        fn a_datagrams_field_is_what_it_is_elsewhere_but_never_0(change: u16, field: u16) {
+            for change in [change, 0, u16::MAX, field, !field].map(Kept::from_bits) {
+                for field in [field, 1, u16::MAX].map(u16::to_ne_bytes).into_iter().filter(|field| *field != [0; 2]) {
+                    let elsewhere = change.of_field(field);
+                    let expected = if elsewhere == [0; 2] { [0xff; 2] } else { elsewhere };
+                    prop_assert_eq!(change.of_udp_field(field), expected);
+                }
+            }
         }
     }
 

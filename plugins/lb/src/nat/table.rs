@@ -64,11 +64,21 @@ impl Default for Chain {
 
 impl Chain {
     /// For packets that are not looked for this way.
-    pub const NONE: Chain = Chain(u32::MAX);
+    pub const NONE: Chain = Chain(Self::BITS);
     /// The same, of packets whose headers stand as usual: their flow may say that they need no session.
-    pub const PERHAPS: Chain = Chain(u32::MAX - 1);
+    pub const PERHAPS: Chain = Chain(Self::BITS - 1);
     /// For packets that need none: see [`Known::straight`](crate::flow_table::Known::straight).
-    pub const STRAIGHT: Chain = Chain(u32::MAX - 2);
+    pub const STRAIGHT: Chain = Chain(Self::PERHAPS.0 | !Self::BITS);
+    /// In which the chain is; the rest is what the flow says.
+    const BITS: u32 = u32::MAX >> 1;
+
+    /// The same, with what the packet's flow says.
+    #[inline(always)]
+    #[must_use]
+    pub fn of_flow(self, straight: bool) -> Chain {
+        // Without a branch: some flows are straight and some are not.
+        Chain(self.0 | u32::from(straight) << Self::BITS.trailing_ones())
+    }
 }
 
 /// Which way packets go, and by which of a session's two chains it is found.
@@ -174,7 +184,7 @@ impl<K: Translated> Table<K> {
     /// The chain from its first session on, for [`Table::along`] and [`Table::answered`]; that session's memory is on its way.
     #[inline(always)]
     pub fn first(&self, way: Direction, Chain(chain): Chain) -> Chain {
-        let first = self.heads[way as usize].get(chain as usize).copied().unwrap_or(0);
+        let first = self.heads[way as usize].get((chain & Chain::BITS) as usize).copied().unwrap_or(0);
         if let Some(place) = self.places.get((first as usize).wrapping_sub(1)) {
             vnet::mem::prefetch(place);
             if size_of::<Place<K>>() > 64 {

@@ -82,7 +82,8 @@ impl Usual for FlowKey4 {
 
     #[inline(always)]
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
-        let Some(head) = packet.first_chunk::<24>().filter(|head| head[8] > 1) else { return false };
+        // As long as UDP's header, so that its length is not asked for again.
+        let Some(head) = packet.first_chunk::<28>().filter(|head| head[8] > 1) else { return false };
         let to = [head[16], head[17], head[18], head[19]];
         let (protocol, change) = (head[9], server.change_from(to).unwrap_or_else(|| change4(server, head)));
         if !change.amend(packet, 20, protocol, unfinished) {
@@ -143,7 +144,7 @@ impl Usual for FlowKey6 {
 
     #[inline(always)]
     fn lead_to(server: &Outer, packet: &mut [u8], unfinished: bool) -> bool {
-        let Some(head) = packet.first_chunk::<44>().filter(|head| head[7] > 1) else { return false };
+        let Some(head) = packet.first_chunk::<48>().filter(|head| head[7] > 1) else { return false };
         let (protocol, change) = (head[6], server.change().unwrap_or_else(|| change6(server, head)));
         if !change.amend(packet, 40, protocol, unfinished) {
             return false;
@@ -158,7 +159,7 @@ impl Usual for FlowKey6 {
 /// What a server changes in checksums of one packet, where not all packets of its VIP are to one address.
 #[cold]
 #[inline(never)]
-fn change4(server: &Outer, head: &[u8; 24]) -> SessionChange {
+fn change4(server: &Outer, head: &[u8; 28]) -> SessionChange {
     let key =
         |[a, b, c, d]: [u8; 4], dport| FlowKey4 { dst: u32::from_be_bytes([a, b, c, d]), dport, ..FlowKey4::default() };
     let had = key([head[16], head[17], head[18], head[19]], u16::from_be_bytes([head[22], head[23]]));
@@ -168,7 +169,7 @@ fn change4(server: &Outer, head: &[u8; 24]) -> SessionChange {
 /// The same of IPv6.
 #[cold]
 #[inline(never)]
-fn change6(server: &Outer, head: &[u8; 44]) -> SessionChange {
+fn change6(server: &Outer, head: &[u8; 48]) -> SessionChange {
     let key = |dst, dport| FlowKey6 { dst, dport, ..FlowKey6::default() };
     let had = key(std::array::from_fn(|n| head[24 + n]), u16::from_be_bytes([head[42], head[43]]));
     SessionChange::new(&had, &key(*server.address6(), server.port()))

@@ -331,9 +331,7 @@ impl Seeking for NatStaged {
     #[inline(always)]
     fn found(&mut self, known: Option<Known>) {
         self.staged.found(known);
-        if known.is_some_and(|known| known.straight) && self.chain == Chain::PERHAPS {
-            self.chain = Chain::STRAIGHT;
-        }
+        self.chain = self.chain.of_flow(known.is_some_and(|known| known.straight));
     }
 }
 
