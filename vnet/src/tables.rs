@@ -105,9 +105,7 @@ impl OwnAddress for Ipv6Addr {
 #[inline(always)]
 fn place6(octets: &[u8; 16]) -> u8 {
     let [high, low] = [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|n| octets[at + n])));
-    let halves = high ^ low;
-    let digest = (halves >> 32) as u32 ^ halves as u32;
-    (digest.wrapping_mul(0x9e37_79b1) >> 24) as u8
+    ((high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
 impl<T: OwnAddress> Default for OwnAddresses<T> {

@@ -8,8 +8,10 @@ use crate::tables::LbTables;
 
 /// A VIP of a vector, and whether there are others. Where ports decide, of a run of packets that all have one destination.
 pub(super) struct Run<B> {
-    /// What it was looked up by: see [`Run::flow`].
-    key: u64,
+    /// What it was looked up by: a number and, where ports decide, protocol and port as in the flow's key. To make one word of them
+    /// would take longer than to compare two.
+    by: u32,
+    service: u64,
     number: u32,
     keys: VipKeys<B>,
     /// Of flows with the destination of the first packet.
@@ -33,7 +35,8 @@ pub(super) struct Flow {
 impl<B: FlowBytes> Run<B> {
     /// Before the first packet: none has this key.
     pub(super) const NONE: Self = Run {
-        key: u64::MAX,
+        by: u32::MAX,
+        service: 0,
         number: u32::MAX,
         keys: VipKeys::NONE,
         towards: RunKeys::NONE,
@@ -51,9 +54,9 @@ impl<B: FlowBytes> Run<B> {
         number: u32,
         bytes: B,
     ) -> Option<Flow> {
-        // A number has 24 bits, for which a service leaves room.
-        let key = if PORT { u64::from(number) << 16 | bytes.service() } else { number.into() };
-        if key == self.key && (!PORT || bytes.same_destination(self.first)) {
+        let same = number == self.by
+            && (!PORT || bytes.service() == self.service && bytes.same_destination(self.first));
+        if same {
             let towards = if PORT { self.towards } else { local.flows.keys_towards(self.keys, bytes) };
             let hash = local.flows.hash_by(&towards, bytes);
             return Some(Flow { vip: self.number, hash, whole: self.whole });
@@ -63,12 +66,12 @@ impl<B: FlowBytes> Run<B> {
         let mask = shared.mask(vip)?;
         let keys = local.flows.keys_of(mask, vip);
         let towards = local.flows.keys_towards(keys, bytes);
-        let first = self.key == Self::NONE.key;
+        let first = self.by == Self::NONE.by;
         let whole = mask == KeyMask::Flow && (!PORT || bytes.may_be_to(|| shared.vip(vip)?.receiver));
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
         // by its port.
         if PORT || first {
-            *self = Run { key, number: vip, keys, towards, first: bytes, whole, many: !first };
+            *self = Run { by: number, service: bytes.service(), number: vip, keys, towards, first: bytes, whole, many: !first };
         } else {
             self.many = true;
         }
