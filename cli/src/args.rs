@@ -76,6 +76,20 @@ impl<'l> Args<'l> {
         found
     }
 
+    /// Takes the next word, the name of an option; `given` are those that came before it.
+    ///
+    /// # Errors
+    /// If it was given before: of two values one would be ignored.
+    pub fn once(&mut self, given: &mut Vec<&'l str>) -> Result<(), CliError> {
+        let Some(name) = self.peek() else { return Ok(()) };
+        if given.contains(&name) {
+            return Err(CliError::at(format!("`{name}' is given twice")));
+        }
+        given.push(name);
+        self.next();
+        Ok(())
+    }
+
     /// Takes the next word, or says that `what` is missing.
     ///
     /// # Errors

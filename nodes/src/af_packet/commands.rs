@@ -15,9 +15,10 @@ pub(crate) fn register(app: &mut App) {
 fn options(args: &mut Args<'_>) -> Result<DeviceOptions, CliError> {
     let mut options = DeviceOptions::new("");
     let mut name = None;
+    let mut given = Vec::new();
     while let Some(word) = args.peek() {
         let unknown = args.unknown();
-        args.next();
+        args.once(&mut given)?;
         match word {
             "v2" => options.version = Version::V2,
             "v3" => options.version = Version::V3,
@@ -98,6 +99,7 @@ mod tests {
             ("name e tx-frames 1000000", "number of frames"),
             ("name e hw-addr ff:ff:ff:ff:ff:ff", "not the address of one station"),
             ("name e fast", "fast"),
+            ("name e tx-frames 64 tx-frames 64", "`tx-frames' is given twice"),
         ] {
             let error = options(&mut Args::new(line)).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");

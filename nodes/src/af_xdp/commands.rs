@@ -20,9 +20,10 @@ fn size(args: &mut Args<'_>) -> Result<u32, CliError> {
 
 fn options(args: &mut Args<'_>) -> Result<XdpOptions, CliError> {
     let mut options = XdpOptions::new("");
+    let mut given = Vec::new();
     while let Some(word) = args.peek() {
         let unknown = args.unknown();
-        args.next();
+        args.once(&mut given)?;
         match word {
             "host-if" => options.host_if = args.word("the name of a kernel device")?.into(),
             "name" => options.name = Some(args.word("a name for the interface")?.into()),
@@ -100,6 +101,7 @@ mod tests {
             ("host-if e mode fast", "auto, skb"),
             ("host-if e num-rx-queues 0", "number of queues"),
             ("host-if e fast", "fast"),
+            ("host-if e busy-poll busy-poll", "`busy-poll' is given twice"),
         ] {
             let error = options(&mut Args::new(line)).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");

@@ -15,9 +15,10 @@ pub(crate) fn register(app: &mut App) {
 fn run_create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let mut options = TapOptions { id: free_id(router), ..TapOptions::default() };
     let mut mac = None;
+    let mut given = Vec::new();
     while let Some(word) = args.peek() {
         let unknown = args.unknown();
-        args.next();
+        args.once(&mut given)?;
         match word {
             "id" => options.id = args.number("a number", 0..=65535)?,
             "hw-addr" => mac = Some(station(args)?),

@@ -162,7 +162,7 @@ mod tests {
         let client = FlowKey6 { src, dst: [3; 16], sport: 1000, dport: 80, proto: 6 };
         let server = client.with_destination(([4; 16], 8080));
         let flow = FlowHash { identity: 1 + u64::from(n), bucket: n };
-        Session::new(client, server, ServerHandle::first(1), flow)
+        Session::new((client, server), ServerHandle::first(1), flow, 0)
     }
 
     #[test]

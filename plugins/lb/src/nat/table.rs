@@ -102,10 +102,10 @@ impl<K: Translated> Session<K> {
         self.client().source() == self.server().source()
     }
 
-    /// Of a client's flow, which a server gets as another.
-    pub fn new(client: K, server: K, handle: ServerHandle, flow: FlowHash) -> Self {
+    /// Of a client's flow, which a server gets as another, begun `now`, in seconds.
+    pub fn new((client, server): (K, K), handle: ServerHandle, flow: FlowHash, now: u32) -> Self {
         let change = SessionChange::new(&client, &server);
-        Session { client: client.standing(), server: server.standing(), handle, flow, change, seen: 0 }
+        Session { client: client.standing(), server: server.standing(), handle, flow, change, seen: now }
     }
 
     /// The flow as the client sends it: to the VIP.
@@ -379,7 +379,7 @@ mod tests {
         let client = key(client, port);
         let server = client.with_destination((1000 + u32::from(server_number), 8080));
         let flow = FlowHash { identity: 1 + u64::from(server.dst), bucket: 0 };
-        Session::new(client, server, ServerHandle::first(1 + u32::from(server_number)), flow)
+        Session::new((client, server), ServerHandle::first(1 + u32::from(server_number)), flow, 0)
     }
 
     #[test]

@@ -300,7 +300,7 @@ mod tests {
                 let mut led = packet4(&from, &payload);
                 prop_assert!(FlowKey4::lead_to(&server, &mut led, false));
                 prop_assert_eq!(same(led.clone(), 20, udp), same(packet4(&to, &payload), 20, udp));
-                let back = Session::new(from, to, ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 });
+                let back = Session::new((from, to), ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 }, 0);
                 let mut answer = packet4(&to.reverse(), &payload);
                 prop_assert!(back.answer(&mut answer, false));
                 prop_assert_eq!(same(answer, 20, udp), same(packet4(&from.reverse(), &payload), 20, udp));
@@ -330,7 +330,7 @@ mod tests {
                 let mut led = packet6(&from, &payload);
                 prop_assert!(FlowKey6::lead_to(&server, &mut led, false));
                 prop_assert_eq!(same(led.clone(), 40, udp), same(packet6(&to, &payload), 40, udp));
-                let back = Session::new(from, to, ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 });
+                let back = Session::new((from, to), ServerHandle::NONE, FlowHash { identity: 1, bucket: 1 }, 0);
                 let mut answer = packet6(&to.reverse(), &payload);
                 prop_assert!(back.answer(&mut answer, false));
                 prop_assert_eq!(same(answer, 40, udp), same(packet6(&from.reverse(), &payload), 40, udp));

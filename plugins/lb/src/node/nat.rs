@@ -407,8 +407,7 @@ fn begin<I: NatInner, const FULL: bool>(
         cx.local.no_source += 1;
         return Err(Error::NoSource);
     };
-    let mut session = Session::new(client, server, handle, flow);
-    session.seen = now;
+    let session = Session::new((client, server), handle, flow, now);
     sessions.insert(session).map_err(|_| Error::NoSession)?;
     Ok(session)
 }
