@@ -25,20 +25,40 @@ fn target() -> PathBuf {
     program.ancestors().nth(3).map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
 }
 
+/// A daemon that is built.
+pub struct Build {
+    /// Where it is, and what is written about it.
+    target: PathBuf,
+}
+
 /// Builds the daemon and its client as they are shipped, if they are not there.
 ///
 /// # Errors
 /// If that fails; the compiler has said why.
-pub fn build() -> Result<(), String> {
+pub fn build() -> Result<Build, String> {
+    // As `build_lb_config` does it: without the examples, libraries have other features, and all is built once more.
+    build_in(target(), "", &["--package", "cli", "--bins", "--example", "http", "--example", "frames"])
+}
+
+/// Builds the daemon alone, without tracing, in a folder of its own.
+///
+/// # Errors
+/// Likewise.
+pub fn build_without_tracing() -> Result<Build, String> {
+    build_in(target().join("no-trace"), "--cfg maglane_no_trace", &["--bin", "maglane"])
+}
+
+fn build_in(target: PathBuf, flags: &str, what: &[&str]) -> Result<Build, String> {
+    let all = std::env::var("RUSTFLAGS").unwrap_or_default() + " " + flags;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--quiet", "--package", "maglane", "--package", "cli", "--bins"])
-        // As `build_lb_config` does it: without the examples, libraries have other features, and all is built once more.
-        .args(["--example", "http", "--example", "frames"])
+        .args(["build", "--release", "--quiet", "--package", "maglane"])
+        .args(what)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CARGO_TARGET_DIR", target())
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", all.trim())
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
-    status.success().then_some(()).ok_or_else(|| "the daemon cannot be built".into())
+    status.success().then_some(Build { target }).ok_or_else(|| "the daemon cannot be built".into())
 }
 
 /// Lets a daemon carry out a script that sends packets, until so many have left by `pg1`, and counts the instructions in
@@ -46,8 +66,8 @@ pub fn build() -> Result<(), String> {
 ///
 /// # Errors
 /// A sentence.
-pub fn count(number: usize, script: &[String], packets: u64) -> Result<u64, String> {
-    let folder = target().join("instructions");
+pub fn count(build: &Build, number: usize, script: &[String], packets: u64) -> Result<u64, String> {
+    let folder = build.target.join("instructions");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let file = |name: &str| folder.join(format!("{number}.{name}"));
     let [lines, counts, said] = ["cli", "callgrind", "log"].map(file);
@@ -60,7 +80,7 @@ pub fn count(number: usize, script: &[String], packets: u64) -> Result<u64, Stri
     let child = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no"])
         .args([format!("--toggle-collect={NODES}"), format!("--callgrind-out-file={}", counts.display())])
-        .arg(target().join("release/maglane"))
+        .arg(build.target.join("release/maglane"))
         .args(["unix", "{", "nodaemon", "cli-listen"])
         .arg(&socket)
         .arg("exec")

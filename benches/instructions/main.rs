@@ -1,10 +1,11 @@
 //! Instructions per packet, compared with `baseline.json` beside this file: a regression fails without a stopwatch.
 //!
-//! `cargo run --example instructions [-- --write | --json]`. Needs valgrind, whose tool callgrind counts what the daemon, as it
+//! `cargo run --example instructions [-- --write | --json | --tracing]`. Needs valgrind, whose tool callgrind counts what the daemon, as it
 //! is shipped, executes in the nodes that some configurations of the graph bench lead through: of 1,000 flows a hundred
 //! packets each, the first of them included, which are new to the flow table. The generator and the loop around the nodes
 //! are not counted. Counts do not hang on what else the machine does, but on the compiler, and on the vector
-//! instructions that there are: where these are others than the baseline's, nothing is compared. `--write` makes a new baseline.
+//! instructions that there are: where these are others than the baseline's, nothing is compared. `--write` makes a new baseline. `--tracing` compares with a daemon
+//! that is built without tracing instead: what is off costs nothing.
 
 mod baseline;
 mod daemon;
@@ -16,6 +17,7 @@ mod setup;
 use std::process::exit;
 
 use baseline::{Baseline, Verdict};
+use daemon::Build;
 use options::Options;
 
 const PACKETS: u64 = 102_400;
@@ -25,7 +27,7 @@ const FLOWS: u32 = 1000;
 const ROOM: u32 = 16_384;
 
 /// What is counted: its name, and the words for the graph bench.
-const CONFIGURATIONS: [(&str, &str); 9] = [
+const CONFIGURATIONS: [(&str, &str); 10] = [
     ("gre4", ""),
     ("gre4, vectors of 16", "--vector 16"),
     ("gre4, IPv6 VIP", "--ip6"),
@@ -35,7 +37,14 @@ const CONFIGURATIONS: [(&str, &str); 9] = [
     ("l3dsr", "--encap l3dsr"),
     ("l2dsr", "--encap l2dsr"),
     ("nat4", "--encap nat4"),
+    ("nat6", "--encap nat6 --ip6"),
 ];
+
+/// Those of them that are counted with tracing and without: whole vectors, and small ones, which have more of what is done once
+/// for each.
+const TRACED: usize = 2;
+/// Percent more that tracing may take while it is off.
+const NOTHING: f64 = 1.0;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -43,24 +52,50 @@ fn main() {
         [] => compare(),
         ["--write"] => count().write().unwrap_or_else(|error| fail(&error)),
         ["--json"] => count().print_json(),
-        _ => fail("expected --write or --json, or nothing"),
+        ["--tracing"] => compare_tracing(),
+        _ => fail("expected --write, --json or --tracing, or nothing"),
     }
 }
 
 /// Counts all configurations.
 fn count() -> Baseline {
+    need_valgrind();
+    let build = daemon::build().unwrap_or_else(|error| fail(&error));
+    let mut counted = Baseline::new().unwrap_or_else(|error| fail(&error));
+    for (number, (name, words)) in CONFIGURATIONS.into_iter().enumerate() {
+        counted.put(name, per_packet(&build, number, (name, words)));
+    }
+    counted
+}
+
+fn need_valgrind() {
     if !daemon::valgrind_is_there() {
         println!("\n*** INSTRUCTIONS WERE NOT COUNTED: valgrind is missing (apt-get install valgrind) ***\n");
         exit(0);
     }
-    daemon::build().unwrap_or_else(|error| fail(&error));
-    let mut counted = Baseline::new().unwrap_or_else(|error| fail(&error));
-    for (number, (name, words)) in CONFIGURATIONS.into_iter().enumerate() {
-        let total = daemon::count(number, &script(words), PACKETS);
-        let total = total.unwrap_or_else(|error| fail(&format!("{name}: {error}")));
-        counted.put(name, total as f64 / PACKETS as f64);
+}
+
+fn per_packet(build: &Build, number: usize, (name, words): (&str, &str)) -> f64 {
+    let total = daemon::count(build, number, &script(words), PACKETS);
+    total.unwrap_or_else(|error| fail(&format!("{name}: {error}"))) as f64 / PACKETS as f64
+}
+
+/// Counts with tracing and without.
+fn compare_tracing() {
+    need_valgrind();
+    let builds = [daemon::build_without_tracing(), daemon::build()];
+    let [without, with] = builds.map(|build| build.unwrap_or_else(|error| fail(&error)));
+    println!("{:<26} {:>8} {:>8} {:>8}", "instructions per packet", "no trace", "trace", "change");
+    let mut most = f64::MIN;
+    for (number, configuration) in CONFIGURATIONS.into_iter().enumerate().take(TRACED) {
+        let [without, with] = [&without, &with].map(|build| per_packet(build, number, configuration));
+        let change = (with / without - 1.0) * 100.0;
+        println!("{:<26} {without:>8.1} {with:>8.1} {change:>+7.2} %", configuration.0);
+        most = most.max(change);
     }
-    counted
+    if most > NOTHING {
+        fail(&format!("tracing takes more than {NOTHING} % while it is off"));
+    }
 }
 
 /// The lines for a configuration, up to the packets.

@@ -54,8 +54,8 @@ impl<B: FlowBytes> Run<B> {
         number: u32,
         bytes: B,
     ) -> Option<Flow> {
-        let same = number == self.by
-            && (!PORT || bytes.service() == self.service && bytes.same_destination(self.first));
+        let same =
+            number == self.by && (!PORT || bytes.service() == self.service && bytes.same_destination(self.first));
         if same {
             let towards = if PORT { self.towards } else { local.flows.keys_towards(self.keys, bytes) };
             let hash = local.flows.hash_by(&towards, bytes);
@@ -71,7 +71,16 @@ impl<B: FlowBytes> Run<B> {
         // In a vector of many VIPs each packet comes this way: to note each would take longer than to look the next one up, except
         // by its port.
         if PORT || first {
-            *self = Run { by: number, service: bytes.service(), number: vip, keys, towards, first: bytes, whole, many: !first };
+            *self = Run {
+                by: number,
+                service: bytes.service(),
+                number: vip,
+                keys,
+                towards,
+                first: bytes,
+                whole,
+                many: !first,
+            };
         } else {
             self.many = true;
         }
