@@ -89,13 +89,13 @@ impl InputNode for PacketInput {
         let (mut seen, count) = (0, queues.rx.len());
         let mut gone = false;
         for turn in 0..count {
-            let queue = &mut queues.rx[(queues.first + turn) % count];
-            let frames = serve(cx, queue);
-            if queue.looks.is_due(cx.now().nanos, frames) {
+            seen += serve(cx, &mut queues.rx[(queues.first + turn) % count]);
+        }
+        for queue in &mut queues.rx {
+            if queue.looks.is_due(cx.now().nanos, seen) {
                 look(cx, queue);
             }
             gone |= queue.state.is_gone();
-            seen += frames;
         }
         if gone {
             // Closing the descriptors ends the watch: a device that is gone would wake the worker for ever.

@@ -1,8 +1,8 @@
 //! When an input node looks at what a system call tells of a queue's socket.
 
-/// Nanoseconds between two looks at a socket that has no frames (a look is a system call or two), and ...
+/// Nanoseconds between two looks at a socket where there are no frames (a look is a system call or two), and ...
 const LOOK: u64 = 1_000_000;
-/// ... while it has some.
+/// ... while there are some.
 const BUSY_LOOK: u64 = 100_000_000;
 /// When to try again what the kernel had no room for, or what is on its way: more than the grain of the worker's sleep.
 pub(crate) const RETRY: u64 = 2_000_000;
@@ -14,7 +14,8 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// Whether it is time for one, of a queue that had so many frames just now.
+    /// Whether it is time for one, where there were so many frames just now: in this queue, or, if a look can wait for the others, in
+    /// all of the worker's.
     pub(crate) fn is_due(&mut self, now: u64, frames: usize) -> bool {
         let pause = if frames == 0 { 0 } else { BUSY_LOOK };
         let due = now >= self.next + pause;
