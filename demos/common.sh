@@ -6,7 +6,7 @@ run=$(mktemp -d /tmp/maglane-demo.XXXXXX)
 pids=()
 # The node that packets come in by.
 input=af-packet-input
-if $af_xdp; then input=af-xdp-input; fi
+if $af_xdp; then input=af_xdp-input; fi
 failed=
 # What --keep offers to try.
 url=http://90.0.0.1/

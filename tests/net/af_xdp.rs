@@ -140,7 +140,11 @@ const QUEUE: u64 = 1024;
 #[test]
 fn packets_are_routed_between_two_interfaces_in_the_kernels_own_buffers() {
     let Some(way) = Way::new("xdp-route", 0, "") else { return };
+    tell(&way.router, "trace add af_xdp-input 1");
     assert!(way.lab.exec("left", "ping -q -c 3 -i 0.2 -W 5 10.0.2.2"));
+    let trace = way.router.vppctl("show trace");
+    let words = [": af_xdp-input\n", "af_xdp: x-r", " next-node ethernet-input\n", "rx-queue 0 length "];
+    assert!(words.iter().all(|words| trace.contains(words)), "{trace}");
     // The senders leave checksums to their devices, and nothing says so.
     way.upload("left", "right", "10.0.2.2:5000", 20_000_000);
     way.upload("right", "left", "10.0.1.2:5001", 20_000_000);

@@ -22,7 +22,7 @@ pub use socket::ZeroCopy;
 /// The longest packet whose frame fits a buffer, in bytes.
 pub const MAX_MTU: u32 = (vnet::mem::DATA_SIZE - vnet::wire::EthernetHeader::LEN) as u32;
 
-/// Registers `af-xdp-input`, and what the interfaces need on either side.
+/// Registers `af_xdp-input`, and what the interfaces need on either side.
 pub(crate) fn register(builder: &mut vnet::Builder) {
     builder.local(|_| queue::Queues::default());
     builder.state(interface::Sockets::default());

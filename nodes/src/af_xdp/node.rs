@@ -1,4 +1,4 @@
-//! `af-xdp-input`: frames from AF_XDP sockets, in the buffers that the kernel put them into.
+//! `af_xdp-input`: frames from AF_XDP sockets, in the buffers that the kernel put them into.
 //!
 //! Uses: the sockets that the control thread gave to this worker. Sets: `meta.rx`, the work left to do, `rx` counters.
 //! Next: `ethernet-input`.
@@ -13,7 +13,7 @@ use crate::host::RETRY;
 use crate::unfinished::find_unfinished;
 
 next_nodes! {
-    /// Where `af-xdp-input` sends packets.
+    /// Where `af_xdp-input` sends packets.
     pub enum Next {
         /// Not used: frames that are no use are not made packets.
         Drop => "error-drop",
@@ -23,7 +23,7 @@ next_nodes! {
 }
 
 node_errors! {
-    /// What `af-xdp-input` finds.
+    /// What `af_xdp-input` finds.
     pub enum Error {
         /// The interface is not set up.
         AdminDown => error "interface is down",
@@ -43,7 +43,7 @@ node_errors! {
 }
 
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::input("af-xdp-input", |_| XdpInput)
+    NodeSpec::input("af_xdp-input", |_| XdpInput)
 }
 
 struct XdpInput;

@@ -125,7 +125,7 @@ pub(super) struct TxQueue {
     /// The worker whose buffers the socket has.
     pub(super) owner: usize,
     ring: Mutex<Option<Tx>>,
-    /// Something is on its way: the owner's `af-xdp-input` looks again.
+    /// Something is on its way: the owner's `af_xdp-input` looks again.
     waiting: AtomicBool,
 }
 
