@@ -9,7 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// What is counted: the function that runs a node over a vector, of which every node has its own.
-const NODES: &str = "*Dispatch*dispatch*";
+pub const NODES: &str = "*Dispatch*dispatch*";
+/// The generator, the only input node that is busy.
+pub const GENERATOR: &str = "*PgInput*poll*";
 /// A configuration takes a few seconds; a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -49,24 +51,35 @@ pub fn build_without_tracing() -> Result<Build, String> {
 }
 
 fn build_in(target: PathBuf, flags: &str, what: &[&str]) -> Result<Build, String> {
-    let all = std::env::var("RUSTFLAGS").unwrap_or_default() + " " + flags;
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if !flags.is_empty() {
+        // Only then: even an empty one puts aside what is configured elsewhere.
+        cargo.env("RUSTFLAGS", std::env::var("RUSTFLAGS").unwrap_or_default() + " " + flags);
+    }
+    let status = cargo
         .args(["build", "--release", "--quiet", "--package", "maglane"])
         .args(what)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", all.trim())
         .status()
         .map_err(|error| format!("cargo: {error}"))?;
     status.success().then_some(Build { target }).ok_or_else(|| "the daemon cannot be built".into())
 }
 
+impl Build {
+    /// Whether the other's daemon is the very same.
+    pub fn is_that_of(&self, other: &Build) -> bool {
+        let [one, other] = [self, other].map(|build| std::fs::read(build.target.join("release/maglane")).ok());
+        one == other
+    }
+}
+
 /// Lets a daemon carry out a script that sends packets, until so many have left by `pg1`, and counts the instructions in
-/// its nodes.
+/// the functions that are named.
 ///
 /// # Errors
 /// A sentence.
-pub fn count(build: &Build, number: usize, script: &[String], packets: u64) -> Result<u64, String> {
+pub fn count(build: &Build, what: &[&str], number: usize, script: &[String], packets: u64) -> Result<u64, String> {
     let folder = build.target.join("instructions");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let file = |name: &str| folder.join(format!("{number}.{name}"));
@@ -79,7 +92,8 @@ pub fn count(build: &Build, number: usize, script: &[String], packets: u64) -> R
     let socket = std::env::temp_dir().join(format!("maglane-{}-{number}.sock", std::process::id()));
     let child = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no"])
-        .args([format!("--toggle-collect={NODES}"), format!("--callgrind-out-file={}", counts.display())])
+        .args(what.iter().map(|what| format!("--toggle-collect={what}")))
+        .arg(format!("--callgrind-out-file={}", counts.display()))
         .arg(build.target.join("release/maglane"))
         .args(["unix", "{", "nodaemon", "cli-listen"])
         .arg(&socket)

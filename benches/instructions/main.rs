@@ -4,8 +4,8 @@
 //! is shipped, executes in the nodes that some configurations of the graph bench lead through: of 1,000 flows a hundred
 //! packets each, the first of them included, which are new to the flow table. The generator and the loop around the nodes
 //! are not counted. Counts do not hang on what else the machine does, but on the compiler, and on the vector
-//! instructions that there are: where these are others than the baseline's, nothing is compared. `--write` makes a new baseline. `--tracing` compares with a daemon
-//! that is built without tracing instead: what is off costs nothing.
+//! instructions that there are: where these are others than the baseline's, nothing is compared. `--write` makes a new baseline.
+//! `--tracing` compares with a daemon that is built without tracing instead, the generator counted, too: what is off costs nothing.
 
 mod baseline;
 mod daemon;
@@ -63,7 +63,7 @@ fn count() -> Baseline {
     let build = daemon::build().unwrap_or_else(|error| fail(&error));
     let mut counted = Baseline::new().unwrap_or_else(|error| fail(&error));
     for (number, (name, words)) in CONFIGURATIONS.into_iter().enumerate() {
-        counted.put(name, per_packet(&build, number, (name, words)));
+        counted.put(name, per_packet(&build, &[daemon::NODES], number, (name, words)));
     }
     counted
 }
@@ -75,20 +75,24 @@ fn need_valgrind() {
     }
 }
 
-fn per_packet(build: &Build, number: usize, (name, words): (&str, &str)) -> f64 {
-    let total = daemon::count(build, number, &script(words), PACKETS);
+fn per_packet(build: &Build, what: &[&str], number: usize, (name, words): (&str, &str)) -> f64 {
+    let total = daemon::count(build, what, number, &script(words), PACKETS);
     total.unwrap_or_else(|error| fail(&format!("{name}: {error}"))) as f64 / PACKETS as f64
 }
 
-/// Counts with tracing and without.
+/// Counts with tracing and without, the generator, too: what brings packets in asks whether they are traced.
 fn compare_tracing() {
     need_valgrind();
     let builds = [daemon::build_without_tracing(), daemon::build()];
     let [without, with] = builds.map(|build| build.unwrap_or_else(|error| fail(&error)));
+    if with.is_that_of(&without) {
+        fail("the daemon without tracing is the one with it");
+    }
     println!("{:<26} {:>8} {:>8} {:>8}", "instructions per packet", "no trace", "trace", "change");
     let mut most = f64::MIN;
     for (number, configuration) in CONFIGURATIONS.into_iter().enumerate().take(TRACED) {
-        let [without, with] = [&without, &with].map(|build| per_packet(build, number, configuration));
+        let what = [daemon::NODES, daemon::GENERATOR];
+        let [without, with] = [&without, &with].map(|build| per_packet(build, &what, number, configuration));
         let change = (with / without - 1.0) * 100.0;
         println!("{:<26} {without:>8.1} {with:>8.1} {change:>+7.2} %", configuration.0);
         most = most.max(change);

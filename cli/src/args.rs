@@ -275,6 +275,10 @@ mod tests {
             "x: expected an IPv4 address/length, got `300.1.1.1/24'"
         );
         assert_eq!(fails(Args::new(" foo bar").end()), "x: unknown input `foo bar'");
+        let (mut options, mut given) = (Args::new("fast slow fast"), Vec::new());
+        assert!(options.once(&mut given).and_then(|()| options.once(&mut given)).is_ok());
+        assert_eq!(fails(options.once(&mut given)), "x: `fast' is given twice");
+        assert_eq!(options.rest(), "fast");
         assert_eq!(
             fails(Args::new("").ip4("a next hop").map(drop)),
             "x: expected a next hop, an IPv4 address, got nothing"

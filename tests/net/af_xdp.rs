@@ -231,7 +231,7 @@ fn queues_of_a_device_go_to_the_workers() {
 }
 
 #[test]
-fn the_operators_own_program_runs_from_a_file_of_instructions() {
+fn the_operators_own_program_runs_from_a_file() {
     let Some(way) = Way::new("xdp-prog", 0, "") else { return };
     // r2 = queue; r1 = a map that is left blank; r3 = XDP_PASS; call bpf_redirect_map; exit
     let program: [[u8; 8]; 6] = [
@@ -248,11 +248,43 @@ fn the_operators_own_program_runs_from_a_file_of_instructions() {
     let prog = format!("prog {}", file.display());
     tell(&way.router, &(create("r0", &prog) + &set_up("r0", "10.0.1.1/24")));
     way.upload("left", "right", "10.0.2.2:5000", 1_000_000);
+    // As compilers write it.
+    std::fs::write(&file, object_file(&program.concat(), 8)).unwrap();
+    tell(&way.router, "delete interface af_xdp x-r0");
+    tell(&way.router, &(create("r0", &prog) + &set_up("r0", "10.0.1.1/24")));
+    way.upload("left", "right", "10.0.2.2:5000", 1_000_000);
     // One that the kernel's verifier refuses: it reads what nobody has written.
     std::fs::write(&file, [[0xbf, 0x50, 0, 0, 0, 0, 0, 0], program[5]].concat()).unwrap();
     tell(&way.router, "delete interface af_xdp x-r0");
     let (ok, text) = way.try_line(&create("r0", &prog));
     assert!(!ok && text.contains("does not take the program") && text.contains("R5"), "{text}");
+}
+
+/// An object file with an XDP program of which the instruction at so many bytes is to load the address of a map.
+fn object_file(program: &[u8], at: u64) -> Vec<u8> {
+    use object::write::{Object, Relocation, Symbol, SymbolSection};
+    use object::{
+        Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+    };
+
+    let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
+    let code = file.add_section(Vec::new(), "xdp".into(), SectionKind::Text);
+    file.append_section_data(code, program, 8);
+    let maps = file.add_section(Vec::new(), ".maps".into(), SectionKind::Data);
+    file.append_section_data(maps, &[0; 32], 8);
+    let symbol = file.add_symbol(Symbol {
+        name: "xsks_map".into(),
+        value: 0,
+        size: 32,
+        kind: SymbolKind::Data,
+        scope: SymbolScope::Linkage,
+        weak: false,
+        section: SymbolSection::Section(maps),
+        flags: SymbolFlags::None,
+    });
+    let flags = RelocationFlags::Elf { r_type: object::elf::R_BPF_64_64 };
+    file.add_relocation(code, Relocation { offset: at, symbol, addend: 0, flags }).unwrap();
+    file.write().unwrap()
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod interface;
 mod node;
+mod object_file;
 mod program;
 mod queue;
 mod ring;
@@ -17,6 +18,7 @@ mod tx;
 
 pub use error::XdpError;
 pub use interface::{Mode, XdpOptions, create, delete};
+pub use program::read as read_program;
 pub use socket::ZeroCopy;
 
 /// The longest packet whose frame fits a buffer, in bytes.

@@ -1,9 +1,11 @@
 //! The XDP program: what the kernel runs for every frame of the device, put together from instructions here.
 //!
-//! There is no compiler and no object file: the program is six instructions.
+//! There is no compiler: the program is six instructions. An operator's own is taken from an object file, or as bare
+//! instructions.
 
 use std::path::Path;
 
+use super::object_file;
 use crate::sys::bpf::SocketMap;
 
 /// A register of the virtual machine. A call takes its arguments from `R1` on.
@@ -77,47 +79,57 @@ pub(super) fn to_sockets(map: &SocketMap) -> Vec<u64> {
     ])
 }
 
-/// A program of the operator's from a file of bare instructions; where it names a map, it is given that of the sockets.
+/// A program of the operator's from a file; where it names a map, it is given that of the sockets.
 ///
 /// # Errors
 /// In words, when the file is none.
 pub(super) fn from_file(path: &Path, map: &SocketMap) -> Result<Vec<u64>, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("prog {}: {error}", path.display()))?;
-    relocate(&bytes, map.raw()).map_err(|what| format!("prog {}: {what}", path.display()))
+    read(&bytes, map.raw()).map_err(|what| format!("prog {}: {what}", path.display()))
 }
 
 /// The kernel takes no longer ones.
 const LONGEST: usize = 1_000_000;
 
-fn relocate(bytes: &[u8], map: i32) -> Result<Vec<u64>, &'static str> {
-    if bytes.starts_with(b"\x7fELF") {
-        return Err(
-            "an object file; expected its bare instructions: llvm-objcopy -O binary --only-section=xdp FILE.o FILE",
-        );
-    }
-    let (words, []) = bytes.as_chunks::<8>() else {
-        return Err("no eBPF instructions: those have eight bytes each");
-    };
+/// The instructions in an object file, or bare ones, that use the map with this descriptor.
+///
+/// # Errors
+/// In words.
+pub fn read(bytes: &[u8], map: i32) -> Result<Vec<u64>, String> {
+    let (words, places) = if bytes.starts_with(b"\x7fELF") { object_file::program(bytes)? } else { bare(bytes)? };
     if words.is_empty() || words.len() > LONGEST {
-        return Err("expected 1 to 1000000 instructions");
+        return Err(format!("expected 1 to {LONGEST} instructions"));
     }
     let mut out: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-    let mut at = 0;
-    while at < out.len() {
+    for at in places {
         let [opcode, registers, ..] = words[at];
         if opcode != LD_IMM64 {
+            return Err(format!("instruction {at} does not load the address of a map"));
+        }
+        let to = if cfg!(target_endian = "little") { registers & 15 } else { registers >> 4 };
+        out[at] = word(LD_IMM64, to, PSEUDO_MAP_FD, 0, map);
+    }
+    Ok(out)
+}
+
+/// Instructions without a file around them, and which of them are to load the address of the map: those that compilers leave blank.
+fn bare(bytes: &[u8]) -> Result<(Vec<[u8; 8]>, Vec<usize>), String> {
+    let (words, []) = bytes.as_chunks::<8>() else {
+        return Err("neither an object file nor eBPF instructions: those have eight bytes each".into());
+    };
+    let (mut at, mut places) = (0, Vec::new());
+    while at < words.len() {
+        if words[at][0] != LD_IMM64 {
             at += 1;
             continue;
         }
-        // An object file leaves these blank for whoever loads it: no value in either half.
-        let second = words.get(at + 1).copied().unwrap_or_default();
-        if words[at][4..] == [0; 4] && second == [0; 8] {
-            let to = if cfg!(target_endian = "little") { registers & 15 } else { registers >> 4 };
-            out[at] = word(LD_IMM64, to, PSEUDO_MAP_FD, 0, map);
+        // No value in either half.
+        if words[at][4..] == [0; 4] && words.get(at + 1).copied().unwrap_or_default() == [0; 8] {
+            places.push(at);
         }
         at += 2;
     }
-    Ok(out)
+    Ok((words.to_vec(), places))
 }
 
 #[cfg(test)]
@@ -152,18 +164,18 @@ mod tests {
     #[test]
     fn a_file_gets_the_map_where_it_was_left_blank() {
         let blank = assemble(&[Op::SetMap { to: Reg::R1, map: 0 }, Op::Exit]);
-        assert_eq!(relocate(&bytes(&blank), 7).unwrap(), assemble(&[Op::SetMap { to: Reg::R1, map: 7 }, Op::Exit]));
+        assert_eq!(read(&bytes(&blank), 7).unwrap(), assemble(&[Op::SetMap { to: Reg::R1, map: 7 }, Op::Exit]));
         // A constant stays.
         let constant = [word(LD_IMM64, 1, 0, 0, 5), word(0, 0, 0, 0, 0), word(EXIT, 0, 0, 0, 0)];
-        assert_eq!(relocate(&bytes(&constant), 7).unwrap(), constant);
+        assert_eq!(read(&bytes(&constant), 7).unwrap(), constant);
     }
 
     #[test]
     fn other_files_are_refused_in_words() {
-        assert!(relocate(b"\x7fELF and so on", 7).unwrap_err().contains("llvm-objcopy"));
-        assert!(relocate(b"123456789", 7).unwrap_err().contains("eight bytes"));
-        assert!(relocate(b"", 7).unwrap_err().contains("expected 1 to"));
+        assert!(read(b"\x7fELF and so on", 7).unwrap_err().contains("broken object file"));
+        assert!(read(b"123456789", 7).unwrap_err().contains("eight bytes"));
+        assert!(read(b"", 7).unwrap_err().contains("expected 1 to"));
         // Cut off in the middle of an instruction of two places: the kernel will say so.
-        assert!(relocate(&bytes(&[word(LD_IMM64, 1, 0, 0, 0)]), 7).is_ok());
+        assert!(read(&bytes(&[word(LD_IMM64, 1, 0, 0, 0)]), 7).is_ok());
     }
 }

@@ -175,9 +175,9 @@ impl<K: Translated> Table<K> {
     pub fn chain(&self, way: Direction, words: K::Words) -> Chain {
         let heads = &self.heads[way as usize];
         let chain = self.hash(way, words) & heads.len().wrapping_sub(1);
-        if let Some(head) = heads.get(chain) {
-            vnet::mem::prefetch(head);
-        }
+        // None where there is no room for sessions.
+        let Some(head) = heads.get(chain) else { return Chain::NONE };
+        vnet::mem::prefetch(head);
         Chain(chain as u32)
     }
 

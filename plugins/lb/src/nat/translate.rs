@@ -288,9 +288,13 @@ mod tests {
             prop_assert_eq!(key_of(&packet), Some(from));
             let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
-            let other = FlowKey4 { sport: !from.sport, ..from };
             prop_assert!(FlowKey4::stands_in(&from.standing(), &usual));
-            prop_assert!(!FlowKey4::stands_in(&other.standing(), &usual));
+            // The protocol, the addresses, and the ports.
+            for at in std::iter::once(9).chain(12..24) {
+                let mut other = usual.clone();
+                other[at] ^= 0x10;
+                prop_assert!(!FlowKey4::stands_in(&from.standing(), &other), "byte {}", at);
+            }
             prop_assert!(FlowKey4::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 20, udp), same(packet4(&to, &payload), 20, udp));
@@ -318,9 +322,13 @@ mod tests {
             let mut packet = packet6(&from, &payload);
             let mut usual = packet.clone();
             prop_assert!(translate_bytes(&mut packet, false, &from, &to));
-            let other = FlowKey6 { sport: !from.sport, ..from };
             prop_assert!(FlowKey6::stands_in(&from.standing(), &usual));
-            prop_assert!(!FlowKey6::stands_in(&other.standing(), &usual));
+            // The next header, the addresses, and the ports.
+            for at in std::iter::once(6).chain(8..44) {
+                let mut other = usual.clone();
+                other[at] ^= 0x10;
+                prop_assert!(!FlowKey6::stands_in(&from.standing(), &other), "byte {}", at);
+            }
             prop_assert!(FlowKey6::write_in(&to.standing(), &mut usual, SessionChange::new(&from, &to), false));
             prop_assert_eq!(&usual, &packet);
             prop_assert_eq!(same(packet, 40, udp), same(packet6(&to, &payload), 40, udp));

@@ -33,7 +33,7 @@ pub(super) struct Flow {
 }
 
 impl<B: FlowBytes> Run<B> {
-    /// Before the first packet: none has this key.
+    /// Before the first packet: none has this number.
     pub(super) const NONE: Self = Run {
         by: u32::MAX,
         service: 0,
