@@ -14,6 +14,7 @@ use super::pcap::{Packets, PcapError};
 use super::show::{StreamRow, StreamTable};
 use super::stream::{ENDLESS, Source, StreamSpec};
 use super::template::{Maker, Template};
+use super::trace::Origin;
 use super::words::SyntaxError;
 use super::{interface, parse};
 
@@ -322,10 +323,12 @@ impl Stream {
         };
         Running {
             id: self.id,
-            name: self.name.clone(),
-            next_node: self.next_node.clone(),
+            origin: Origin {
+                stream: self.name.clone(),
+                next_node: self.next_node.clone(),
+                start: if self.next_node.starts_with("ip4-") { Start::Ip4 } else { Start::Ethernet },
+            },
             next: self.next,
-            start: if self.next_node.starts_with("ip4-") { Start::Ip4 } else { Start::Ethernet },
             rx: self.rx,
             tx: self.tx,
             limit: if self.limit == 0 { ENDLESS } else { self.limit },

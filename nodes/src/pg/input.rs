@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use vnet::wire::Start;
-use vnet::{IfIndex, InputCx, InputNode, NoErrors, NodeId, NodeSpec, Poll, VECTOR, next_nodes};
+use vnet::{IfIndex, InputCx, InputNode, NoErrors, NodeId, NodeSpec, Packet, Poll, VECTOR, next_nodes};
 
 use super::fields::Random;
 use super::pcap::Packets;
 use super::template::Maker;
-use super::trace::InputTrace;
+use super::trace::{InputTrace, Origin};
 
 next_nodes! {
     /// Where `pg-input` sends packets.
@@ -52,12 +51,9 @@ pub(super) fn gap(rate: f64) -> f64 {
 pub(super) struct Running {
     /// The stream's number on the control side.
     pub(super) id: u64,
-    pub(super) name: Arc<str>,
-    pub(super) next_node: Arc<str>,
+    pub(super) origin: Origin,
     /// `None`: `ethernet-input`.
     pub(super) next: Option<NodeId>,
-    /// The header that packets begin with.
-    pub(super) start: Start,
     pub(super) rx: IfIndex,
     pub(super) tx: Option<IfIndex>,
     pub(super) limit: u64,
@@ -174,9 +170,19 @@ impl Running {
         let left = usize::try_from(self.limit - self.sent).unwrap_or(usize::MAX);
         let count = room.min(self.max_frame).min(left).min(self.packets_due(now));
         let (mut done, mut bytes) = (0, 0);
-        while done < count && self.deliver(cx, &mut bytes) {
+        // What is the same for all of them is taken out once: the loop calls what might change it.
+        let (rx, tx, next, origin) = (self.rx, self.tx, self.next, &self.origin);
+        while done < count {
+            let packet = self.feed.packet(self.sent + done as u64);
+            let finish = |packet: &mut Packet<'_>| mark(packet, tx, next);
+            // Without a free buffer it is sent the next time.
+            if cx.deliver(rx, packet, finish, |packet| InputTrace::new(origin, packet)).is_err() {
+                break;
+            }
+            bytes += packet.len() as u64;
             done += 1;
         }
+        self.sent += done as u64;
         if done > 0 {
             cx.interface(self.rx).rx.add(done as u64, bytes);
         }
@@ -197,39 +203,24 @@ impl Running {
         let due = *self.due.get_or_insert(now);
         if now < due { 0 } else { (((now - due) / self.gap) as usize).saturating_add(1) }
     }
+}
 
-    /// Sends one packet; `false` where no buffer was free.
-    #[inline]
-    fn deliver(&mut self, cx: &mut InputCx<'_, '_, PgInput>, bytes: &mut u64) -> bool {
-        let packet = self.feed.packet(self.sent);
-        let (next, tx, start) = (self.next, self.tx, self.start);
-        let (name, next_node) = (&self.name, &self.next_node);
-        let sent = cx.deliver(
-            self.rx,
-            packet,
-            |packet| {
-                if let Some(tx) = tx {
-                    packet.meta_mut().tx = tx;
-                }
-                match next {
-                    None => {
-                        packet.meta_mut().opaque[0] = crate::GENERATED;
-                        Next::Ethernet
-                    }
-                    Some(node) => {
-                        packet.mark_l2();
-                        packet.mark_l3();
-                        Next::To(node)
-                    }
-                }
-            },
-            |packet| InputTrace::new(name, next_node, start, packet),
-        );
-        if sent.is_ok() {
-            *bytes += packet.len() as u64;
-            self.sent += 1;
+/// Says of a packet what its stream does, and gives its way.
+#[inline(always)]
+fn mark(packet: &mut Packet<'_>, tx: Option<IfIndex>, next: Option<NodeId>) -> Next {
+    if let Some(tx) = tx {
+        packet.meta_mut().tx = tx;
+    }
+    match next {
+        None => {
+            packet.meta_mut().opaque[0] = crate::GENERATED;
+            Next::Ethernet
         }
-        sent.is_ok()
+        Some(node) => {
+            packet.mark_l2();
+            packet.mark_l3();
+            Next::To(node)
+        }
     }
 }
 

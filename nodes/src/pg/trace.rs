@@ -54,16 +54,23 @@ pub struct InputTrace {
     packet: HeaderBytes,
 }
 
+/// What all packets of a stream say in traces.
+pub(super) struct Origin {
+    pub(super) stream: Arc<str>,
+    pub(super) next_node: Arc<str>,
+    /// The header that packets begin with.
+    pub(super) start: Start,
+}
+
 impl InputTrace {
-    /// `start` is the header that the packet begins with.
-    pub(super) fn new(stream: &Arc<str>, next_node: &Arc<str>, start: Start, packet: &Packet<'_>) -> InputTrace {
+    pub(super) fn new(origin: &Origin, packet: &Packet<'_>) -> InputTrace {
         InputTrace {
-            stream: stream.clone(),
+            stream: origin.stream.clone(),
             bytes: packet.len(),
             sw_if_index: packet.meta().rx.0,
-            next_node: next_node.clone(),
+            next_node: origin.next_node.clone(),
             buffer: BufferTrace::new(packet),
-            packet: HeaderBytes::new(start, packet.data()),
+            packet: HeaderBytes::new(origin.start, packet.data()),
         }
     }
 }

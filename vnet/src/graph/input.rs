@@ -144,13 +144,21 @@ impl<N: InputNode> InputCx<'_, '_, N> {
             Target::To(node) => node,
             Target::Hold => self.nexts[0],
         };
-        let traced = TRACING && self.tracing && self.begin_trace(&mut packet, record);
         self.delivered += 1;
-        self.parts.queues.push(node, buffer, traced);
+        if TRACING && self.tracing {
+            return self.send_traced(node, buffer, record);
+        }
+        self.parts.queues.push(node, buffer, false);
     }
 
+    /// All by value: what it took by reference would lie in memory for each packet that is not traced, too.
     #[cold]
     #[inline(never)]
+    fn send_traced(&mut self, next: NodeId, mut buffer: Buffer, record: impl FnOnce(&Packet<'_>) -> N::Trace) {
+        let traced = self.begin_trace(&mut self.parts.memory.packet(&mut buffer), record);
+        self.parts.queues.push(next, buffer, traced);
+    }
+
     fn begin_trace(&mut self, packet: &mut Packet<'_>, record: impl FnOnce(&Packet<'_>) -> N::Trace) -> bool {
         let node = self.parts.node;
         let Some(handle) = self.parts.trace.store.begin(node.0) else { return false };
