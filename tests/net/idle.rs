@@ -62,8 +62,8 @@ impl Way {
     /// Calls of the input node and packets from it.
     fn calls(&self, kind: &str) -> (u64, u64) {
         let text = self.router.vppctl("show runtime");
-        let line =
-            text.lines().find(|line| line.starts_with(&format!("af-{kind}-input"))).unwrap_or_else(|| panic!("{text}"));
+        let node = if kind == "xdp" { "af_xdp-input" } else { "af-packet-input" };
+        let line = text.lines().find(|line| line.starts_with(node)).unwrap_or_else(|| panic!("{text}"));
         let words: Vec<_> = line.split_whitespace().collect();
         (words[2].parse().unwrap(), words[3].parse().unwrap())
     }
