@@ -360,7 +360,7 @@ fn what_cannot_be_is_refused_in_words() {
     refused("create interface af_xdp host-if r2 num-rx-queues 9", "the device has 1");
     refused("create interface af_xdp host-if r2 zero-copy", "page-size 2M");
     refused("create interface af_xdp host-if r2 mode offload", "cannot attach the program");
-    refused("create interface af_xdp host-if r2 prog /dev/null", "instructions");
+    refused("create interface af_xdp host-if r2 prog /dev/null", "expected a regular file");
     // A second daemon on the same device.
     let second = Daemon::start("second", way.lab.ns("router"), way.lab.dir.path(), 0, None);
     let answer = Client::connect(&second.socket()).unwrap().run("create interface af_xdp host-if r0").unwrap();

@@ -3,6 +3,7 @@
 //! There is no compiler: the program is six instructions. An operator's own is taken from an object file, or as bare
 //! instructions.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::object_file;
@@ -84,9 +85,18 @@ pub(super) fn to_sockets(map: &SocketMap) -> Vec<u64> {
 /// # Errors
 /// In words, when the file is none.
 pub(super) fn from_file(path: &Path, map: &SocketMap) -> Result<Vec<u64>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("prog {}: {error}", path.display()))?;
-    read(&bytes, map.raw()).map_err(|what| format!("prog {}: {what}", path.display()))
+    let wrong = |what: &dyn Display| format!("prog {}: {what}", path.display());
+    let facts = std::fs::metadata(path).map_err(|error| wrong(&error))?;
+    // A pipe would be waited for, by all commands.
+    if !facts.is_file() || facts.len() > LARGEST {
+        return Err(wrong(&format_args!("expected a regular file of at most {LARGEST} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
+    read(&bytes, map.raw()).map_err(|what| wrong(&what))
 }
+
+/// With what compilers add for debuggers.
+const LARGEST: u64 = 64 << 20;
 
 /// The kernel takes no longer ones.
 const LONGEST: usize = 1_000_000;
