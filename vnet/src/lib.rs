@@ -20,6 +20,7 @@ pub mod handoff;
 mod ids;
 pub mod interface;
 pub mod mem;
+mod nap;
 pub mod neighbor;
 pub mod path_mtu;
 mod patience;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_queue::SegQueue;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::counters::Counter;
@@ -20,12 +20,10 @@ use crate::handoff::Exchange;
 use crate::ids::NodeId;
 use crate::interface::IfStats;
 use crate::mem::{Lending, Memory, Packet, Pool};
+use crate::nap;
 use crate::patience::Patience;
 use crate::tables::{Published, Tables};
 use pass::Pass;
-
-/// A sleeping worker looks around this often, for the housekeeping of its nodes.
-const NAP_MS: u16 = 1000;
 
 /// A closure that the control thread wants run between two passes.
 pub(crate) type Mail = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -408,16 +406,7 @@ impl Worker {
     }
 
     fn sleep(&mut self, until: Option<u64>, patience: &mut Patience) {
-        let timeout = match until {
-            None => NAP_MS,
-            Some(when) => {
-                // Too near to sleep: a timer has a grain of a millisecond.
-                match when.saturating_sub(self.now) / 1_000_000 {
-                    0 => return,
-                    millis => millis.min(u64::from(NAP_MS)) as u16,
-                }
-            }
-        };
+        let Some(length) = nap::length(until, self.now) else { return };
         self.pool.publish();
         self.shared.sleeping.store(true, Ordering::SeqCst);
         std::sync::atomic::fence(Ordering::SeqCst);
@@ -428,8 +417,7 @@ impl Worker {
         {
             self.shared.stats.sleeps.add(1);
             let mut events = [EpollEvent::empty(); 8];
-            // An interrupted wait is a short one.
-            let ready = self.epoll.wait(&mut events, EpollTimeout::from(timeout)).unwrap_or(0);
+            let ready = nap::sleep(&self.epoll, &mut events, length);
             let slept = self.start.elapsed().as_nanos() as u64 - self.now;
             patience.slept(slept, events[..ready].iter().any(|event| event.data() != 0));
             if events[..ready].iter().any(|event| event.data() == 0) {

@@ -4,7 +4,7 @@
 const LOOK: u64 = 1_000_000;
 /// ... while there are some.
 const BUSY_LOOK: u64 = 100_000_000;
-/// When to try again what the kernel had no room for, or what is on its way: more than the grain of the worker's sleep.
+/// When to try again what the kernel had no room for, or what is on its way.
 pub(crate) const RETRY: u64 = 2_000_000;
 
 /// The looks at one queue.
