@@ -148,6 +148,8 @@ impl Registry {
     pub(crate) fn delete(&mut self, node: NodeId) {
         let info = &mut self.nodes[node.index()];
         self.by_name.remove(&info.name);
+        // What made its copies may hold a device.
+        info.make = Box::new(|_, _, _, _| Err("to be there".into()));
         info.deleted = true;
     }
 }

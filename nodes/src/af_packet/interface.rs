@@ -145,12 +145,16 @@ pub fn delete(router: &mut Router, device: &str) -> Result<bool, InterfaceError>
 }
 
 fn remove(router: &mut Router, index: IfIndex) -> Result<(), InterfaceError> {
-    router.ask_all(move |worker| {
-        if let Some(queues) = worker.local::<Queues>() {
-            queues.rx.retain(|queue| queue.interface != index);
-            queues.tx.retain(|(interface, _)| *interface != index);
-        }
+    let taken = router.ask_all(move |worker| {
+        let queues = worker.local::<Queues>()?;
+        queues.tx.retain(|(interface, _)| *interface != index);
+        Some(queues.rx.extract_if(.., |queue| queue.interface == index).collect::<Vec<_>>())
     });
+    // Here and not there: closing takes the kernel a while. The nodes that send have the rings, too.
+    if let Some(rings) = router.device::<HostDevice>(index).and_then(|device| device.rings::<PacketRings>()) {
+        rings.tx.iter().for_each(|queue| *queue.ring() = None);
+    }
+    drop(taken);
     router.remove_interface(index)
 }
 

@@ -21,16 +21,12 @@ pub(crate) fn register(app: &mut App) {
             with(router, |pg, router| pg.new_stream(router, text))
         },
     )
-    .command("packet-generator enable", "packet-generator enable", |router, args| {
-        args.end()?;
-        with(router, |pg, router| pg.enable(router, None))
+    .command("packet-generator enable-stream", "packet-generator enable-stream [<stream>]", |router, args| {
+        let name = one_or_all(args)?;
+        with(router, |pg, router| pg.enable(router, name.as_deref()))
     })
-    .command("packet-generator enable-stream", "packet-generator enable-stream <stream>", |router, args| {
-        let name = one_word(args)?;
-        with(router, |pg, router| pg.enable(router, Some(&name)))
-    })
-    .command("packet-generator disable", "packet-generator disable [<stream>]", |router, args| {
-        let name = if args.is_empty() { None } else { Some(one_word(args)?) };
+    .command("packet-generator disable-stream", "packet-generator disable-stream [<stream>]", |router, args| {
+        let name = one_or_all(args)?;
         with(router, |pg, router| pg.disable(router, name.as_deref()))
     })
     .command("packet-generator delete", "packet-generator delete <stream>", |router, args| {
@@ -65,6 +61,10 @@ fn one_word(args: &mut Args<'_>) -> Result<String, CliError> {
     let name = args.word("stream name")?.to_string();
     args.end()?;
     Ok(name)
+}
+
+fn one_or_all(args: &mut Args<'_>) -> Result<Option<String>, CliError> {
+    if args.is_empty() { Ok(None) } else { one_word(args).map(Some) }
 }
 
 fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {

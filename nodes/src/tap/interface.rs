@@ -36,6 +36,7 @@ struct TapDevice {
     namespace: Option<String>,
     watch: Option<Watch>,
     gone: bool,
+    shared: SharedTap,
 }
 
 /// The lowest number for which there is no tap.
@@ -53,15 +54,16 @@ pub fn create(router: &mut Router, options: &TapOptions, mac: Option<[u8; 6]>) -
         return Err(TapInterfaceError::Exists(name));
     }
     let (tap, monitor) = Tap::create(options)?;
-    let kernel = tap.link().clone();
+    let (kernel, namespace) = (tap.link().clone(), tap.namespace().map(Into::into));
+    let shared = SharedTap::new(tap);
     let device = TapDevice {
         name: name.clone(),
-        namespace: tap.namespace().map(Into::into),
+        namespace,
         kernel: kernel.clone(),
         watch: None,
         gone: false,
+        shared: shared.clone(),
     };
-    let shared = SharedTap::new(tap);
     let (own, sender) = (name.clone(), shared.clone());
     let index = router.add_interface(InterfaceSpec {
         name,
@@ -104,14 +106,17 @@ pub fn create(router: &mut Router, options: &TapOptions, mac: Option<[u8; 6]>) -
 /// The router's.
 pub fn delete(router: &mut Router, index: IfIndex) -> Result<bool, InterfaceError> {
     let Some(device) = router.device::<TapDevice>(index) else { return Ok(false) };
-    if let Some(watch) = device.watch.take() {
+    let (watch, shared) = (device.watch.take(), device.shared.clone());
+    if let Some(watch) = watch {
         links::unwatch(router, watch);
     }
-    router.ask_all(move |worker| {
-        if let Some(taps) = worker.local::<Taps>() {
-            taps.0.retain(|(interface, _)| *interface != index);
-        }
+    let taken = router.ask_all(move |worker| {
+        let taps = worker.local::<Taps>();
+        taps.map(|taps| taps.0.extract_if(.., |(interface, _)| *interface == index).collect::<Vec<_>>())
     });
+    // Here and not there: closing takes the kernel a while. The node that sends has it, too.
+    *shared.lock() = None;
+    drop(taken);
     router.remove_interface(index).map(|()| true)
 }
 
