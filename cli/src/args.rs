@@ -76,20 +76,6 @@ impl<'l> Args<'l> {
         found
     }
 
-    /// Takes the next word, the name of an option; `given` are those that came before it.
-    ///
-    /// # Errors
-    /// If it was given before: of two values one would be ignored.
-    pub fn once(&mut self, given: &mut Vec<&'l str>) -> Result<(), CliError> {
-        let Some(name) = self.peek() else { return Ok(()) };
-        if given.contains(&name) {
-            return Err(CliError::at(format!("`{name}' is given twice")));
-        }
-        given.push(name);
-        self.next();
-        Ok(())
-    }
-
     /// Takes the next word, or says that `what` is missing.
     ///
     /// # Errors
@@ -275,10 +261,6 @@ mod tests {
             "x: expected an IPv4 address/length, got `300.1.1.1/24'"
         );
         assert_eq!(fails(Args::new(" foo bar").end()), "x: unknown input `foo bar'");
-        let (mut options, mut given) = (Args::new("fast slow fast"), Vec::new());
-        assert!(options.once(&mut given).and_then(|()| options.once(&mut given)).is_ok());
-        assert_eq!(fails(options.once(&mut given)), "x: `fast' is given twice");
-        assert_eq!(options.rest(), "fast");
         assert_eq!(
             fails(Args::new("").ip4("a next hop").map(drop)),
             "x: expected a next hop, an IPv4 address, got nothing"

@@ -6,8 +6,8 @@ use vnet::router::InterfaceRecord;
 use vnet::{NodeKind, Router};
 
 use crate::command::{Outcome, Table};
+use crate::files::read_text_file;
 use crate::reply::{Job, Step};
-use crate::text_file::read_text_file;
 
 /// Scripts may call scripts, this deep.
 const DEPTH: usize = 8;

@@ -233,59 +233,23 @@ fn queues_of_a_device_go_to_the_workers() {
 #[test]
 fn the_operators_own_program_runs_from_a_file() {
     let Some(way) = Way::new("xdp-prog", 0, "") else { return };
-    // r2 = queue; r1 = a map that is left blank; r3 = XDP_PASS; call bpf_redirect_map; exit
-    let program: [[u8; 8]; 6] = [
-        [0x61, 0x12, 16, 0, 0, 0, 0, 0],
-        [0x18, 0x01, 0, 0, 0, 0, 0, 0],
-        [0; 8],
-        [0xb7, 3, 0, 0, 2, 0, 0, 0],
-        [0x85, 0, 0, 0, 51, 0, 0, 0],
-        [0x95, 0, 0, 0, 0, 0, 0, 0],
-    ];
-    let file = way.lab.dir.path().join("program");
-    std::fs::write(&file, program.concat()).unwrap();
+    let file = way.lab.dir.path().join("program.o");
+    std::fs::write(&file, TO_SOCKETS).unwrap();
     tell(&way.router, "delete interface af_xdp x-r0");
     let prog = format!("prog {}", file.display());
     tell(&way.router, &(create("r0", &prog) + &set_up("r0", "10.0.1.1/24")));
     way.upload("left", "right", "10.0.2.2:5000", 1_000_000);
-    // As compilers write it.
-    std::fs::write(&file, object_file(&program.concat(), 8)).unwrap();
-    tell(&way.router, "delete interface af_xdp x-r0");
-    tell(&way.router, &(create("r0", &prog) + &set_up("r0", "10.0.1.1/24")));
-    way.upload("left", "right", "10.0.2.2:5000", 1_000_000);
-    // One that the kernel's verifier refuses: it reads what nobody has written.
-    std::fs::write(&file, [[0xbf, 0x50, 0, 0, 0, 0, 0, 0], program[5]].concat()).unwrap();
+    // The same under another licence: the kernel's verifier refuses a function that is for the GPL only.
+    let at = TO_SOCKETS.windows(4).position(|bytes| bytes == b"GPL\0").unwrap();
+    let other = [&TO_SOCKETS[..at], b"MIT", &TO_SOCKETS[at + 3..]].concat();
+    std::fs::write(&file, other).unwrap();
     tell(&way.router, "delete interface af_xdp x-r0");
     let (ok, text) = way.try_line(&create("r0", &prog));
-    assert!(!ok && text.contains("does not take the program") && text.contains("R5"), "{text}");
+    assert!(!ok && text.contains("does not take the program") && text.contains("GPL"), "{text}");
 }
 
-/// An object file with an XDP program of which the instruction at so many bytes is to load the address of a map.
-fn object_file(program: &[u8], at: u64) -> Vec<u8> {
-    use object::write::{Object, Relocation, Symbol, SymbolSection};
-    use object::{
-        Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
-    };
-
-    let mut file = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
-    let code = file.add_section(Vec::new(), "xdp".into(), SectionKind::Text);
-    file.append_section_data(code, program, 8);
-    let maps = file.add_section(Vec::new(), ".maps".into(), SectionKind::Data);
-    file.append_section_data(maps, &[0; 32], 8);
-    let symbol = file.add_symbol(Symbol {
-        name: "xsks_map".into(),
-        value: 0,
-        size: 32,
-        kind: SymbolKind::Data,
-        scope: SymbolScope::Linkage,
-        weak: false,
-        section: SymbolSection::Section(maps),
-        flags: SymbolFlags::None,
-    });
-    let flags = RelocationFlags::Elf { r_type: object::elf::R_BPF_64_64 };
-    file.add_relocation(code, Relocation { offset: at, symbol, addend: 0, flags }).unwrap();
-    file.write().unwrap()
-}
+/// A program as a compiler writes it, with its source beside it.
+const TO_SOCKETS: &[u8] = include_bytes!("../../nodes/tests/data/xdp/sockets.o");
 
 #[test]
 fn a_killed_daemon_leaves_no_program_and_starts_again() {
@@ -360,7 +324,7 @@ fn what_cannot_be_is_refused_in_words() {
     refused("create interface af_xdp host-if r2 num-rx-queues 9", "the device has 1");
     refused("create interface af_xdp host-if r2 zero-copy", "page-size 2M");
     refused("create interface af_xdp host-if r2 mode offload", "cannot attach the program");
-    refused("create interface af_xdp host-if r2 prog /dev/null", "expected a regular file");
+    refused("create interface af_xdp host-if r2 prog /dev/null", "it is not an ordinary file");
     // A second daemon on the same device.
     let second = Daemon::start("second", way.lab.ns("router"), way.lab.dir.path(), 0, None);
     let answer = Client::connect(&second.socket()).unwrap().run("create interface af_xdp host-if r0").unwrap();

@@ -1,6 +1,6 @@
 //! `create host-interface`, `delete host-interface`.
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use vnet::Router;
 
 use super::{DeviceOptions, Version, create, delete, name_of};
@@ -15,10 +15,8 @@ pub(crate) fn register(app: &mut App) {
 fn options(args: &mut Args<'_>) -> Result<DeviceOptions, CliError> {
     let mut options = DeviceOptions::new("");
     let mut name = None;
-    let mut given = Vec::new();
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.once(&mut given)?;
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "v2" => options.version = Version::V2,
             "v3" => options.version = Version::V3,
@@ -42,9 +40,10 @@ fn options(args: &mut Args<'_>) -> Result<DeviceOptions, CliError> {
                     other => CliError::at(format!("mode `{other}': host-interfaces carry Ethernet frames only")),
                 });
             }
-            _ => return Err(unknown),
+            _ => return Err(given.unknown()),
         }
     }
+    given.exclude("v2", "v3")?;
     options.name = name.ok_or_else(|| CliError::at("expected name <ifname>"))?.into();
     Ok(options)
 }
@@ -100,6 +99,7 @@ mod tests {
             ("name e hw-addr ff:ff:ff:ff:ff:ff", "not the address of one station"),
             ("name e fast", "fast"),
             ("name e tx-frames 64 tx-frames 64", "`tx-frames' is given twice"),
+            ("v3 name e v2", "`v2' and `v3' exclude each other"),
         ] {
             let error = options(&mut Args::new(line)).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");

@@ -1,6 +1,6 @@
 //! `create interface af_xdp`, `delete interface af_xdp`.
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use vnet::Router;
 
 use super::{Mode, XdpOptions, ZeroCopy, create, delete};
@@ -20,10 +20,8 @@ fn size(args: &mut Args<'_>) -> Result<u32, CliError> {
 
 fn options(args: &mut Args<'_>) -> Result<XdpOptions, CliError> {
     let mut options = XdpOptions::new("");
-    let mut given = Vec::new();
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.once(&mut given)?;
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "host-if" => options.host_if = args.word("the name of a kernel device")?.into(),
             "name" => options.name = Some(args.word("a name for the interface")?.into()),
@@ -34,11 +32,12 @@ fn options(args: &mut Args<'_>) -> Result<XdpOptions, CliError> {
             "zero-copy" => options.zero_copy = ZeroCopy::Yes,
             "no-zero-copy" => options.zero_copy = ZeroCopy::No,
             "mode" => options.mode = mode(args)?,
-            "prog" => options.program = Some(args.word("a file of eBPF instructions")?.into()),
+            "prog" => options.program = Some(args.word("an object file of eBPF")?.into()),
             "busy-poll" => options.busy_poll = true,
-            _ => return Err(unknown),
+            _ => return Err(given.unknown()),
         }
     }
+    given.exclude("zero-copy", "no-zero-copy")?;
     if options.host_if.is_empty() {
         return Err(CliError::at("expected host-if <linux-ifname>"));
     }
@@ -102,6 +101,7 @@ mod tests {
             ("host-if e num-rx-queues 0", "number of queues"),
             ("host-if e fast", "fast"),
             ("host-if e busy-poll busy-poll", "`busy-poll' is given twice"),
+            ("zero-copy host-if e no-zero-copy", "`zero-copy' and `no-zero-copy' exclude each other"),
         ] {
             let error = options(&mut Args::new(line)).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");

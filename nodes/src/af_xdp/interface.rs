@@ -39,7 +39,7 @@ pub struct XdpOptions {
     pub zero_copy: ZeroCopy,
     /// Where the program runs.
     pub mode: Mode,
-    /// A program of the operator's: a file of instructions.
+    /// A program of the operator's: an object file.
     pub program: Option<PathBuf>,
     /// The kernel serves the device when the worker asks.
     pub busy_poll: bool,
@@ -112,11 +112,11 @@ pub fn create(router: &mut Router, options: &XdpOptions) -> Result<IfIndex, XdpE
         )));
     }
     let map = SocketMap::new(queues).map_err(|source| XdpError::new(device, "make a map of sockets", source))?;
-    let instructions = match &options.program {
+    let (instructions, license) = match &options.program {
         Some(file) => program::from_file(file, &map).map_err(XdpError::Words)?,
-        None => program::to_sockets(&map),
+        None => (program::to_sockets(&map), c"Apache-2.0".into()),
     };
-    let (attached, tie) = attach(options, &Program::load(&instructions)?, link.index)?;
+    let (attached, tie) = attach(options, &Program::load(&instructions, &license)?, link.index)?;
     let (rings, index) = add(router, options, control, &link, attached, tie)?;
     let mut sending = Vec::new();
     let opened = open(router, options, &link, &map, index, queues, &mut sending);

@@ -4,6 +4,7 @@
 //! A device has one socket for each queue, of the worker that the queue is placed on. Unsafe code is confined to `ring`,
 //! `socket` and `queue`, and to `sys`.
 
+mod btf;
 mod commands;
 mod error;
 mod interface;

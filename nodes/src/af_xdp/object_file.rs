@@ -1,6 +1,9 @@
 //! An XDP program in the object file that a compiler wrote: ELF, as the kernel's `Documentation/bpf/llvm_reloc.rst` and libbpf
 //! describe it.
 
+use std::ffi::{CStr, CString};
+use std::fmt::Display;
+
 use object::elf::R_BPF_64_64;
 use object::read::elf::ElfFile64;
 use object::{
@@ -8,26 +11,44 @@ use object::{
     SectionKind,
 };
 
-/// Where maps are declared: with types (BTF), or as `struct bpf_map_def` was.
-const MAPS: [&str; 2] = [".maps", "maps"];
+use super::btf;
+
+/// Where maps are declared: with types (BTF), ...
+const TYPED: &str = ".maps";
+/// ... or as `struct bpf_map_def`.
+const UNTYPED: &str = "maps";
 
 type File<'d> = ElfFile64<'d, Endianness>;
 type Section<'d, 'f> = object::read::elf::ElfSection64<'d, 'f, Endianness>;
 
-/// The instructions of the file's XDP program, and at which of them the address of its map goes.
+/// What an object file says of its XDP program.
+#[derive(Debug)]
+pub(super) struct ProgramFile {
+    pub(super) instructions: Vec<[u8; 8]>,
+    /// The instructions that load the address of the map.
+    pub(super) places: Vec<usize>,
+    /// Some functions of the kernel are for certain licences only.
+    pub(super) license: CString,
+}
+
+/// `BPF_MAP_TYPE_XSKMAP` in the kernel's `enum bpf_map_type`.
+const SOCKETS: u32 = 17;
+
+/// Reads an object file.
 ///
 /// # Errors
-/// In words: there is no such program or more than one, or it takes more than one map and the kernel's functions.
-pub(super) fn program(bytes: &[u8]) -> Result<(Vec<[u8; 8]>, Vec<usize>), String> {
-    let file = File::parse(bytes).map_err(|error| format!("a broken object file: {error}"))?;
-    if file.architecture() != Architecture::Bpf || file.is_little_endian() != cfg!(target_endian = "little") {
+/// In words: there is no XDP program or more than one, or it does not take exactly one map, of sockets, and the kernel's functions.
+pub(super) fn read(bytes: &[u8]) -> Result<ProgramFile, String> {
+    let file = File::parse(bytes).map_err(broken)?;
+    if file.architecture() != Architecture::Bpf {
         return Err(format!("an object file for {:?}; expected one for eBPF (clang -target bpf)", file.architecture()));
     }
+    if file.is_little_endian() != cfg!(target_endian = "little") {
+        return Err("an object file in the other order of bytes; expected this machine's (clang -target bpf)".into());
+    }
     let section = only_program(&file)?;
-    let data = section.data().map_err(|error| format!("a broken object file: {error}"))?;
-    let (words, []) = data.as_chunks::<8>() else {
-        return Err("a broken object file: half an instruction".into());
-    };
+    let data = section.data().map_err(broken)?;
+    let (instructions, []) = data.as_chunks::<8>() else { return Err(broken("half an instruction")) };
     let (mut places, mut map) = (Vec::new(), None);
     for (offset, relocation) in section.relocations() {
         let named = named_map(&file, &relocation)?;
@@ -35,9 +56,19 @@ pub(super) fn program(bytes: &[u8]) -> Result<(Vec<[u8; 8]>, Vec<usize>), String
             return Err("takes more than one map; expected that of the sockets only".into());
         }
         let place = usize::try_from(offset).ok().filter(|offset| offset % 8 == 0 && *offset < data.len());
-        places.push(place.ok_or("a broken object file: a relocation of no instruction")? / 8);
+        places.push(place.ok_or_else(|| broken("a relocation of no instruction"))? / 8);
     }
-    Ok((words.to_vec(), places))
+    let map = map.ok_or("takes no map; expected one of sockets (XSKMAP), to hand frames over")?;
+    if let Some(kind) = map.kind(&file).filter(|kind| *kind != SOCKETS) {
+        return Err(format!("map `{}' is of type {kind}; expected one of sockets (XSKMAP, {SOCKETS})", map.name));
+    }
+    let license = file.section_by_name("license").and_then(|section| section.data().ok());
+    let license = license.and_then(|text| CStr::from_bytes_until_nul(text).ok()).unwrap_or_default();
+    Ok(ProgramFile { instructions: instructions.to_vec(), places, license: license.into() })
+}
+
+fn broken(what: impl Display) -> String {
+    format!("a broken object file: {what}")
 }
 
 /// The section with the program.
@@ -48,31 +79,58 @@ fn only_program<'d, 'f>(file: &'f File<'d>) -> Result<Section<'d, 'f>, String> {
     };
     let mut programs = file.sections().filter(is_program);
     let section = programs.next().ok_or("no section of XDP instructions; expected SEC(\"xdp\")")?;
-    let functions = |section: &Section| {
-        let at = section.index();
-        file.symbols().filter(|symbol| symbol.section_index() == Some(at) && symbol.is_global()).count()
-    };
-    if programs.next().is_some() || functions(&section) > 1 {
+    let at = section.index();
+    let mut functions = file.symbols().filter(|symbol| symbol.section_index() == Some(at) && symbol.is_global());
+    let function = functions.next();
+    if programs.next().is_some() || functions.next().is_some() {
         return Err("more than one XDP program; expected one".into());
     }
-    Ok(section)
+    // The kernel begins with the first instruction.
+    match function.filter(|function| function.address() != 0) {
+        Some(function) => {
+            let (name, section) = (function.name().unwrap_or_default(), section.name().unwrap_or_default());
+            Err(format!("another function stands before `{name}' in section `{section}'; expected none (inline it)"))
+        }
+        None => Ok(section),
+    }
 }
 
-/// What is known of the map that an instruction asks for: its section and its place there.
-fn named_map(file: &File, relocation: &Relocation) -> Result<(String, u64), String> {
+/// What is known of the map that an instruction asks for.
+#[derive(Clone, PartialEq, Eq)]
+struct Map {
+    name: String,
+    section: String,
+    /// Its place there.
+    address: u64,
+}
+
+impl Map {
+    /// The number of its type, where the file says it.
+    fn kind(&self, file: &File) -> Option<u32> {
+        if self.section == TYPED {
+            let types = file.section_by_name(".BTF")?;
+            return btf::map_type(types.data().ok()?, &self.name);
+        }
+        // `struct bpf_map_def` begins with it.
+        let maps = file.section_by_name(&self.section)?;
+        let definition = maps.data().ok()?.get(usize::try_from(self.address).ok()?..)?;
+        definition.first_chunk().map(|kind| u32::from_ne_bytes(*kind))
+    }
+}
+
+fn named_map(file: &File, relocation: &Relocation) -> Result<Map, String> {
     let RelocationTarget::Symbol(index) = relocation.target() else {
-        return Err("a broken object file: a relocation without a symbol".into());
+        return Err(broken("a relocation without a symbol"));
     };
-    let broken = |error: object::Error| format!("a broken object file: {error}");
     let symbol = file.symbol_by_index(index).map_err(broken)?;
     let section = symbol.section_index().map(|at| file.section_by_index(at)).transpose().map_err(broken)?;
     let section = section.as_ref().map(|section| section.name().unwrap_or_default()).unwrap_or_default();
+    let name = symbol.name().ok().filter(|name| !name.is_empty()).unwrap_or(section);
     // Of a number of 64 bits: the address of a map, or of data.
     let is_load = matches!(relocation.flags(), RelocationFlags::Elf { r_type: R_BPF_64_64 });
-    if is_load && MAPS.contains(&section) {
-        return Ok((section.to_string(), symbol.address()));
+    if is_load && [TYPED, UNTYPED].contains(&section) {
+        return Ok(Map { name: name.into(), section: section.into(), address: symbol.address() });
     }
-    let name = symbol.name().ok().filter(|name| !name.is_empty()).unwrap_or(section);
     Err(format!("`{name}' is neither a map nor a function of the kernel; expected no data and no other functions"))
 }
 
@@ -85,6 +143,11 @@ mod tests {
 
     use super::super::program::read;
     use super::*;
+
+    /// As clang writes them, with what they are of beside them.
+    const SOCKETS_O: &[u8] = include_bytes!("../../tests/data/xdp/sockets.o");
+    const COUNTS_O: &[u8] = include_bytes!("../../tests/data/xdp/counts.o");
+    const BEHIND_O: &[u8] = include_bytes!("../../tests/data/xdp/behind.o");
 
     /// `r1 = map; exit`, the first in two places.
     const CODE: [[u8; 8]; 3] = [[0x18, 1, 0, 0, 0, 0, 0, 0], [0; 8], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -142,9 +205,20 @@ mod tests {
 
     #[test]
     fn the_program_gets_the_map() {
-        let words = read(&Usual::new().file.write().unwrap(), 0x0102_0304).unwrap();
+        let (words, license) = read(&Usual::new().file.write().unwrap(), 0x0102_0304).unwrap();
         let expected = [[0x18, 0x11, 0, 0, 4, 3, 2, 1], CODE[1], CODE[2]];
         assert_eq!(words, expected.map(u64::from_ne_bytes));
+        assert_eq!(license.as_c_str(), c"");
+    }
+
+    #[test]
+    fn files_of_a_compiler_are_read() {
+        let (words, license) = read(SOCKETS_O, 0x0102_0304).unwrap();
+        let loads = words.iter().filter(|word| word.to_ne_bytes()[4..] == [4, 3, 2, 1]).count();
+        assert_eq!((loads, license.as_c_str()), (1, c"GPL"));
+        assert_eq!(read(COUNTS_O, 7).unwrap_err(), "map `counts' is of type 2; expected one of sockets (XSKMAP, 17)");
+        let error = read(BEHIND_O, 7).unwrap_err();
+        assert_eq!(error, "another function stands before `to_socket' in section `xdp'; expected none (inline it)");
     }
 
     #[test]
@@ -162,6 +236,19 @@ mod tests {
         let symbol = add_symbol(&mut data.file, "limit", SymbolKind::Data, SymbolSection::Undefined, 0);
         data.refer(0, symbol);
         assert!(refused(&data.file).starts_with("`limit' is neither a map nor"));
+        let mut none = object(Architecture::Bpf);
+        add_program(&mut none, "xdp");
+        assert!(refused(&none).starts_with("takes no map; expected one"));
+        let mut other = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Big);
+        add_program(&mut other, "xdp");
+        assert!(refused(&other).contains("other order of bytes"));
+        let mut untyped = object(Architecture::Bpf);
+        let program = add_program(&mut untyped, "xdp");
+        let maps = untyped.add_section(Vec::new(), "maps".into(), SectionKind::Data);
+        let mut untyped = Usual { file: untyped, program, maps };
+        let map = untyped.add_map("flows");
+        untyped.refer(0, map);
+        assert_eq!(refused(&untyped.file), "map `flows' is of type 0; expected one of sockets (XSKMAP, 17)");
         let mut elsewhere = Usual::new();
         let map = elsewhere.file.symbol_id(b"xsks_map").unwrap();
         elsewhere.refer(16, map);
@@ -170,10 +257,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_broken_file_is_refused_or_read(at: prop::sample::Index, byte: u8, cut: Option<prop::sample::Index>) {
-            let mut bytes = Usual::new().file.write().unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
+        fn a_broken_file_is_refused_or_read(
+            at in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..4),
+            cut: Option<prop::sample::Index>,
+            of_compiler: bool,
+        ) {
+            let mut bytes = if of_compiler { SOCKETS_O.to_vec() } else { Usual::new().file.write().unwrap() };
+            for (at, byte) in at {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
             let len = cut.map_or(bytes.len(), |cut| cut.index(bytes.len()));
             let _ = read(&bytes[..len], 7);
         }

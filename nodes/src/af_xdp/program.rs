@@ -1,12 +1,11 @@
 //! The XDP program: what the kernel runs for every frame of the device, put together from instructions here.
 //!
-//! There is no compiler: the program is six instructions. An operator's own is taken from an object file, or as bare
-//! instructions.
+//! There is no compiler: the program is six instructions. An operator's own is taken from an object file.
 
-use std::fmt::Display;
+use std::ffi::CString;
 use std::path::Path;
 
-use super::object_file;
+use super::object_file::{self, ProgramFile};
 use crate::sys::bpf::SocketMap;
 
 /// A register of the virtual machine. A call takes its arguments from `R1` on.
@@ -80,19 +79,14 @@ pub(super) fn to_sockets(map: &SocketMap) -> Vec<u64> {
     ])
 }
 
-/// A program of the operator's from a file; where it names a map, it is given that of the sockets.
+/// A program of the operator's from an object file, which is given the map of the sockets, and its licence.
 ///
 /// # Errors
 /// In words, when the file is none.
-pub(super) fn from_file(path: &Path, map: &SocketMap) -> Result<Vec<u64>, String> {
-    let wrong = |what: &dyn Display| format!("prog {}: {what}", path.display());
-    let facts = std::fs::metadata(path).map_err(|error| wrong(&error))?;
-    // A pipe would be waited for, by all commands.
-    if !facts.is_file() || facts.len() > LARGEST {
-        return Err(wrong(&format_args!("expected a regular file of at most {LARGEST} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
-    read(&bytes, map.raw()).map_err(|what| wrong(&what))
+pub(super) fn from_file(path: &Path, map: &SocketMap) -> Result<(Vec<u64>, CString), String> {
+    let name = path.display().to_string();
+    let bytes = cli::read_file(&name, LARGEST).map_err(|what| format!("prog: {what}"))?;
+    read(&bytes, map.raw()).map_err(|what| format!("prog {name}: {what}"))
 }
 
 /// With what compilers add for debuggers.
@@ -101,45 +95,28 @@ const LARGEST: u64 = 64 << 20;
 /// The kernel takes no longer ones.
 const LONGEST: usize = 1_000_000;
 
-/// The instructions in an object file, or bare ones, that use the map with this descriptor.
+/// The instructions in an object file, which use the map with this descriptor, and its licence.
 ///
 /// # Errors
 /// In words.
-pub fn read(bytes: &[u8], map: i32) -> Result<Vec<u64>, String> {
-    let (words, places) = if bytes.starts_with(b"\x7fELF") { object_file::program(bytes)? } else { bare(bytes)? };
-    if words.is_empty() || words.len() > LONGEST {
-        return Err(format!("expected 1 to {LONGEST} instructions"));
+pub fn read(bytes: &[u8], map: i32) -> Result<(Vec<u64>, CString), String> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err("no object file; expected one of a compiler (clang -target bpf -c)".into());
     }
-    let mut out: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    let ProgramFile { instructions, places, license } = object_file::read(bytes)?;
+    if instructions.len() > LONGEST {
+        return Err(format!("{} instructions; expected at most {LONGEST}", instructions.len()));
+    }
+    let mut words: Vec<u64> = instructions.iter().map(|instruction| u64::from_ne_bytes(*instruction)).collect();
     for at in places {
-        let [opcode, registers, ..] = words[at];
+        let [opcode, registers, ..] = instructions[at];
         if opcode != LD_IMM64 {
             return Err(format!("instruction {at} does not load the address of a map"));
         }
         let to = if cfg!(target_endian = "little") { registers & 15 } else { registers >> 4 };
-        out[at] = word(LD_IMM64, to, PSEUDO_MAP_FD, 0, map);
+        words[at] = word(LD_IMM64, to, PSEUDO_MAP_FD, 0, map);
     }
-    Ok(out)
-}
-
-/// Instructions without a file around them, and which of them are to load the address of the map: those that compilers leave blank.
-fn bare(bytes: &[u8]) -> Result<(Vec<[u8; 8]>, Vec<usize>), String> {
-    let (words, []) = bytes.as_chunks::<8>() else {
-        return Err("neither an object file nor eBPF instructions: those have eight bytes each".into());
-    };
-    let (mut at, mut places) = (0, Vec::new());
-    while at < words.len() {
-        if words[at][0] != LD_IMM64 {
-            at += 1;
-            continue;
-        }
-        // No value in either half.
-        if words[at][4..] == [0; 4] && words.get(at + 1).copied().unwrap_or_default() == [0; 8] {
-            places.push(at);
-        }
-        at += 2;
-    }
-    Ok((words.to_vec(), places))
+    Ok((words, license))
 }
 
 #[cfg(test)]
@@ -172,20 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gets_the_map_where_it_was_left_blank() {
-        let blank = assemble(&[Op::SetMap { to: Reg::R1, map: 0 }, Op::Exit]);
-        assert_eq!(read(&bytes(&blank), 7).unwrap(), assemble(&[Op::SetMap { to: Reg::R1, map: 7 }, Op::Exit]));
-        // A constant stays.
-        let constant = [word(LD_IMM64, 1, 0, 0, 5), word(0, 0, 0, 0, 0), word(EXIT, 0, 0, 0, 0)];
-        assert_eq!(read(&bytes(&constant), 7).unwrap(), constant);
-    }
-
-    #[test]
     fn other_files_are_refused_in_words() {
         assert!(read(b"\x7fELF and so on", 7).unwrap_err().contains("broken object file"));
-        assert!(read(b"123456789", 7).unwrap_err().contains("eight bytes"));
-        assert!(read(b"", 7).unwrap_err().contains("expected 1 to"));
-        // Cut off in the middle of an instruction of two places: the kernel will say so.
-        assert!(read(&bytes(&[word(LD_IMM64, 1, 0, 0, 0)]), 7).is_ok());
+        assert!(read(b"123456789", 7).unwrap_err().starts_with("no object file"));
+        assert!(read(b"", 7).unwrap_err().starts_with("no object file"));
     }
 }

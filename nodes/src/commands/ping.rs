@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use cli::columns::plain;
-use cli::{App, Args, CliError, Job, Reply, Step};
+use cli::{App, Args, CliError, Given, Job, Reply, Step};
 use vnet::fib::ForwardKind;
 use vnet::wire::{Short, icmp4, icmp6};
 use vnet::{IfIndex, Offload, Router};
@@ -25,9 +25,8 @@ const MOST: usize = 65_535 - 28;
 fn ping(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let to = args.ip("whom to ask")?;
     let (mut source, mut size, mut interval, mut repeat) = (None, 56, 1.0, 5);
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.next();
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "source" => source = Some(args.interface(router)?),
             "size" => size = args.number("a number of bytes", 0..=MOST)?,
@@ -40,7 +39,7 @@ fn ping(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
                 }
             }
             "repeat" => repeat = args.number("a number of requests", 1..=65_535u16)?,
-            _ => return Err(unknown),
+            _ => return Err(given.unknown()),
         }
     }
     let from = own_address(router, source, to)?;

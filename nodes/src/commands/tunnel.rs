@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use serde::Serialize;
 use vnet::Router;
 
@@ -47,16 +47,15 @@ fn create<K: Kind>(
 ) -> Result<Reply, CliError> {
     let (mut source, mut destination, mut multipoint) = (None, None, false);
     let mut wish = Wish { kind: K::default(), instance: None, delete: false };
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.next();
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "src" => source = Some(args.ip("our end of the tunnel")?),
             "dst" => destination = Some(args.ip("the other end of the tunnel")?),
             "instance" => wish.instance = Some(args.number("an instance", 0..=16383)?),
             "multipoint" | "p2mp" => multipoint = true,
             "del" => wish.delete = true,
-            _ => wish.kind = own(word, args)?.ok_or(unknown)?,
+            _ => wish.kind = own(word, args)?.ok_or_else(|| given.unknown())?,
         }
     }
     let source = source.ok_or_else(|| CliError::at("expected src <addr>"))?;

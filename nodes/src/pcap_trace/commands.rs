@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use vnet::Router;
 
 use super::{Options, PcapTrace, PcapTraceError, Places, Status};
@@ -34,9 +34,8 @@ struct Words {
 fn words(router: &Router, args: &mut Args<'_>) -> Result<Words, CliError> {
     let mut words = Words::default();
     let (mut max, mut interface, mut file, mut only_to_begin) = (MAX, None, None, None);
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.next();
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "rx" => words.places.rx = true,
             "tx" => words.places.tx = true,
@@ -46,7 +45,7 @@ fn words(router: &Router, args: &mut Args<'_>) -> Result<Words, CliError> {
             "max" => max = args.number("a number of packets", 1..=10_000_000)?,
             "intfc" => interface = if args.keyword("any") { None } else { Some(args.interface(router)?) },
             "file" => file = Some(args.word("a file")?.to_string()),
-            _ => return Err(unknown),
+            _ => return Err(given.unknown()),
         }
         if let "max" | "intfc" | "file" = word {
             only_to_begin = Some(word);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use vnet::Router;
 
 use super::{Pg, PgError};
@@ -80,21 +80,18 @@ fn create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
 
 fn capture(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let interface = args.interface(router)?;
-    let (mut file, mut count, mut off) = (None, None, false);
-    while !args.is_empty() {
-        if args.keyword("pcap") {
-            file = Some(args.word("a file")?.to_string());
-        } else if args.keyword("count") {
-            count = Some(args.number("a number of packets", 1..=u64::MAX)?);
-        } else if args.keyword("disable") {
-            off = true;
-        } else {
-            return Err(args.unknown());
+    let (mut file, mut count, mut off, mut given) = (None, None, false, Given::default());
+    while let Some(word) = given.next(args)? {
+        match word {
+            "pcap" => file = Some(args.word("a file")?),
+            "count" => count = Some(args.number("a number of packets", 1..=u64::MAX)?),
+            "disable" => off = true,
+            _ => return Err(given.unknown()),
         }
     }
     if off {
         return with(router, |pg, router| pg.capture_off(router, interface));
     }
     let file = file.ok_or_else(|| CliError::at("expected pcap FILE, got nothing"))?;
-    with(router, |pg, router| pg.capture(router, interface, Path::new(&file), count))
+    with(router, |pg, router| pg.capture(router, interface, Path::new(file), count))
 }

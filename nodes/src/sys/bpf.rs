@@ -4,6 +4,7 @@
 //! pointers in it only to memory that outlives the call, with its true length.
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -104,7 +105,7 @@ impl Program {
     ///
     /// # Errors
     /// With the verifier's words, if it had any.
-    pub(crate) fn load(instructions: &[u64]) -> Result<Program, Refused> {
+    pub(crate) fn load(instructions: &[u64], license: &CStr) -> Result<Program, Refused> {
         #[derive(IntoBytes, Immutable)]
         #[repr(C)]
         struct Attr {
@@ -121,13 +122,11 @@ impl Program {
             device: u32,
             expected_attach: u32,
         }
-        let license = c"Apache-2.0 or GPL".as_ptr() as u64;
-        let mut log = vec![0_u8; 1 << 16];
         let mut attr = Attr {
             kind: PROG_TYPE_XDP,
             count: instructions.len() as u32,
             instructions: instructions.as_ptr() as u64,
-            license,
+            license: license.as_ptr() as u64,
             log_level: 0,
             log_size: 0,
             log: 0,
@@ -143,16 +142,15 @@ impl Program {
             Ok(descriptor) => return Ok(Program(descriptor)),
             Err(source) => source,
         };
-        // Once more, for the words.
+        // Once more, for the words. Of a log that is too long some kernels keep the beginning only.
+        let mut log = vec![0_u8; 1 << 24];
         (attr.log_level, attr.log_size, attr.log) = (1, log.len() as u32, log.as_mut_ptr() as u64);
         // SAFETY: as above; the log is as long as said, and nobody looks at it meanwhile.
         match unsafe { call(PROG_LOAD, &attr).and_then(|answer| descriptor(answer)) } {
             Ok(descriptor) => Ok(Program(descriptor)),
             Err(_) => {
                 let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
-                let text = String::from_utf8_lossy(text);
-                let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("processed "));
-                Err(Refused { source, verifier: lines.next_back().unwrap_or_default().into() })
+                Err(Refused { source, verifier: reason(&String::from_utf8_lossy(text)).into() })
             }
         }
     }
@@ -177,6 +175,17 @@ impl Program {
     }
 }
 
+/// The line of the verifier's log that says what is wrong: the last one that is no instruction and no state of it.
+fn reason(log: &str) -> &str {
+    let says = |line: &&str| {
+        let is_step = line.starts_with(|first: char| first.is_ascii_digit() || first == ';');
+        let is_count =
+            ["processed ", "from ", "verification time ", "stack depth "].iter().any(|word| line.starts_with(word));
+        !line.is_empty() && !is_step && !is_count
+    };
+    log.lines().map(str::trim_end).rfind(says).unwrap_or_default()
+}
+
 /// Calls bpf(2).
 ///
 /// # Safety
@@ -196,4 +205,19 @@ unsafe fn descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
     let number = i32::try_from(answer).map_err(io::Error::other)?;
     // SAFETY: the caller's promise. bpf(2) opens all of them close-on-exec.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_found_in_the_log() {
+        let log = "0: R1=ctx() R10=fp0\n; int f() @ x.c:3\n0: (bf) r0 = r5\nR5 !read_ok\n\
+                   processed 1 insns (limit 1000000) max_states_per_insn 0\n";
+        assert_eq!(reason(log), "R5 !read_ok");
+        let log = "R1 offset is outside of the packet\n7: (95) exit\nfrom 3 to 9: R0=0\nverification time 9 usec\n\n";
+        assert_eq!(reason(log), "R1 offset is outside of the packet");
+        assert_eq!(reason(""), "");
+    }
 }

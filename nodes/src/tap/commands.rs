@@ -1,6 +1,6 @@
 //! `create tap`, `delete tap`.
 
-use cli::{App, Args, CliError, Reply};
+use cli::{App, Args, CliError, Given, Reply};
 use vnet::{IfIndex, Router};
 
 use super::{TapOptions, create, delete, free_id};
@@ -15,10 +15,8 @@ pub(crate) fn register(app: &mut App) {
 fn run_create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> {
     let mut options = TapOptions { id: free_id(router), ..TapOptions::default() };
     let mut mac = None;
-    let mut given = Vec::new();
-    while let Some(word) = args.peek() {
-        let unknown = args.unknown();
-        args.once(&mut given)?;
+    let mut given = Given::default();
+    while let Some(word) = given.next(args)? {
         match word {
             "id" => options.id = args.number("a number", 0..=65535)?,
             "hw-addr" => mac = Some(station(args)?),
@@ -29,7 +27,7 @@ fn run_create(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliErro
             "host-ip4-gw" => options.host_gateway = Some(args.ip4("a gateway")?),
             "host-bridge" => options.host_bridge = Some(args.word("the name of a bridge")?.into()),
             "host-mtu-size" => options.host_mtu = Some(args.number("an MTU", 68..=65535)?),
-            _ => return Err(unknown),
+            _ => return Err(given.unknown()),
         }
     }
     create(router, &options, mac).map_err(CliError::at)?;
