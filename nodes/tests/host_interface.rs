@@ -527,6 +527,11 @@ fn a_tap_and_a_tunnel_take_part() {
             }
             Err(error) => panic!("{error}"),
         }
+        assert_eq!(
+            exec(console, "show interface rx-placement"),
+            "Thread 0 (vpp_wk_0):\n  node af-packet-input:\n    host-r0 queue 0 (adaptive)\n  node tap-input:\n    \
+             tap3 queue 0 (adaptive)\nThread 1 (vpp_wk_1):\n  node af-packet-input:\n    host-r1 queue 0 (adaptive)\n"
+        );
         exec(console, "set interface ip address tap3 10.9.0.1/24");
         exec(console, "set interface state tap3 up");
         net.ip(&format!("-n {server} route replace 10.1.0.0/24 via 10.9.0.1"));

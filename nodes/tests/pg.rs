@@ -273,7 +273,7 @@ fn streams_begin_stop_and_go() {
         enable(&mut router, "endless"),
         pg(&mut router, |pg, router| pg.disable(router, Some("endless"))),
     ] {
-        assert_eq!(error.unwrap_err().to_string(), "expected the name of a stream, got `endless'");
+        assert_eq!(error.unwrap_err().to_string(), "expected stream name `endless'");
     }
     assert_eq!(in_use(&mut router), 0);
 }
@@ -418,7 +418,7 @@ fn commands_say_what_those_of_vpp_say() {
     silent(&mut console, "packet-generator disable");
     silent(&mut console, "packet-generator delete four");
     for (line, error) in [
-        ("packet-generator delete nosuch", "packet-generator delete: expected the name of a stream, got `nosuch'"),
+        ("packet-generator delete nosuch", "packet-generator delete: expected stream name `nosuch'"),
         (
             "packet-generator new pcap /nosuch.pcap source pg0 name x",
             "packet-generator new: open `/nosuch.pcap': No such file or directory",

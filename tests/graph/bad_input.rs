@@ -382,15 +382,9 @@ fn what_is_there_already_or_is_not_there() {
                 "create gre tunnel src 10.0.2.1 dst 10.0.2.8 del",
                 "create gre tunnel: no GRE tunnel from 10.0.2.1 to 10.0.2.8",
             ),
-            ("packet-generator delete nosuch", "packet-generator delete: expected the name of a stream, got `nosuch'"),
-            (
-                "packet-generator enable-stream nosuch",
-                "packet-generator enable-stream: expected the name of a stream, got `nosuch'",
-            ),
-            (
-                "packet-generator disable nosuch",
-                "packet-generator disable-stream: expected the name of a stream, got `nosuch'",
-            ),
+            ("packet-generator delete nosuch", "packet-generator delete: expected stream name `nosuch'"),
+            ("packet-generator enable-stream nosuch", "packet-generator enable-stream: expected stream name `nosuch'"),
+            ("packet-generator disable nosuch", "packet-generator disable-stream: expected stream name `nosuch'"),
             ("pcap trace off", "pcap trace: dispatch trace already disabled..."),
             ("exec /nosuch.cli", "exec: cannot read `/nosuch.cli': No such file or directory (os error 2)"),
         ],

@@ -8,8 +8,8 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollTimeout};
 
 /// A sleeping worker looks around this often, for the housekeeping of its nodes.
 const LONGEST_MS: u16 = 1000;
-/// By how much the kernel may be late: its timers may wait 50 µs for others (`PR_SET_TIMERSLACK` in prctl(2)), and the thread
-/// has to be woken. A worker wakes so much too early, and looks around for the rest.
+/// By how much the kernel may be late: its timers may wait 50 µs for others (`PR_SET_TIMERSLACK` in prctl(2)), or a thousandth of
+/// the time, and the thread has to be woken. A worker wakes so much too early, and looks around for the rest.
 const LATE: Duration = Duration::from_micros(100);
 
 /// How long to sleep at `now` where there is nothing to do before `until` (nanoseconds both); `None` where it is not worth it.
@@ -17,7 +17,7 @@ pub(crate) fn length(until: Option<u64>, now: u64) -> Option<Duration> {
     let longest = Duration::from_millis(LONGEST_MS.into());
     let Some(until) = until else { return Some(longest) };
     let ahead = Duration::from_nanos(until.saturating_sub(now));
-    ahead.checked_sub(LATE).filter(|ahead| !ahead.is_zero()).map(|ahead| ahead.min(longest))
+    ahead.checked_sub(LATE + ahead / 1000).filter(|ahead| !ahead.is_zero()).map(|ahead| ahead.min(longest))
 }
 
 /// Sleeps for so long, or until one of the descriptors is ready; gives the number of events.
@@ -41,8 +41,8 @@ mod tests {
     #[test]
     fn a_worker_sleeps_until_shortly_before_its_deadline() {
         let micros = |until: u64, now: u64| length(Some(until * 1000), now * 1000).map(|length| length.as_micros());
-        assert_eq!(micros(2_500, 1_000), Some(1_400), "not whole milliseconds");
-        assert_eq!(micros(1_101, 1_000), Some(1));
+        assert_eq!(micros(3_000, 1_000), Some(1_898), "not whole milliseconds");
+        assert_eq!(micros(1_102, 1_000), Some(1));
         for until in [0, 999, 1_000, 1_100] {
             assert_eq!(micros(until, 1_000), None, "{until}");
         }
@@ -52,6 +52,8 @@ mod tests {
 
     #[test]
     fn an_event_ends_the_sleep() {
+        use std::{thread, time::Instant};
+
         use nix::sys::epoll::{EpollCreateFlags, EpollFlags};
         use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -59,11 +61,18 @@ mod tests {
             (Epoll::new(EpollCreateFlags::empty()).unwrap(), EventFd::from_flags(EfdFlags::EFD_NONBLOCK).unwrap());
         epoll.add(&event, EpollEvent::new(EpollFlags::EPOLLIN, 5)).unwrap();
         let mut events = [EpollEvent::empty(); 2];
-        assert_eq!(sleep(&epoll, &mut events, Duration::from_micros(10)), 0);
-        event.write(1).unwrap();
+        let (begin, short) = (Instant::now(), Duration::from_millis(2));
+        assert_eq!(sleep(&epoll, &mut events, short), 0);
+        assert!(begin.elapsed() >= short);
         for millis in [999, 1000] {
-            assert_eq!(sleep(&epoll, &mut events, Duration::from_millis(millis)), 1);
-            assert_eq!(events[0].data(), 5);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(short);
+                    event.write(1).unwrap();
+                });
+                assert_eq!(sleep(&epoll, &mut events, Duration::from_millis(millis)), 1);
+            });
+            assert_eq!((events[0].data(), event.read().unwrap()), (5, 1));
         }
     }
 }

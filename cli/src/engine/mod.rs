@@ -10,6 +10,7 @@ mod ip6;
 mod neighbor;
 mod path_mtu;
 mod runtime;
+mod rx_placement;
 mod system;
 mod trace;
 
@@ -17,6 +18,7 @@ use crate::app::App;
 
 pub(crate) fn register(app: &mut App) {
     interface::register(app);
+    rx_placement::register(app);
     ip::register(app);
     fib::register(app);
     ip6::register(app);

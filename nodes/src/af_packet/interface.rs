@@ -9,7 +9,7 @@ use vnet::router::{InterfaceError, InterfaceSpec};
 use vnet::{IfIndex, Router};
 
 use super::queues::{Queues, RxQueue, RxState, TxQueue};
-use super::{DeviceError, DeviceOptions, PacketDevice, RingLayout, Version, tx};
+use super::{DeviceError, DeviceOptions, PacketDevice, RingLayout, Version, node, tx};
 use crate::host::{HostDevice, Looks, Rings, clamp_mtu, look_again, watch_links};
 use crate::sys::link::{device_of, link_by_name};
 
@@ -40,6 +40,16 @@ struct PacketRings {
     tx: Vec<Arc<TxQueue>>,
     /// What the device did by itself when the interface was made.
     offloads: Vec<&'static str>,
+}
+
+impl PacketRings {
+    /// Closes the transmit rings, which the nodes that send have, too; none of them waits for the kernel meanwhile.
+    fn close_tx(&self) {
+        for queue in &self.tx {
+            let ring = queue.ring().take();
+            drop(ring);
+        }
+    }
 }
 
 /// The interface's name for a kernel device's.
@@ -104,7 +114,7 @@ pub fn create(router: &mut Router, options: &DeviceOptions) -> Result<IfIndex, H
         device: Box::new(device),
         nodes: Box::new(move |index| [crate::output::spec(&own, index), tx::spec(&own, index, queues)]),
     })?;
-    let placed = router.place_rx_queues(index, rx.len());
+    let placed = router.place_rx_queues(index, node::NAME, rx.len());
     if let Some(device) = router.device::<HostDevice>(index) {
         device.placed.clone_from(&placed);
     }
@@ -150,11 +160,11 @@ fn remove(router: &mut Router, index: IfIndex) -> Result<(), InterfaceError> {
         queues.tx.retain(|(interface, _)| *interface != index);
         Some(queues.rx.extract_if(.., |queue| queue.interface == index).collect::<Vec<_>>())
     });
-    // Here and not there: closing takes the kernel a while. The nodes that send have the rings, too.
-    if let Some(rings) = router.device::<HostDevice>(index).and_then(|device| device.rings::<PacketRings>()) {
-        rings.tx.iter().for_each(|queue| *queue.ring() = None);
-    }
+    // Here and not there: closing takes the kernel a while.
     drop(taken);
+    if let Some(rings) = router.device::<HostDevice>(index).and_then(|device| device.rings::<PacketRings>()) {
+        rings.close_tx();
+    }
     router.remove_interface(index)
 }
 
@@ -212,7 +222,7 @@ impl Rings for PacketRings {
     fn close(&mut self, _: IfIndex) -> Box<dyn FnOnce(&mut Router)> {
         // A device that goes down first tells its sockets nothing when it is deleted afterwards: close them.
         self.rx.iter().for_each(|(_, state)| state.set_gone());
-        self.tx.iter().for_each(|queue| *queue.ring() = None);
+        self.close_tx();
         Box::new(|router| {
             router.ask_all(|_| ());
         })

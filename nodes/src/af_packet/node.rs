@@ -49,8 +49,10 @@ node_errors! {
 /// Frames that are thrown away in one go while the interface is down.
 const DRAIN: usize = 1024;
 
+pub(super) const NAME: &str = "af-packet-input";
+
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::input("af-packet-input", |_| PacketInput)
+    NodeSpec::input(NAME, |_| PacketInput)
 }
 
 struct PacketInput;

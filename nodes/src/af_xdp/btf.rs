@@ -33,10 +33,10 @@ struct Type<'d> {
 /// The number of the type of the map with this name; `None` where nothing is said of it.
 pub(super) fn map_type(section: &[u8], map: &str) -> Option<u32> {
     let btf = Btf::parse(section)?;
-    let variable = btf.types.iter().find(|it| it.kind == VARIABLE && btf.name(it.name) == Some(map.as_bytes()))?;
+    let variable = btf.types.iter().find(|it| it.kind == VARIABLE && btf.is_name(it.name, map))?;
     let structure = btf.get(variable.of, STRUCTURE)?;
     let (members, []) = structure.parts.as_chunks::<3>() else { return None };
-    let [_, pointer, _] = members.iter().find(|[name, ..]| btf.name(word(name)) == Some(b"type"))?;
+    let [_, pointer, _] = members.iter().find(|[name, ..]| btf.is_name(word(name), "type"))?;
     let array = btf.get(btf.get(word(pointer), POINTER)?.of, ARRAY)?;
     array.parts.get(2).map(word)
 }
@@ -78,11 +78,60 @@ impl<'d> Btf<'d> {
         self.types.get((number as usize).checked_sub(1)?).filter(|it| it.kind == kind)
     }
 
-    fn name(&self, at: u32) -> Option<&'d [u8]> {
-        self.strings.get(at as usize..)?.split(|byte| *byte == 0).next()
+    /// Whether the string at this place is `name`.
+    fn is_name(&self, at: u32, name: &str) -> bool {
+        let string = self.strings.get(at as usize..).and_then(|strings| strings.strip_prefix(name.as_bytes()));
+        string.is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
 fn word(bytes: &[u8; 4]) -> u32 {
     u32::from_ne_bytes(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section of these types, each with its words, whose names are places in `\0type\0flows\0`.
+    fn section(types: &[&[u32]]) -> Vec<u8> {
+        let types: Vec<u8> = types.concat().iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let strings = b"\0type\0flows\0";
+        let places = [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32];
+        let mut bytes = [&MAGIC.to_ne_bytes()[..], &[1, 0]].concat();
+        bytes.extend(places.iter().flat_map(|word| word.to_ne_bytes()));
+        [bytes, types, strings.to_vec()].concat()
+    }
+
+    #[test]
+    fn the_type_is_found_behind_all_kinds() {
+        let info = |kind: u32, parts: u32| kind << 24 | parts;
+        let skipped: [&[u32]; 9] = [
+            &[0, info(INTEGER, 0), 4, 32],
+            &[0, info(UNION, 1), 4, 0, 1, 0],
+            &[0, info(ENUMERATION, 2), 4, 0, 0, 0, 1],
+            &[0, info(ENUMERATION64, 1), 8, 0, 0, 0],
+            &[0, info(PROTOTYPE, 1), 1, 0, 1],
+            &[0, info(SECTION, 1), 4, 0, 0, 0],
+            &[0, info(TAG, 0), 1, 0],
+            // A type definition, and a member of another name.
+            &[0, info(8, 0), 1],
+            &[6, info(8, 0), 1],
+        ];
+        let map: [&[u32]; 4] = [
+            &[0, info(ARRAY, 0), 0, 1, 1, 17],
+            &[0, info(POINTER, 0), 10],
+            &[0, info(STRUCTURE, 2), 16, 6, 1, 0, 1, 11, 64],
+            &[6, info(VARIABLE, 0), 12, 1],
+        ];
+        let all = section(&[&skipped[..], &map].concat());
+        assert_eq!(map_type(&all, "flows"), Some(17));
+        assert_eq!(map_type(&all, "flow"), None);
+        for len in 0..all.len() {
+            assert_eq!(map_type(&all[..len], "flows"), None, "{len} bytes");
+        }
+        let [array, pointer, _, variable] = map;
+        let without: [&[u32]; 4] = [array, pointer, &[0, info(STRUCTURE, 1), 8, 6, 11, 0], variable];
+        assert_eq!(map_type(&section(&[&skipped[..], &without].concat()), "flows"), None, "no member of that name");
+    }
 }

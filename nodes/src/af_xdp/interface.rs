@@ -11,6 +11,7 @@ use vnet::router::{InterfaceError, InterfaceSpec, Level};
 use vnet::{IfIndex, Router};
 
 use super::error::XdpError;
+use super::node;
 use super::program;
 use super::queue::{Queues, RxQueue, Tx, TxQueue};
 use super::rings::{RxFacts, XdpRings};
@@ -239,7 +240,7 @@ fn open(
     queues: u32,
     sending: &mut Vec<Arc<TxQueue>>,
 ) -> Result<(), XdpError> {
-    let placed = router.place_rx_queues(index, queues as usize);
+    let placed = router.place_rx_queues(index, node::NAME, queues as usize);
     let idle = (0..router.workers()).any(|worker| !placed.contains(&worker));
     let mut facts = Vec::new();
     for (queue, &worker) in (0..queues).zip(&placed) {

@@ -42,8 +42,10 @@ node_errors! {
     }
 }
 
+pub(super) const NAME: &str = "af_xdp-input";
+
 pub(super) fn node() -> NodeSpec {
-    NodeSpec::input("af_xdp-input", |_| XdpInput)
+    NodeSpec::input(NAME, |_| XdpInput)
 }
 
 struct XdpInput;

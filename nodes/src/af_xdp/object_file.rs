@@ -37,7 +37,8 @@ const SOCKETS: u32 = 17;
 /// Reads an object file.
 ///
 /// # Errors
-/// In words: there is no XDP program or more than one, or it does not take exactly one map, of sockets, and the kernel's functions.
+/// In words: there is no XDP program or more than one, or it does not take exactly one map and the kernel's functions; or the file
+/// says that the map is not of sockets.
 pub(super) fn read(bytes: &[u8]) -> Result<ProgramFile, String> {
     let file = File::parse(bytes).map_err(broken)?;
     if file.architecture() != Architecture::Bpf {
@@ -51,14 +52,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<ProgramFile, String> {
     let (instructions, []) = data.as_chunks::<8>() else { return Err(broken("half an instruction")) };
     let (mut places, mut map) = (Vec::new(), None);
     for (offset, relocation) in section.relocations() {
-        let named = named_map(&file, &relocation)?;
-        if *map.get_or_insert_with(|| named.clone()) != named {
-            return Err("takes more than one map; expected that of the sockets only".into());
+        // All loads of one map ask for one symbol.
+        if map.as_ref().is_none_or(|(target, _)| *target != relocation.target()) {
+            let named = named_map(&file, &relocation)?;
+            if map.replace((relocation.target(), named)).is_some() {
+                return Err("takes more than one map; expected that of the sockets only".into());
+            }
         }
         let place = usize::try_from(offset).ok().filter(|offset| offset % 8 == 0 && *offset < data.len());
         places.push(place.ok_or_else(|| broken("a relocation of no instruction"))? / 8);
     }
-    let map = map.ok_or("takes no map; expected one of sockets (XSKMAP), to hand frames over")?;
+    let (_, map) = map.ok_or("takes no map; expected one of sockets (XSKMAP), to hand frames over")?;
     if let Some(kind) = map.kind(&file).filter(|kind| *kind != SOCKETS) {
         return Err(format!("map `{}' is of type {kind}; expected one of sockets (XSKMAP, {SOCKETS})", map.name));
     }
@@ -85,18 +89,20 @@ fn only_program<'d, 'f>(file: &'f File<'d>) -> Result<Section<'d, 'f>, String> {
     if programs.next().is_some() || functions.next().is_some() {
         return Err("more than one XDP program; expected one".into());
     }
+    let name = section.name().unwrap_or_default();
+    let function =
+        function.ok_or_else(|| format!("no global function in section `{name}'; expected the program (not static)"))?;
     // The kernel begins with the first instruction.
-    match function.filter(|function| function.address() != 0) {
-        Some(function) => {
-            let (name, section) = (function.name().unwrap_or_default(), section.name().unwrap_or_default());
-            Err(format!("another function stands before `{name}' in section `{section}'; expected none (inline it)"))
-        }
-        None => Ok(section),
+    if function.address() != 0 {
+        let function = function.name().unwrap_or_default();
+        return Err(format!(
+            "another function stands before `{function}' in section `{name}'; expected none (inline it)"
+        ));
     }
+    Ok(section)
 }
 
 /// What is known of the map that an instruction asks for.
-#[derive(Clone, PartialEq, Eq)]
 struct Map {
     name: String,
     section: String,
@@ -125,10 +131,16 @@ fn named_map(file: &File, relocation: &Relocation) -> Result<Map, String> {
     let symbol = file.symbol_by_index(index).map_err(broken)?;
     let section = symbol.section_index().map(|at| file.section_by_index(at)).transpose().map_err(broken)?;
     let section = section.as_ref().map(|section| section.name().unwrap_or_default()).unwrap_or_default();
-    let name = symbol.name().ok().filter(|name| !name.is_empty()).unwrap_or(section);
+    let (name, has_name) = match symbol.name() {
+        Ok(name) if !name.is_empty() => (name, true),
+        _ => (section, false),
+    };
     // Of a number of 64 bits: the address of a map, or of data.
     let is_load = matches!(relocation.flags(), RelocationFlags::Elf { r_type: R_BPF_64_64 });
     if is_load && [TYPED, UNTYPED].contains(&section) {
+        if !has_name {
+            return Err("takes a map without a symbol of its own; expected one that is not static".into());
+        }
         return Ok(Map { name: name.into(), section: section.into(), address: symbol.address() });
     }
     Err(format!("`{name}' is neither a map nor a function of the kernel; expected no data and no other functions"))
@@ -232,6 +244,18 @@ mod tests {
         let other = maps.add_map("counters");
         maps.refer(0, other);
         assert!(refused(&maps.file).contains("more than one map"));
+        let mut fixed = object(Architecture::Bpf);
+        let section = fixed.add_section(Vec::new(), "xdp".into(), SectionKind::Text);
+        fixed.append_section_data(section, &CODE.concat(), 8);
+        assert!(refused(&fixed).starts_with("no global function in section `xdp'"));
+        let mut alone = object(Architecture::Bpf);
+        let program = add_program(&mut alone, "xdp");
+        let maps = alone.add_section(Vec::new(), ".maps".into(), SectionKind::Data);
+        alone.append_section_data(maps, &[0; 32], 8);
+        let symbol = alone.section_symbol(maps);
+        let mut alone = Usual { file: alone, program, maps };
+        alone.refer(0, symbol);
+        assert!(refused(&alone.file).starts_with("takes a map without a symbol"));
         let mut data = Usual::new();
         let symbol = add_symbol(&mut data.file, "limit", SymbolKind::Data, SymbolSection::Undefined, 0);
         data.refer(0, symbol);

@@ -51,6 +51,7 @@ fn words(router: &Router, args: &mut Args<'_>) -> Result<Words, CliError> {
             only_to_begin = Some(word);
         }
     }
+    given.exclude("off", "status")?;
     match (words.off || words.status, only_to_begin, words.places.is_empty()) {
         (true, Some(word), _) => return Err(CliError::at(format!("`{word}' is of no use with off or status"))),
         (false, _, true) => return Err(CliError::at("expected rx, tx, drop, off or status, got nothing of these")),

@@ -89,6 +89,8 @@ fn capture(router: &mut Router, args: &mut Args<'_>) -> Result<Reply, CliError> 
             _ => return Err(given.unknown()),
         }
     }
+    given.exclude("disable", "pcap")?;
+    given.exclude("disable", "count")?;
     if off {
         return with(router, |pg, router| pg.capture_off(router, interface));
     }

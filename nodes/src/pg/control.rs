@@ -31,7 +31,7 @@ pub enum PgError {
     #[error("no packets in `{0}'")]
     Empty(String),
     /// No stream has this name.
-    #[error("expected the name of a stream, got `{0}'")]
+    #[error("expected stream name `{0}'")]
     NoStream(String),
     /// No interface has this name, and it is not one of the generator's, which are made when they are needed.
     #[error("unknown interface `{0}'")]

@@ -75,7 +75,7 @@ pub fn create(router: &mut Router, options: &TapOptions, mac: Option<[u8; 6]>) -
         device: Box::new(device),
         nodes: Box::new(move |index| [crate::output::spec(&own, index), node::tx(&own, index, sender)]),
     })?;
-    let placed = router.place_rx_queues(index, 1);
+    let placed = router.place_rx_queues(index, node::NAME, 1);
     let watched = router.ask(placed.first().copied().unwrap_or_default(), move |worker| {
         if let Some(tap) = &*shared.lock() {
             worker.watch(tap)?;
@@ -110,13 +110,14 @@ pub fn delete(router: &mut Router, index: IfIndex) -> Result<bool, InterfaceErro
     if let Some(watch) = watch {
         links::unwatch(router, watch);
     }
-    let taken = router.ask_all(move |worker| {
-        let taps = worker.local::<Taps>();
-        taps.map(|taps| taps.0.extract_if(.., |(interface, _)| *interface == index).collect::<Vec<_>>())
+    router.ask_all(move |worker| {
+        if let Some(taps) = worker.local::<Taps>() {
+            taps.0.retain(|(interface, _)| *interface != index);
+        }
     });
-    // Here and not there: closing takes the kernel a while. The node that sends has it, too.
-    *shared.lock() = None;
-    drop(taken);
+    // The node that sends has it, too. Closing takes the kernel a while: not in a packet thread, and not while one waits for it.
+    let tap = shared.lock().take();
+    drop(tap);
     router.remove_interface(index).map(|()| true)
 }
 

@@ -75,8 +75,10 @@ impl SharedTap {
 #[derive(Default)]
 pub(super) struct Taps(pub(super) Vec<(IfIndex, SharedTap)>);
 
+pub(super) const NAME: &str = "tap-input";
+
 pub(super) fn input() -> NodeSpec {
-    NodeSpec::input("tap-input", |_| TapInput)
+    NodeSpec::input(NAME, |_| TapInput)
 }
 
 struct TapInput;

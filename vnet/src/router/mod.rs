@@ -34,6 +34,7 @@ pub use interfaces::{InterfaceError, InterfaceRecord, InterfaceSpec};
 pub use ip::IpError;
 pub use log::{Level, Log, LogLine};
 pub use path_mtu::{PATH_MTU_AGE, PathMtu};
+pub use placement::PlacedQueue;
 use threads::Thread;
 
 /// What the builder hands over.
