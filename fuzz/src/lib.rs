@@ -139,7 +139,7 @@ fn waiting(router: &Router) -> u64 {
     let count = |node: &str, ended: &[&str]| {
         let info = router.node(node).and_then(|node| router.node_info(node)).expect("a node of every router");
         let stats = &info.stats[0];
-        let ends = info.errors.iter().zip(&stats.errors).filter(|(error, _)| ended.contains(&error.text));
+        let ends = info.errors.iter().zip(stats.errors.iter()).filter(|(error, _)| ended.contains(&error.text));
         (stats.vectors.get(), ends.map(|(_, count)| count.get()).sum::<u64>())
     };
     let refused =
