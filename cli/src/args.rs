@@ -1,7 +1,7 @@
 //! The words after a command's path.
 
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -131,7 +131,7 @@ impl<'l> Args<'l> {
     /// # Errors
     /// Names the word.
     pub fn ip(&mut self, what: &str) -> Result<IpAddr, CliError> {
-        if self.is_ip6() { self.address_of::<Ipv6Addr>(what).map(IpAddr::V6) } else { self.ip4(what).map(IpAddr::V4) }
+        self.parse(&format!("{what}, an IPv4 or IPv6 address"))
     }
 
     /// Takes an address of the family.

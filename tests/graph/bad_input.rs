@@ -190,7 +190,7 @@ fn missing_arguments() {
             ("delete host-interface", "delete host-interface: expected name <ifname>"),
             ("create gre tunnel", "create gre tunnel: expected src <addr>"),
             ("exec", "exec: expected a file, got nothing"),
-            ("ping", "ping: expected whom to ask, an IPv4 address, got nothing"),
+            ("ping", "ping: expected whom to ask, an IPv4 or IPv6 address, got nothing"),
             ("wait", "wait: expected a number of seconds from 0 to 86400, got `'"),
         ],
     );

@@ -311,6 +311,7 @@ impl Worker {
     /// Runs until the router stops.
     pub(crate) fn run(mut self) {
         self.shared.stats.tid.set(nix::unistd::gettid().as_raw() as u64);
+        nap::be_punctual();
         let mut patience = Patience::new();
         while !self.shared.stop.load(Ordering::Relaxed) {
             let until = match self.pass() {

@@ -158,9 +158,32 @@ struct Connection {
     gone: bool,
 }
 
+/// How long a process may take to end: the kernel gives back the memory and devices of one that was killed before its socket.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Removes a socket that nobody serves any more.
+fn make_way(path: &Path) -> Result<(), BindError> {
+    let name = || path.display().to_string();
+    let system = |error| BindError::System { path: name(), error };
+    match std::fs::symlink_metadata(path) {
+        Ok(what) if !what.file_type().is_socket() => Err(BindError::NoSocket(name())),
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(other) => {
+                let peer = nix::sys::socket::getsockopt(&other, nix::sys::socket::sockopt::PeerCredentials);
+                Err(BindError::InUse { path: name(), pid: peer.map_or(0, |peer| peer.pid()) })
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(system),
+            // It went by itself meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(system(error)),
+        },
+        Err(_) => Ok(()),
+    }
+}
+
 impl Server {
     /// Listens on a socket, with mode 0660, making its folder where it is missing. A socket that nobody serves any more is
-    /// replaced.
+    /// replaced; for two seconds it waits for whoever does, who may just be ending.
     ///
     /// # Errors
     /// When somebody serves it, naming the process, or the kernel refuses.
@@ -170,19 +193,12 @@ impl Server {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(system)?;
         }
-        match std::fs::symlink_metadata(path) {
-            Ok(what) if !what.file_type().is_socket() => return Err(BindError::NoSocket(name())),
-            Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-                Ok(other) => {
-                    let peer = nix::sys::socket::getsockopt(&other, nix::sys::socket::sockopt::PeerCredentials);
-                    return Err(BindError::InUse { path: name(), pid: peer.map_or(0, |peer| peer.pid()) });
-                }
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path).map_err(system)?;
-                }
-                Err(error) => return Err(system(error)),
-            },
-            Err(_) => (),
+        let end = Instant::now() + ENDING;
+        while let Err(error) = make_way(path) {
+            if !matches!(error, BindError::InUse { .. }) || Instant::now() >= end {
+                return Err(error);
+            }
+            std::thread::sleep(ENDING / 10);
         }
         let listener = UnixListener::bind(path).map_err(system)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(system)?;

@@ -6,7 +6,7 @@ use vnet::Router;
 use super::{DeviceOptions, Version, create, delete, name_of};
 
 pub(crate) fn register(app: &mut App) {
-    let help = "create host-interface [v2] name <ifname> [num-rx-queues <n>] [num-tx-queues <n>] [hw-addr <mac-addr>] \
+    let help = "create host-interface [v2|v3] name <ifname> [num-rx-queues <n>] [num-tx-queues <n>] [hw-addr <mac-addr>] \
                 [rx-blocks <n>] [tx-frames <n>] [qdisc-bypass-disable] [cksum-gso-disable]";
     app.command("create host-interface", help, run_create);
     app.command("delete host-interface", "delete host-interface name <ifname>", run_delete);

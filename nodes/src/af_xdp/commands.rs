@@ -13,9 +13,13 @@ pub(crate) fn register(app: &mut App) {
 }
 
 /// Entries of a ring.
-fn size(args: &mut Args<'_>) -> Result<u32, CliError> {
-    let size: u32 = args.number("a queue size", 64..=32768)?;
-    if size.is_power_of_two() { Ok(size) } else { Err(CliError::at(format!("expected a power of two, got {size}"))) }
+fn size(option: &str, args: &mut Args<'_>) -> Result<u32, CliError> {
+    let size: u32 = args.number(&format!("{option}, a power of two"), 64..=32768)?;
+    if size.is_power_of_two() {
+        Ok(size)
+    } else {
+        Err(CliError::at(format!("expected {option}, a power of two, got `{size}'")))
+    }
 }
 
 fn options(args: &mut Args<'_>) -> Result<XdpOptions, CliError> {
@@ -26,9 +30,9 @@ fn options(args: &mut Args<'_>) -> Result<XdpOptions, CliError> {
             "host-if" => options.host_if = args.word("the name of a kernel device")?.into(),
             "name" => options.name = Some(args.word("a name for the interface")?.into()),
             "num-rx-queues" if args.keyword("all") => options.rx_queues = None,
-            "num-rx-queues" => options.rx_queues = Some(args.number("a number of queues, or all", 1..=64)?),
-            "rx-queue-size" => options.rx_size = size(args)?,
-            "tx-queue-size" => options.tx_size = size(args)?,
+            "num-rx-queues" => options.rx_queues = Some(args.number("all, or a number of queues", 1..=64)?),
+            "rx-queue-size" => options.rx_size = size(word, args)?,
+            "tx-queue-size" => options.tx_size = size(word, args)?,
             "zero-copy" => options.zero_copy = ZeroCopy::Yes,
             "no-zero-copy" => options.zero_copy = ZeroCopy::No,
             "mode" => options.mode = mode(args)?,

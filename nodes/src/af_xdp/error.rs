@@ -1,11 +1,12 @@
 //! Why a device could not be used through AF_XDP, in words.
 
 use std::io;
+use std::path::Path;
 
 use vnet::router::InterfaceError;
 
 use crate::af_packet::DeviceError;
-use crate::sys::bpf::Refused;
+use crate::sys::bpf::{Attach, Refused};
 
 /// Why an AF_XDP interface was not made.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +21,10 @@ pub enum XdpError {
     #[error("{0}")]
     Words(String),
     /// The kernel's verifier refused the program.
-    #[error("the kernel does not take the program: {source}{}", .verifier.as_str().prefixed())]
+    #[error("{file}the kernel does not take the program: {source}{}", .verifier.as_str().prefixed())]
     Program {
+        /// `prog FILE: ` for an operator's; may be empty.
+        file: String,
         /// What the kernel said.
         source: io::Error,
         /// What its verifier said last; may be empty.
@@ -52,13 +55,13 @@ impl Prefixed for str {
     }
 }
 
-impl From<Refused> for XdpError {
-    fn from(refused: Refused) -> XdpError {
-        XdpError::Program { source: refused.source, verifier: refused.verifier }
-    }
-}
-
 impl XdpError {
+    /// Of the program in this file, or of our own.
+    pub(super) fn program(file: Option<&Path>, refused: Refused) -> XdpError {
+        let file = file.map(|file| format!("prog {}: ", file.display())).unwrap_or_default();
+        XdpError::Program { file, source: refused.source, verifier: refused.verifier }
+    }
+
     pub(super) fn new(device: &str, doing: &'static str, source: io::Error) -> XdpError {
         let hint = match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
@@ -83,12 +86,12 @@ impl XdpError {
     }
 
     /// The device does not run the program.
-    pub(super) fn attach(device: &str, native: bool, source: io::Error) -> XdpError {
+    pub(super) fn attach(device: &str, how: Attach, source: io::Error) -> XdpError {
         let hint = match source.raw_os_error() {
             Some(libc::EBUSY | libc::EEXIST) => {
                 format!(" (another XDP program is there already; `ip link show dev {device}' names it)")
             }
-            Some(libc::ERANGE | libc::EINVAL | libc::EMSGSIZE) if native => format!(
+            Some(libc::ERANGE | libc::EINVAL | libc::EMSGSIZE) if how == Attach::Native => format!(
                 " (the device's MTU, or that of a veth's far end, may be too large for native mode: a veth allows 3506, and \
                  {} is the largest that fits a buffer; or use `mode skb')",
                 super::MAX_MTU
@@ -97,6 +100,9 @@ impl XdpError {
                 " (the far end of the veth has more transmit queues than this one receive queues)".into()
             }
             Some(libc::ENOTCONN) => " (the veth has no far end)".into(),
+            Some(libc::EINVAL | libc::EOPNOTSUPP) if how == Attach::Offload => {
+                " (the device runs no programs itself; `mode native' has its driver run them)".into()
+            }
             Some(libc::EOPNOTSUPP) => " (the device cannot; `mode skb' works with all)".into(),
             Some(libc::EPERM) => " (needs CAP_NET_ADMIN)".into(),
             _ => String::new(),

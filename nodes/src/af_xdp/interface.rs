@@ -117,7 +117,9 @@ pub fn create(router: &mut Router, options: &XdpOptions) -> Result<IfIndex, XdpE
         Some(file) => program::from_file(file, &map).map_err(XdpError::Words)?,
         None => (program::to_sockets(&map), c"Apache-2.0".into()),
     };
-    let (attached, tie) = attach(options, &Program::load(&instructions, &license)?, link.index)?;
+    let program = Program::load(&instructions, &license);
+    let program = program.map_err(|refused| XdpError::program(options.program.as_deref(), refused))?;
+    let (attached, tie) = attach(options, &program, link.index)?;
     let (rings, index) = add(router, options, control, &link, attached, tie)?;
     let mut sending = Vec::new();
     let opened = open(router, options, &link, &map, index, queues, &mut sending);
@@ -174,10 +176,10 @@ fn attach(options: &XdpOptions, program: &Program, device: u32) -> Result<(Attac
         Ok(link) => Ok((first, link)),
         Err(error) if options.mode == Mode::Auto && error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
             let link = program.attach(device, Attach::Generic);
-            let link = link.map_err(|source| XdpError::attach(&options.host_if, false, source))?;
+            let link = link.map_err(|source| XdpError::attach(&options.host_if, Attach::Generic, source))?;
             Ok((Attach::Generic, link))
         }
-        Err(source) => Err(XdpError::attach(&options.host_if, first == Attach::Native, source)),
+        Err(source) => Err(XdpError::attach(&options.host_if, first, source)),
     }
 }
 

@@ -47,6 +47,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<ProgramFile, String> {
     if file.is_little_endian() != cfg!(target_endian = "little") {
         return Err("an object file in the other order of bytes; expected this machine's (clang -target bpf)".into());
     }
+    if file.symbols().next().is_none() {
+        return Err("an object file without symbols; expected one that was not stripped of them".into());
+    }
     let section = only_program(&file)?;
     let data = section.data().map_err(broken)?;
     let (instructions, []) = data.as_chunks::<8>() else { return Err(broken("half an instruction")) };
@@ -79,7 +82,9 @@ fn broken(what: impl Display) -> String {
 fn only_program<'d, 'f>(file: &'f File<'d>) -> Result<Section<'d, 'f>, String> {
     let is_program = |section: &Section| {
         let name = section.name().unwrap_or_default();
-        section.kind() == SectionKind::Text && section.size() > 0 && name.starts_with("xdp")
+        // Those run for packets on their way to another device or processor.
+        let is_elsewhere = name.ends_with("/devmap") || name.ends_with("/cpumap");
+        section.kind() == SectionKind::Text && section.size() > 0 && name.starts_with("xdp") && !is_elsewhere
     };
     let mut programs = file.sections().filter(is_program);
     let section = programs.next().ok_or("no section of XDP instructions; expected SEC(\"xdp\")")?;
@@ -236,7 +241,10 @@ mod tests {
     #[test]
     fn what_cannot_be_loaded_is_said() {
         assert!(refused(&object(Architecture::X86_64)).contains("for X86_64; expected one for eBPF"));
-        assert!(refused(&object(Architecture::Bpf)).contains("expected SEC(\"xdp\")"));
+        assert!(refused(&object(Architecture::Bpf)).contains("without symbols"));
+        let mut elsewhere = object(Architecture::Bpf);
+        add_program(&mut elsewhere, "xdp/devmap");
+        assert!(refused(&elsewhere).contains("expected SEC(\"xdp\")"));
         let mut two = Usual::new();
         add_program(&mut two.file, "xdp.frags");
         assert!(refused(&two.file).contains("more than one XDP program"));
@@ -247,6 +255,7 @@ mod tests {
         let mut fixed = object(Architecture::Bpf);
         let section = fixed.add_section(Vec::new(), "xdp".into(), SectionKind::Text);
         fixed.append_section_data(section, &CODE.concat(), 8);
+        add_symbol(&mut fixed, "data", SymbolKind::Data, SymbolSection::Undefined, 0);
         assert!(refused(&fixed).starts_with("no global function in section `xdp'"));
         let mut alone = object(Architecture::Bpf);
         let program = add_program(&mut alone, "xdp");
